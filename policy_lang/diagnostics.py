@@ -1,0 +1,183 @@
+"""Mistakes as values, and the one place that turns them into text or JSON.
+
+A mistake is a frozen dataclass that derives from `Diagnostic` and stands in `policy_lang/mistakes/`, the catalogue. Its
+class says what is the same each time (`code`, `title`, `label`, `help`: templates filled from the instance's fields),
+its fields say what is not. Phases collect diagnostics and return them; nobody raises one. `CompileError` carries them
+over the package edge.
+
+SECURITY: a message holds text of the policy, and of file names, which whoever wrote them chose: what a terminal would
+obey or not show (`HIDDEN`, line ends) is printed as its number, in an excerpt as one U+FFFD each.
+
+Wording: lower case, no full stop, user text in backticks, the cause after a colon, the remedy in `help`.
+Design: language.md 4.6.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import ClassVar, Literal
+
+from policy_lang.source import Source, Span
+
+HIDDEN = (
+    r"\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f"  # C0 and C1 controls; tab, LF and CR are left out
+    r"\u00ad\u034f\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u115f\u1160\u17b4\u17b5\u180b-\u180f"
+    r"\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff0-\ufffb"
+    r"\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
+)
+"""Body of a character class: code points nobody can see, or that move others; no source may hold one (E103)."""
+
+_UNPRINTABLE = re.compile(rf"[{HIDDEN}\t\n\r]")
+_HIDDEN = re.compile(rf"[{HIDDEN}\r]")
+
+MOST_SHOWN = 100
+"""Diagnostics shown in one run; the rest is counted ("n more")."""
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """A second place that matters, with what it has to do with the mistake."""
+
+    span: Span
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Diagnostic:
+    """One mistake (or warning) at one place. Subclasses set the templates and add the fields these name."""
+
+    code: ClassVar[str]
+    title: ClassVar[str]
+    label: ClassVar[str] = ""
+    help: ClassVar[str] = ""
+    severity: ClassVar[Literal["error", "warning"]] = "error"
+
+    span: Span
+    others: tuple[Label, ...] = field(default=())
+    hint: str = ""
+    """Advice worked out for this instance; shown beside the class's `help`."""
+
+    def _filled(self, template: str) -> str:
+        return template.format_map({f.name: getattr(self, f.name) for f in fields(self)})
+
+    @property
+    def message(self) -> str:
+        return self._filled(self.title)
+
+    @property
+    def label_text(self) -> str:
+        return self._filled(self.label)
+
+    @property
+    def helps(self) -> tuple[str, ...]:
+        return tuple(text for text in (self._filled(self.help), self.hint) if text)
+
+
+class CompileError(Exception):
+    """The policy was refused. `diagnostics` are sorted and hold at least one error."""
+
+    def __init__(self, diagnostics: Sequence[Diagnostic]) -> None:
+        super().__init__(f"{len(diagnostics)} problem(s) in the policy")
+        self.diagnostics = tuple(diagnostics)
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A hint for a misspelt name: "did you mean `x`?", or nothing where no known name is near."""
+    close = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.6)
+    return f"did you mean `{close[0]}`?" if close else ""
+
+
+def ordered(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
+    """Sorted by file and position, equal ones once."""
+    return tuple(sorted(dict.fromkeys(diagnostics), key=lambda d: (d.span.source, d.span.start, d.span.end, d.code)))
+
+
+def has_errors(diagnostics: Iterable[Diagnostic]) -> bool:
+    return any(d.severity == "error" for d in diagnostics)
+
+
+def render(diagnostics: Sequence[Diagnostic], sources: Mapping[str, Source]) -> str:
+    """The text a person reads: each diagnostic with file, line, column, the excerpt and the remedy.
+
+    Shapes: at most `MOST_SHOWN` diagnostics, blank lines between them, then how many are left out; a place whose source
+        is not among `sources` is named by its file alone.
+    """
+    shown = [_render_one(d, sources) for d in diagnostics[:MOST_SHOWN]]
+    if len(diagnostics) > MOST_SHOWN:
+        shown.append(f"{len(diagnostics) - MOST_SHOWN} more not shown")
+    return "\n\n".join(shown)
+
+
+def _render_one(diagnostic: Diagnostic, sources: Mapping[str, Source]) -> str:
+    lines = [f"{diagnostic.severity}[{diagnostic.code}]: {_printable(diagnostic.message)}"]
+    lines += _excerpt(diagnostic.span, diagnostic.label_text, "^", "-->", sources)
+    for other in diagnostic.others:
+        lines += _excerpt(other.span, other.text, "-", ":::", sources)
+    lines += [f"   = help: {_printable(text)}" for text in diagnostic.helps]
+    return "\n".join(lines)
+
+
+_REPLACEMENT = "\ufffd"
+
+WIDEST_EXCERPT = 160
+"""Code points of a source line that an excerpt shows; longer lines are cut around the place."""
+
+
+def _excerpt(span: Span, text: str, mark: str, arrow: str, sources: Mapping[str, Source]) -> list[str]:
+    source = sources.get(span.source)
+    if source is None:
+        return [f"  {arrow} {_printable(span.source)}"]
+    at = source.position(span.start)
+    whole = source.line_text(at.line)
+    column = at.column - 1
+    shown = whole
+    if len(whole) > WIDEST_EXCERPT:
+        cut = max(0, column - WIDEST_EXCERPT // 4)
+        shown, column = whole[cut : cut + WIDEST_EXCERPT], column - cut
+    width = max(1, min(span.end - span.start, len(shown) - column))
+    number = str(at.line)
+    gutter = " " * len(number)
+    pad = "".join("\t" if c == "\t" else " " for c in shown[:column])
+    return [
+        f"{gutter} {arrow} {_printable(span.source)}:{at.line}:{at.column}",
+        f"{gutter} |",
+        f"{number} | {_HIDDEN.sub(_REPLACEMENT, shown)}".rstrip(),
+        f"{gutter} | {pad}{mark * width} {_printable(text)}".rstrip(),
+    ]
+
+
+def _printable(text: str) -> str:
+    return _UNPRINTABLE.sub(lambda found: f"\\u{{{ord(found[0]):x}}}", text)
+
+
+def as_json(diagnostics: Sequence[Diagnostic], sources: Mapping[str, Source]) -> list[dict[str, object]]:
+    """The same for programs: code, severity, message, help, file, and line and column from 1 of start and end."""
+    return [
+        {
+            "code": d.code,
+            "severity": d.severity,
+            "message": d.message,
+            "label": d.label_text,
+            "help": list(d.helps),
+            **_place(d.span, sources),
+            "others": [{"text": o.text, **_place(o.span, sources)} for o in d.others],
+        }
+        for d in diagnostics[:MOST_SHOWN]
+    ]
+
+
+def _place(span: Span, sources: Mapping[str, Source]) -> dict[str, object]:
+    source = sources.get(span.source)
+    if source is None:
+        return {"file": span.source}
+    start, end = source.position(span.start), source.position(min(span.end, len(source.text)))
+    return {
+        "file": span.source,
+        "line": start.line,
+        "column": start.column,
+        "end_line": end.line,
+        "end_column": end.column,
+    }

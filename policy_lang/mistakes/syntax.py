@@ -1,0 +1,204 @@
+"""The mistakes of the parser, E1xx: text that is not a policy, or not one of this version.
+
+E113 (no policy file at all) and the second use of E110 (a rule named like a word of the closed list) belong to later
+phases. E109 does not exist: the renderer caps what is shown.
+Design: language.md 3 (lexical notes) and 4.6.
+
+Decision: 2026-11-21. E101 has several classes: `Unexpected` is the general one, the others name a slip as what it is.
+A slip keeps the code, since a reader looks up the code to learn what kind of mistake it is, not which slip.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from policy_lang.diagnostics import Diagnostic
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotUtf8(Diagnostic):
+    """`offset` counts bytes from 0."""
+
+    code: ClassVar[str] = "E100"
+    title: ClassVar[str] = "the file is not UTF-8: byte {offset} starts no character"
+    help: ClassVar[str] = "save the file as UTF-8"
+
+    offset: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unexpected(Diagnostic):
+    """`found` and `expected` are words for a person, quoted where they are text of the file."""
+
+    code: ClassVar[str] = "E101"
+    title: ClassVar[str] = "expected {expected}, found {found}"
+    label: ClassVar[str] = "not expected here"
+
+    found: str
+    expected: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slip(Diagnostic):
+    """A spelling of another language. `what` says what is wrong, `remedy` what to write."""
+
+    code: ClassVar[str] = "E101"
+    title: ClassVar[str] = "{what}"
+    label: ClassVar[str] = "{remedy}"
+
+    what: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Misplaced(Diagnostic):
+    """`word` opens a part that stands after one it has to precede."""
+
+    code: ClassVar[str] = "E101"
+    title: ClassVar[str] = "`{word}` stands too late"
+    help: ClassVar[str] = "a file holds, in this order: `language`, `module`, its imports, its declarations"
+
+    word: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repeated(Diagnostic):
+    code: ClassVar[str] = "E101"
+    title: ClassVar[str] = "{what} is said twice"
+    label: ClassVar[str] = "the second time"
+    help: ClassVar[str] = "keep one of them"
+
+    what: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoModule(Diagnostic):
+    code: ClassVar[str] = "E102"
+    title: ClassVar[str] = "the file has no `module` line"
+    help: ClassVar[str] = "open it with a line such as  module shop.orders"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HiddenCharacter(Diagnostic):
+    """`named` is the code point as U+XXXX."""
+
+    code: ClassVar[str] = "E103"
+    title: ClassVar[str] = "{named} is a control or invisible character"
+    label: ClassVar[str] = "it may make the text look like another"
+    help: ClassVar[str] = "delete it; in a string write it as an escape, such as `\\u{{200D}}`"
+
+    named: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TooDeep(Diagnostic):
+    code: ClassVar[str] = "E104"
+    title: ClassVar[str] = "nested deeper than {most}"
+    help: ClassVar[str] = "name a part of it by a `condition`"
+
+    most: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChainTooLong(Diagnostic):
+    code: ClassVar[str] = "E104"
+    title: ClassVar[str] = "{length} operands are joined by `{word}`, more than {most}"
+    help: ClassVar[str] = "test membership in a set or a relation instead"
+
+    word: str
+    length: int
+    most: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileTooLarge(Diagnostic):
+    code: ClassVar[str] = "E105"
+    title: ClassVar[str] = "the file has {size} bytes, more than {most}"
+    help: ClassVar[str] = "split it into several files, and keep rows of data in relations"
+
+    size: int
+    most: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StringTooLong(Diagnostic):
+    code: ClassVar[str] = "E106"
+    title: ClassVar[str] = "the string has {length} characters, more than {most}"
+
+    length: int
+    most: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TooBig(Diagnostic):
+    """`what` is "the integer" or "the duration"."""
+
+    code: ClassVar[str] = "E107"
+    title: ClassVar[str] = "{what} does not fit 64 bits"
+
+    what: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoSuchTime(Diagnostic):
+    """`what` is "date", "instant" or "duration"."""
+
+    code: ClassVar[str] = "E108"
+    title: ClassVar[str] = "`{text}` is no {what}"
+
+    text: str
+    what: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReservedName(Diagnostic):
+    code: ClassVar[str] = "E110"
+    title: ClassVar[str] = "`{word}` is a reserved word and cannot be a name"
+    help: ClassVar[str] = "a reserved word may only follow a dot, or name a claim, a parameter or a column"
+
+    word: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnknownLanguage(Diagnostic):
+    code: ClassVar[str] = "E111"
+    title: ClassVar[str] = "language {version} is not known here"
+    help: ClassVar[str] = "this version reads `language 1`"
+
+    version: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BadEscape(Diagnostic):
+    """`found` names the escape, or the character that needs one."""
+
+    code: ClassVar[str] = "E112"
+    title: ClassVar[str] = "{found} is not a character of a string"
+    help: ClassVar[str] = (
+        'escapes are `\\"`, `\\\\`, `\\n`, `\\r`, `\\t` and `\\u{{…}}` with the number of a character, no surrogate'
+    )
+
+    found: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BadPath(Diagnostic):
+    code: ClassVar[str] = "E120"
+    title: ClassVar[str] = "{found} does not belong in a path"
+    help: ClassVar[str] = (
+        "a segment is text (percent-encode what is not unreserved), `{{name}}`, `{{name: type}}`, `*`, or a last `**`"
+    )
+
+    found: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unavailable(Diagnostic):
+    """A construct of the language that this version reads and refuses; `what` names it, quoted where it is a word."""
+
+    code: ClassVar[str] = "E190"
+    title: ClassVar[str] = "{what} is not available in this version of the language"
+    label: ClassVar[str] = "the declaration it stands in is dropped"
+
+    what: str

@@ -1,0 +1,249 @@
+"""The path and the query of a request: canonical or refused by a named reason. Nothing is repaired.
+
+In comes the target as the gateway gives it, out goes a `Path` whose segments were decoded once, or a `PathRefusal`.
+Nothing here parses a URL: a leading `//` is an empty segment, never an authority. Time is linear in the input. Shared
+by the service and by `test` blocks.
+
+A segment may hold unreserved characters, `!$&'()*+,=:@`, and escapes `%XX` (adjacent ones decode together, as UTF-8).
+The first offence from the left decides; the bounds of a segment are judged before its characters:
+
+    path.missing             no path at all, or an empty one
+    path.too_long            more than `MAX_PATH` characters before the query
+    path.not_absolute        the first character is not `/` (`*`, absolute form, authority form)
+    path.fragment            `#`, raw (also after the `?`) or escaped
+    path.empty_segment       `//`
+    path.dot_segment         a segment `.` or `..`
+    path.encoded_slash       `%2F`
+    path.backslash           a backslash, raw or escaped
+    path.encoded_percent     `%25`: what follows would be decoded twice somewhere
+    path.semicolon           `;`, raw or escaped: some back ends cut path parameters off
+    path.encoded_question    `%3F`
+    path.control             C0, DEL or C1, raw or escaped
+    path.space               a raw space, or an escaped one at either end of a segment
+    path.encoded_unreserved  an escape of a letter, a digit or one of `-._~`
+    path.bad_escape          `%` without two hex digits after it (`%u002f` too)
+    path.not_utf8            escapes that are not UTF-8: overlong, surrogates, cut short
+    path.character           any other raw character; outside ASCII all are
+
+Routing adds `path.encoded_literal` (policy_lang/routing.py). A query is refused as `schema` for its encoding alone
+(below); its types are policy_lang/schema.py's.
+Source: contracts.md "Requests"; language.md 5.1; security.md 2.2.
+
+Decision (2026-11-21): `/` has no segments and no trailing slash: it is the one path that is equal with and without.
+Decision (2026-11-21): a raw `#` is refused wherever it stands in the target, also in the query: what follows it is read
+as a fragment by some back ends and as data by others.
+Decision (2026-11-21): in a query a raw character outside visible ASCII is `schema.query_encoding` (controls:
+`schema.query_control`), and so is a bad escape: what a back end makes of either is its own guess. Empty pieces (`&&`)
+are passed over; a piece without `=` has the empty value.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+MAX_PATH = 8192
+"""Characters of a path without its query: what common servers accept of a whole request line, so that no back end
+sees a longer one cut."""
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """A canonical path.
+
+    `text` is the path without its query, hex digits of escapes in upper case; `segments` are decoded;
+    `escaped` holds the indices of segments that were written with an escape of a character that may stand raw;
+    `query` is what stood after the first `?`, raw, or None.
+    """
+
+    text: str
+    segments: tuple[str, ...]
+    trailing_slash: bool
+    escaped: frozenset[int]
+    query: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class PathRefusal:
+    """Why a path is not canonical: a reason such as `path.encoded_slash`."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class QueryRefusal:
+    """Why a query cannot be read: a reason such as `schema.query_control`."""
+
+    reason: str
+
+
+def canonical_path(raw: str | None) -> Path | PathRefusal:
+    """The path of a request target, cut from its query at the first `?`, or why it is refused.
+
+    INVARIANT: the text of a path, with `?` and its query where it has one, is read as that same path.
+    """
+    if not raw:
+        return PathRefusal("path.missing")
+    text, mark, query = raw.partition("?")
+    if len(text) > MAX_PATH:
+        return PathRefusal("path.too_long")
+    if not text.startswith("/"):
+        return PathRefusal("path.not_absolute")
+    if "#" in query:
+        return PathRefusal("path.fragment")
+    written = text[1:].split("/")
+    trailing_slash = len(written) > 1 and written[-1] == ""
+    if trailing_slash or text == "/":
+        written.pop()
+    segments: list[str] = []
+    escaped: set[int] = set()
+    for index, each in enumerate(written):
+        segment = _segment(each)
+        if isinstance(segment, PathRefusal):
+            return segment
+        segments.append(segment.decoded)
+        if segment.escaped:
+            escaped.add(index)
+    folded = _ESCAPES.sub(lambda run: run[0].upper(), text)
+    return Path(folded, tuple(segments), trailing_slash, frozenset(escaped), query if mark else None)
+
+
+def parse_query(raw: str | None) -> tuple[tuple[str, str], ...] | QueryRefusal:
+    """The parameters of a query in order, names and values decoded once, `+` as a space.
+
+    Reasons: `schema.query_semicolon` (raw), `schema.query_control` (raw or escaped), `schema.query_encoding` (a bad
+    escape, bytes that are not UTF-8, a raw space or a raw character outside ASCII).
+    """
+    if not raw:
+        return ()
+    pairs: list[tuple[str, str]] = []
+    for piece in raw.split("&"):
+        if not piece:
+            continue
+        name, _, value = piece.partition("=")
+        decoded = (_parameter(name), _parameter(value))
+        match decoded:
+            case (str() as plain_name, str() as plain_value):
+                pairs.append((plain_name, plain_value))
+            case (QueryRefusal() as refusal, _) | (_, QueryRefusal() as refusal):
+                return refusal
+    return tuple(pairs)
+
+
+# ---------------------------------------------------------------- segments
+
+_ESCAPES = re.compile(r"(?:%[0-9A-Fa-f]{2})+")
+_PIECES = re.compile(
+    r"(?P<plain>[A-Za-z0-9\-._~!$&'()*+,=:@]+)|(?P<escapes>(?:%[0-9A-Fa-f]{2})+)|(?P<other>.)", re.DOTALL
+)
+_UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
+_MAY_STAND_RAW = frozenset("!$&'()*+,=:@")
+
+_ESCAPED_REFUSALS = {
+    "/": "path.encoded_slash",
+    "\\": "path.backslash",
+    "%": "path.encoded_percent",
+    ";": "path.semicolon",
+    "?": "path.encoded_question",
+    "#": "path.fragment",
+}
+_RAW_REFUSALS = {
+    "\\": "path.backslash",
+    "%": "path.bad_escape",
+    ";": "path.semicolon",
+    "#": "path.fragment",
+    " ": "path.space",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Segment:
+    decoded: str
+    escaped: bool
+
+
+def _segment(written: str) -> _Segment | PathRefusal:
+    if not written:
+        return PathRefusal("path.empty_segment")
+    if written in {".", ".."}:
+        return PathRefusal("path.dot_segment")
+    parts: list[str] = []
+    escaped = False
+    for piece in _PIECES.finditer(written):
+        match piece.lastgroup:
+            case "plain":
+                parts.append(piece[0])
+            case "escapes":
+                decoded = _decoded(piece[0])
+                if decoded is None:
+                    return PathRefusal("path.not_utf8")
+                reason = _refused_escape(decoded, first=piece.start() == 0, last=piece.end() == len(written))
+                if reason is not None:
+                    return PathRefusal(reason)
+                escaped = escaped or not _MAY_STAND_RAW.isdisjoint(decoded)
+                parts.append(decoded)
+            case _:
+                return PathRefusal("path.control" if _is_control(piece[0]) else _raw_refusal(piece[0]))
+    return _Segment("".join(parts), escaped)
+
+
+def _refused_escape(decoded: str, *, first: bool, last: bool) -> str | None:
+    """The reason for the first character that may not stand escaped; `first` and `last` are the ends of the segment."""
+    for index, character in enumerate(decoded):
+        if character in _ESCAPED_REFUSALS:
+            return _ESCAPED_REFUSALS[character]
+        if character in _UNRESERVED:
+            return "path.encoded_unreserved"
+        if _is_control(character):
+            return "path.control"
+        at_an_end = (first and index == 0) or (last and index == len(decoded) - 1)
+        if character == " " and at_an_end:
+            return "path.space"
+    return None
+
+
+def _raw_refusal(character: str) -> str:
+    return _RAW_REFUSALS.get(character, "path.character")
+
+
+def _is_control(character: str) -> bool:
+    """C0, DEL and C1."""
+    return character < " " or "\x7f" <= character <= "\x9f"
+
+
+def _decoded(escapes: str) -> str | None:
+    """What a run of escapes spells; None where its bytes are not UTF-8."""
+    try:
+        return bytes.fromhex(escapes.replace("%", "")).decode("utf-8")
+    except UnicodeDecodeError:
+        return None
+
+
+# ---------------------------------------------------------------- parameters
+
+_QUERY_PIECES = re.compile(
+    r"(?P<plain>[!-$&-*,-:<-~]+)|(?P<plus>\++)|(?P<escapes>(?:%[0-9A-Fa-f]{2})+)|(?P<other>.)", re.DOTALL
+)
+
+
+def _parameter(written: str) -> str | QueryRefusal:
+    """A name or a value, decoded once."""
+    parts: list[str] = []
+    for piece in _QUERY_PIECES.finditer(written):
+        match piece.lastgroup:
+            case "plain":
+                parts.append(piece[0])
+            case "plus":
+                parts.append(" " * len(piece[0]))
+            case "escapes":
+                decoded = _decoded(piece[0])
+                if decoded is None:
+                    return QueryRefusal("schema.query_encoding")
+                if any(_is_control(each) for each in decoded):
+                    return QueryRefusal("schema.query_control")
+                parts.append(decoded)
+            case _ if piece[0] == ";":
+                return QueryRefusal("schema.query_semicolon")
+            case _:
+                return QueryRefusal("schema.query_control" if _is_control(piece[0]) else "schema.query_encoding")
+    return "".join(parts)

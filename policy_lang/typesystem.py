@@ -1,0 +1,61 @@
+"""The types of the language: scalars and sets of scalars; no null, no union, no conversion.
+
+How a run-time value of each type looks (policy_lang/values.py holds the operations):
+bool -> bool; string -> str; uuid -> str of 36 lower-case characters; int -> int; time -> int, Unix milliseconds;
+duration -> int, milliseconds; set of T -> frozenset of T's values.
+Source: language.md 4.1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Scalar(Enum):
+    """A type without parameters; the value is the word a policy uses for it."""
+
+    BOOL = "bool"
+    STRING = "string"
+    UUID = "uuid"
+    TIME = "time"
+    DURATION = "duration"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+@dataclass(frozen=True, slots=True)
+class IntType:
+    """Integers, both ends included; `None` is the end of what 64 bits hold."""
+
+    lowest: int | None = None
+    highest: int | None = None
+
+    def __str__(self) -> str:
+        return "int" if self.lowest is None else f"int {self.lowest}..{self.highest}"
+
+
+@dataclass(frozen=True, slots=True)
+class SetType:
+    """A set of scalars of one type."""
+
+    element: ScalarType
+
+    def __str__(self) -> str:
+        return f"set of {self.element}"
+
+
+ScalarType = Scalar | IntType
+Type = Scalar | IntType | SetType
+
+INT_MIN, INT_MAX = -(2**63), 2**63 - 1
+
+
+def same(left: Type, right: Type) -> bool:
+    """Whether values of the two types may be compared: equal types, ranges of int set aside."""
+    if isinstance(left, IntType) and isinstance(right, IntType):
+        return True
+    if isinstance(left, SetType) and isinstance(right, SetType):
+        return same(left.element, right.element)
+    return left == right

@@ -1,0 +1,203 @@
+"""The whole way: bundles of several files, all mistakes in one run, tests to cases, and what is hostile."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from policy_lang.cases import DEFAULT_NOW_MS, Expected
+from policy_lang.compile import Compiled, compile_policy, sources_of
+from policy_lang.diagnostics import CompileError, render
+from policy_lang.ir import LogDuty
+from policy_lang.parser import MOST_BYTES, parse
+
+MODULE = b"""module m
+token user { issuer "https://id.example"
+  claim sub: string
+  claim at: time
+  claim left: duration optional
+  claim roles: set of string optional from "realm" "roles"
+  claim deep: int optional from "realm" "level"
+  factor mfa at token.at }
+relation rows (a: string, n: int)
+relation more (a: string)
+service s { audience "s" host "s.example" endpoint one GET /one/{a} }
+allow r for any user on s when rows(token.sub, 1) and more(token.sub) because "-"
+require q for any user on s needs factor mfa within 5m must log full strict
+"""
+
+
+def compiled(extra: str) -> Compiled:
+    return compile_policy({"m.pol": MODULE + extra.encode()})
+
+
+def codes(files: dict[str, bytes]) -> list[str]:
+    with pytest.raises(CompileError) as refused:
+        compile_policy(files)
+    return [f"{each.span.source}:{each.code}" for each in refused.value.diagnostics]
+
+
+# ---------------------------------------------------------------- bundles
+
+
+@pytest.mark.parametrize("files", [{}, {"README.md": b"x"}, {"facts/m.rows.csv": b"a,n\n"}, {"policy.pol.bak": MODULE}])
+def test_a_bundle_without_a_policy_is_refused(files: dict[str, bytes]) -> None:
+    assert codes(files) == ["policy:E113"]
+
+
+def test_a_policy_without_rules_allows_nothing() -> None:
+    program = compile_policy({"m.pol": b"module m"}).program
+    assert program.modules == ("m",)
+    assert program.cells == ()
+
+
+def test_other_files_are_not_looked_at() -> None:
+    plain = compile_policy({"m.pol": MODULE})
+    beside = compile_policy({"m.pol": MODULE, "facts/m.rows.csv": b"\xff", "notes.txt": b"module m"})
+    assert plain.program == beside.program
+    assert list(beside.sources) == ["m.pol"]
+
+
+def test_files_in_folders_are_policies_too() -> None:
+    assert compile_policy({"a/b/m.pol": MODULE}).program.rules[0].place.file == "a/b/m.pol"
+
+
+def test_the_mistakes_of_all_files_come_in_one_run_sorted() -> None:
+    files = {
+        "z.pol": b'module z deny d on nowhere because "-"',
+        "a.pol": b'module a deny d on s because "-"\ndeny e on s',
+        "b.pol": b"\xff",
+        "c.pol": b"",
+        "m.pol": MODULE,
+    }
+    assert codes(files) == ["a.pol:E201", "a.pol:E502", "a.pol:E201", "b.pol:E100", "c.pol:E102", "z.pol:E201"]
+
+
+def test_warnings_are_kept_back_where_there_is_an_error() -> None:
+    warned = b"module m label l service s { audience none }"
+    assert [each.code for each in compile_policy({"m.pol": warned}).warnings] == ["W806", "W809", "W815", "W815"]
+    assert codes({"m.pol": warned + b" deny d on s"}) == ["m.pol:E502"]
+
+
+def test_proofs_are_listed_by_title() -> None:
+    assert compiled('prove "never" never allow for anyone on s prove "too" always allow').proofs == ("never", "too")
+
+
+HOSTILE = {
+    "bytes that are no text": b"\xff\xfe\x00",
+    "a byte order mark": b"\xef\xbb\xbfmodule m allow r",
+    "an empty file": b"",
+    "only a comment": b"# nothing",
+    "a megabyte and a byte": b" " * (MOST_BYTES + 1),
+    "a null": b"module m\x00",
+    "windows line ends": b"module m\r\nallow r\r\n",
+    "brackets without end": b"module m condition c = " + b"(" * 5000,
+    "negations without end": b"module m condition c = " + b"not " * 5000 + b"true",
+    "a sum without end": b"module m condition c = now" + b" + 1s" * 5000 + b" < now",
+    "a chain without end": b"module m condition c = true" + b" and true" * 5000,
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_file_is_refused_and_its_text_can_be_shown(name: str) -> None:
+    files = {"m.pol": HOSTILE[name]}
+    with pytest.raises(CompileError) as refused:
+        compile_policy(files)
+    assert render(refused.value.diagnostics, sources_of(files))
+    assert sources_of(files)["m.pol"] == parse("m.pol", HOSTILE[name]).source
+
+
+WORDS = (MODULE.decode() + 'test "t" { given anonymous call s GET /one/x expect deny by default }').split(" ")
+
+
+@given(st.lists(st.sampled_from(WORDS), max_size=30), st.integers(0, len(WORDS)), st.integers(0, 6))
+def test_any_shuffled_policy_compiles_or_is_refused(words: list[str], at: int, dropped: int) -> None:
+    """A policy with words dropped and others put in between raises CompileError with an error, or nothing."""
+    text = " ".join([*WORDS[:at], *words, *WORDS[at + dropped :]])
+    try:
+        compile_policy({"m.pol": text.encode()})
+    except CompileError as refused:
+        assert any(each.severity == "error" for each in refused.diagnostics)
+        assert render(refused.diagnostics, sources_of({"m.pol": text.encode()}))
+
+
+def test_many_rules_share_what_they_have_in_common() -> None:
+    rules = "\n".join(f'allow x{n} for any user on s when more("v{n % 10}") because "-"' for n in range(500))
+    program = compiled(rules).program
+    assert len(program.rules) == 502
+    assert len(program.atoms) == 13
+
+
+def test_the_longest_chain_that_parses_compiles() -> None:
+    chain = " or ".join(f'token.sub == "v{n}"' for n in range(500))
+    assert len(compiled(f'deny d for any user on s when {chain} because "-"').program.atoms) > 500
+
+
+# ---------------------------------------------------------------- tests within
+
+TEST = """
+test "t" {
+  given token user { sub: "u", at: now - 1m, left: 90s, roles: ["b", "a"], deep: 3, aud: ["s"], scope: ["x"] }
+  given fact rows ("u", 1)
+  given fact rows ("u", 1)
+  given fact rows ("v", 2)
+  given now 2026-03-01T12:00:00Z
+  call s GET /one/a?x=1 expect allow by r and log full strict
+  call s GET /one/a with token.at = now - 1500ms with token.roles = unset expect deny by default
+  call s GET /one/a with now = now + 10m with token.sub = unset expect step_up mfa by m.q
+}
+test "nobody" {
+  given anonymous
+  call s GET /one/a expect deny
+}
+"""
+NOON_MS = 1_772_366_400_000
+
+
+def test_cases_hold_the_claims_as_a_token_would() -> None:
+    first, second, third, nobody = compiled(TEST).tests
+    claims = {"sub": "u", "at": NOON_MS // 1000 - 60, "left": 90, "realm": {"roles": ["a", "b"], "level": 3}}
+    assert first.claims == {**claims, "aud": ["s"], "scope": ["x"]}
+    assert first.kind == "user"
+    assert first.now_ms == NOON_MS
+    assert second.claims["at"] == NOON_MS / 1000 - 1.5
+    assert second.claims["realm"] == {"level": 3}
+    assert third.now_ms == NOON_MS + 600_000
+    assert third.claims["at"] == NOON_MS // 1000 - 60
+    assert "sub" not in third.claims
+    assert (nobody.kind, nobody.claims, nobody.now_ms) == (None, {}, DEFAULT_NOW_MS)
+
+
+def test_cases_hold_every_relation_and_only_the_facts_given() -> None:
+    first, *_, nobody = compiled(TEST).tests
+    assert first.facts == {"m.rows": frozenset({("u", 1), ("v", 2)}), "m.more": frozenset()}
+    assert nobody.facts == {"m.rows": frozenset(), "m.more": frozenset()}
+
+
+def test_cases_hold_what_is_asked_and_expected() -> None:
+    first, second, third, nobody = compiled(TEST).tests
+    assert (first.title, first.service, first.method, first.target) == ("t", "s", "GET", "/one/a?x=1")
+    assert first.text == "call s GET /one/a?x=1 expect allow by r and log full strict"
+    assert (first.place.file, first.place.column) == ("m.pol", 3)
+    assert first.expected == Expected("allow", ("m.r",), None, LogDuty("full", strict=True))
+    assert second.expected == Expected("deny", ("default",), None, None)
+    assert third.expected == Expected("step_up", ("m.q",), "mfa", None)
+    assert nobody.expected == Expected("deny", (), None, None)
+
+
+def test_a_decider_of_another_module_is_named_in_full() -> None:
+    other = b'module n label l deny d on any endpoint because "-"'
+    call = b'test "t" { given anonymous call s GET /one/a expect deny by n.d }'
+    (case,) = compile_policy({"m.pol": MODULE + call, "n.pol": other}).tests
+    assert case.expected.by == ("n.d",)
+
+
+def test_the_shipped_policies_compile() -> None:
+    policies = Path(__file__).parents[2] / "policies"
+    folders = [path for path in policies.iterdir() if path.is_dir()]
+    assert folders
+    for folder in folders:
+        compile_policy({path.name: path.read_bytes() for path in folder.glob("*.pol")})

@@ -1,0 +1,213 @@
+"""Diagnostics: the text and the JSON a person or a program gets, and the catalogue of the parser's mistakes."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+from dataclasses import dataclass, fields
+from string import Formatter
+from typing import ClassVar
+
+import pytest
+
+from policy_lang.diagnostics import (
+    MOST_SHOWN,
+    CompileError,
+    Diagnostic,
+    Label,
+    as_json,
+    has_errors,
+    nearest,
+    ordered,
+    render,
+)
+from policy_lang.mistakes import syntax
+from policy_lang.parser import parse
+from policy_lang.source import Source, Span
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mistake(Diagnostic):
+    code: ClassVar[str] = "E999"
+    title: ClassVar[str] = "`{word}` is wrong"
+    label: ClassVar[str] = "this one"
+    help: ClassVar[str] = "write {{braces}}"
+
+    word: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doubt(Diagnostic):
+    code: ClassVar[str] = "W999"
+    title: ClassVar[str] = "odd"
+    severity: ClassVar = "warning"
+
+
+def mistake(start: int, end: int, word: str = "x", **more: str) -> Mistake:
+    return Mistake(span=Span("a.pol", start, end), word=word, **more)  # type: ignore[arg-type]
+
+
+def rendered(text: str, *diagnostics: Diagnostic) -> str:
+    return render(diagnostics, {"a.pol": Source("a.pol", text)})
+
+
+def test_the_whole_shape() -> None:
+    shown = Mistake(
+        span=Span("a.pol", 7, 10), word="two", others=(Label(Span("a.pol", 0, 3), "the first"),), hint="or leave it"
+    )
+    assert rendered("one\n  two\n", shown) == (
+        "error[E999]: `two` is wrong\n"
+        "  --> a.pol:2:4\n"
+        "  |\n"
+        "2 |   two\n"
+        "  |    ^^ this one\n"
+        "  ::: a.pol:1:1\n"
+        "  |\n"
+        "1 | one\n"
+        "  | --- the first\n"
+        "   = help: write {braces}\n"
+        "   = help: or leave it"
+    )
+
+
+def test_the_shape_of_the_parser_s_own() -> None:
+    text = 'module m\ndeny a\n  on s\n  when token.sub = "x"\n'
+    parsed = parse("orders.pol", text.encode())
+    assert render(parsed.diagnostics, {"orders.pol": parsed.source}) == (
+        "error[E101]: `=` is not a comparison\n"
+        "  --> orders.pol:4:18\n"
+        "  |\n"
+        '4 |   when token.sub = "x"\n'
+        "  |                  ^ did you mean `==`?"
+    )
+
+
+EXCERPTS = {
+    "a tab before the place stays a tab": ("\tab", 1, 2, "1 | \tab\n  | \t^ this one"),
+    "an empty span is one mark": ("ab", 1, 1, "1 | ab\n  |  ^ this one"),
+    "a span over several lines marks the first": ("ab\ncd", 1, 5, "1 | ab\n  |  ^ this one"),
+    "the end of the text": ("ab", 2, 2, "1 | ab\n  |   ^ this one"),
+    "an empty text": ("", 0, 0, "1 |\n  | ^ this one"),
+    "line ten has a wider gutter": ("\n" * 9 + "x", 9, 10, "10 | x\n   | ^ this one"),
+}
+
+
+@pytest.mark.parametrize(("text", "start", "end", "wanted"), EXCERPTS.values(), ids=EXCERPTS.keys())
+def test_excerpt(text: str, start: int, end: int, wanted: str) -> None:
+    assert wanted in rendered(text, mistake(start, end))
+
+
+def test_a_long_line_is_cut_around_the_place() -> None:
+    text = rendered("a" * 5000 + "HERE" + "b" * 5000, mistake(5000, 5004))
+    excerpt, marks = text.split("\n")[3:5]
+    assert len(excerpt) < 200
+    assert excerpt[marks.index("^") : marks.rindex("^") + 1] == "HERE"
+
+
+HOSTILE = {
+    "a terminal sequence in the source": ("\x1b[2Jab\u202ecd", "x", "1 | \ufffd[2Jab\ufffdcd"),
+    "a carriage return in the source": ("ab\rcd", "x", "1 | ab\ufffdcd"),
+    "a terminal sequence in the message": ("ab", "\x1b]0;x\x07", "`\\u{1b}]0;x\\u{7}` is wrong"),
+    "a line end in the message": ("ab", "x\nerror[E1]: y", "`x\\u{a}error[E1]: y` is wrong"),
+}
+
+
+@pytest.mark.parametrize(("text", "word", "wanted"), HOSTILE.values(), ids=HOSTILE.keys())
+def test_hostile_text_is_shown_and_not_obeyed(text: str, word: str, wanted: str) -> None:
+    assert wanted in rendered(text, mistake(0, 1, word)).replace(" |\n", " |\n")
+
+
+def test_hostile_file_names_are_shown_and_not_obeyed() -> None:
+    name = "a\x1b[31m\n.pol"
+    shown = Mistake(span=Span(name, 0, 1), word="x")
+    assert "--> a\\u{1b}[31m\\u{a}.pol:1:1" in render([shown], {name: Source(name, "x")})
+    assert "--> a\\u{1b}[31m\\u{a}.pol" in render([shown], {})
+
+
+def test_braces_of_the_policy_are_no_templates() -> None:
+    assert "`{word} {0} {` is wrong" in rendered("x", mistake(0, 1, "{word} {0} {"))
+
+
+def test_an_unknown_source_is_named_by_its_file() -> None:
+    assert render([mistake(0, 1)], {}).split("\n")[1] == "  --> a.pol"
+
+
+def test_no_more_than_a_hundred_are_shown_and_the_rest_is_counted() -> None:
+    text = rendered("x" * 200, *(mistake(i, i + 1) for i in range(MOST_SHOWN + 3)))
+    assert text.count("error[E999]") == MOST_SHOWN
+    assert text.endswith("\n\n3 more not shown")
+
+
+def test_nothing_to_show() -> None:
+    assert render([], {}) == ""
+    assert as_json([], {}) == []
+
+
+def test_json() -> None:
+    shown = Mistake(span=Span("a.pol", 4, 99), word="x", others=(Label(Span("b.pol", 0, 1), "there"),), hint="h")
+    made = as_json([shown], {"a.pol": Source("a.pol", "one\ntwo")})
+    assert json.loads(json.dumps(made)) == [
+        {
+            "code": "E999",
+            "severity": "error",
+            "message": "`x` is wrong",
+            "label": "this one",
+            "help": ["write {braces}", "h"],
+            "file": "a.pol",
+            "line": 2,
+            "column": 1,
+            "end_line": 2,
+            "end_column": 4,
+            "others": [{"text": "there", "file": "b.pol"}],
+        }
+    ]
+
+
+def test_ordered_sorts_by_place_and_drops_repetitions() -> None:
+    first, second, third = mistake(1, 2), mistake(1, 3), mistake(5, 6)
+    assert ordered([third, second, first, second]) == (first, second, third)
+
+
+def test_a_warning_is_no_error() -> None:
+    doubt = Doubt(span=Span("a.pol", 0, 0))
+    assert not has_errors([])
+    assert not has_errors([doubt])
+    assert has_errors([doubt, mistake(0, 1)])
+    assert rendered("", doubt).startswith("warning[W999]: odd")
+
+
+def test_nearest() -> None:
+    assert nearest("acount", ["account", "order"]) == "did you mean `account`?"
+    assert nearest("acount", []) == ""
+    assert nearest("zzz", ["account"]) == ""
+
+
+def test_a_compile_error_counts_and_carries() -> None:
+    error = CompileError([mistake(0, 1), mistake(1, 2)])
+    assert str(error) == "2 problem(s) in the policy"
+    assert error.diagnostics == (mistake(0, 1), mistake(1, 2))
+
+
+# ---------------------------------------------------------------- the catalogue
+
+
+CATALOGUE = {
+    name: kind
+    for name, kind in inspect.getmembers(syntax, inspect.isclass)
+    if issubclass(kind, Diagnostic) and kind is not Diagnostic
+}
+
+
+@pytest.mark.parametrize("kind", CATALOGUE.values(), ids=CATALOGUE.keys())
+def test_templates_name_fields_and_are_worded_as_the_house_words_them(kind: type[Diagnostic]) -> None:
+    known = {f.name for f in fields(kind)}
+    for template in (kind.title, kind.label, kind.help):
+        assert {name for _, name, _, _ in Formatter().parse(template) if name is not None} <= known
+        assert not template.endswith(".")
+        assert not re.match(r"[A-Z]", template)
+    assert re.fullmatch(r"E1\d\d", kind.code)
+
+
+def test_the_catalogue_is_not_empty() -> None:
+    assert len(CATALOGUE) > 10

@@ -1,0 +1,292 @@
+"""What an auditor reads: true to the verdict, never a value in a sentence, never a private value anywhere."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from policy_lang.explain import outcome_text, private_reads, sentence, trace_json
+from policy_lang.ir import (
+    Age,
+    Atom,
+    Attr,
+    Compare,
+    Const,
+    Cover,
+    Empty,
+    Has,
+    Kind,
+    Like,
+    LogDuty,
+    Lookup,
+    Member,
+    Now,
+    Overlap,
+    Relation,
+    Shift,
+    Truth,
+    Value,
+)
+from policy_lang.reference import decide
+from policy_lang.tracing import atom_text, value_text
+from policy_lang.typesystem import Scalar
+from policy_lang.verdict import Challenge, Json, Question, Verdict
+from tests.lang.programs import (
+    ALWAYS,
+    NEVER,
+    STRINGS,
+    Both,
+    WrittenNeed,
+    WrittenRule,
+    ask,
+    build,
+    capture,
+    claim,
+    endpoint,
+    service,
+    token,
+)
+
+USER = Kind(
+    "user",
+    "https://id.example",
+    (
+        claim("sub", Scalar.STRING),
+        claim("accounts", STRINGS, optional=True),
+        claim("email", Scalar.STRING, optional=True, private=True),
+    ),
+)
+SHARED = Relation("m.shared", (("account", Scalar.STRING), ("user", Scalar.STRING)))
+OWNS = Both((Has(token("accounts")), Member(capture("account"), token("accounts"))))
+SHARES = Lookup("m.shared", (capture("account"), token("sub")))
+STAFF = Like(token("email"), "*@shop.example")
+GOOD: dict[str, Json] = {"sub": "secret-sub", "aud": "s", "accounts": ["secret-a1"], "email": "secret@home.example"}
+QUESTION = ask("/accounts/secret-a2", GOOD)
+
+
+def under(*rules: WrittenRule, question: Question = QUESTION) -> Verdict:
+    endpoints = [endpoint("s.account", "/accounts/{account}"), endpoint("s.scoped", "/scoped", scopes=["read"])]
+    return decide(build([service("s")], endpoints, rules, [USER], [SHARED]), question)
+
+
+SENTENCES: dict[str, tuple[Verdict, str]] = {
+    "an allow": (
+        under(WrittenRule("m.b", "allow"), WrittenRule("m.a", "allow")),
+        'Allowed by `m.a` "because of m.a"; `m.b` "because of m.b".',
+    ),
+    "a deny": (under(WrittenRule("m.d", "deny")), 'Denied by `m.d` "because of m.d".'),
+    "a step-up": (
+        under(
+            WrittenRule("m.a", "allow"),
+            WrittenRule("m.r", "require", needs=(WrittenNeed(NEVER, "mfa", 300), WrittenNeed(NEVER, "device"))),
+        ),
+        'Stronger authentication is needed (mfa within 300 s, device), by `m.r` "because of m.r".',
+    ),
+    "by default, without a rule": (under(), "No rule allowed this (default.no_cell_rule)."),
+    "by default, with a nearest": (
+        under(WrittenRule("m.a", "allow", (ALWAYS, OWNS)), WrittenRule("m.b", "allow", (NEVER, NEVER))),
+        (
+            'No rule allowed this (default.no_rule). The closest, `m.a` "because of m.a", failed because '
+            "`path.account in token.accounts` is not true."
+        ),
+    ),
+    "by default, for an unknown and a false clause": (
+        under(WrittenRule("m.a", "allow", (SHARES, NEVER))),
+        (
+            'No rule allowed this (default.no_rule). The closest, `m.a` "because of m.a", failed because '
+            "`shared(path.account, token.sub)` is unknown and `false` is not true."
+        ),
+    ),
+    "by scope": (
+        under(WrittenRule("m.a", "allow"), question=ask("/scoped", GOOD)),
+        "The token lacks a scope that the endpoint asks for: `read` (scope.missing).",
+    ),
+    "by schema": (
+        under(WrittenRule("m.a", "allow"), question=ask("/scoped", {**GOOD, "sub": 17})),
+        "An input does not conform to the policy's schema: `sub` (schema.claim_type).",
+    ),
+    "by audience": (
+        under(WrittenRule("m.a", "allow"), question=ask("/scoped", {**GOOD, "aud": "secret"})),
+        "The token is not meant for this service (audience.mismatch).",
+    ),
+    "by route": (
+        under(question=ask("/secret", GOOD)),
+        "The call is for no declared endpoint (route.endpoint).",
+    ),
+    "by path": (
+        Verdict("deny", ("path",), "path.encoded_slash"),
+        "The path or another part of the request is not canonical (path.encoded_slash).",
+    ),
+    "by a rule whose trace is not at hand": (Verdict("deny", ("m.gone",), "rule"), "Denied by `m.gone`."),
+    "by nobody": (Verdict("deny", (), "x"), "Nothing decided (x)."),
+}
+
+
+@pytest.mark.parametrize("case", SENTENCES)
+def test_sentence(case: str) -> None:
+    verdict, want = SENTENCES[case]
+    assert sentence(verdict) == want
+    assert "secret" not in sentence(verdict)
+
+
+WORDS = "token path route schema audience exclusive scope default conflict capability internal deadline audit"
+
+
+@pytest.mark.parametrize("word", WORDS.split())
+def test_every_word_of_the_closed_list_has_its_sentence(word: str) -> None:
+    said = sentence(Verdict("deny", (word,), "some.reason"))
+    assert said.endswith(" (some.reason).")
+    assert not said.startswith("Denied by")
+
+
+def test_outcomes_as_a_test_writes_them() -> None:
+    asked = (Challenge("mfa", 300), Challenge("mfa", 60), Challenge("device", None))
+    assert outcome_text("step_up", ("m.r",), asked, LogDuty("full", strict=True)) == (
+        "step_up mfa device by m.r and log full strict"
+    )
+    assert outcome_text("allow", ()) == "allow"
+
+
+# ---------------------------------------------------------------- the trace
+
+PRIVATE = frozenset({"token.email"})
+RULES = (
+    WrittenRule("m.staff", "allow", (STAFF, OWNS, SHARES)),
+    WrittenRule("m.d", "deny", (NEVER,)),
+)
+
+
+def test_private_reads_are_those_of_the_kind() -> None:
+    program = build(
+        [], [], [], [USER, Kind("other", "https://o.example", (claim("name", Scalar.STRING, private=True),))]
+    )
+    assert private_reads(program, "user") == PRIVATE
+    assert private_reads(program, "other") == {"token.name"}
+    assert private_reads(program, None) == frozenset()
+    assert private_reads(program, "ghost") == frozenset()
+
+
+def test_the_trace_with_values() -> None:
+    verdict = under(*RULES)
+    trace = trace_json(verdict, PRIVATE, values=True)
+    assert {name: trace[name] for name in ("decision", "by", "reason", "endpoint", "nearest", "distance")} == {
+        "decision": "deny",
+        "by": ["default"],
+        "reason": "default.no_rule",
+        "endpoint": "s.account",
+        "nearest": "m.staff",
+        "distance": 3,
+    }
+    assert trace["baselines"] == ["route", "schema", "audience", "scope"]
+    assert trace["log"] == {"level": "normal", "strict": False}
+    rules = trace["rules"]
+    assert isinstance(rules, list)
+    assert rules[1] == {
+        "id": "m.staff",
+        "effect": "allow",
+        "applies": False,
+        "src": "test.pol:1",
+        "because": "because of m.staff",
+        "guards": [
+            {
+                "clause": "when 1",
+                "text": "clause 1",
+                "is": "false",
+                "failed_at": 'token.email like "*@shop.example"',
+                "read": {"token.email": {"private": True}},
+            },
+            {
+                "clause": "when 2",
+                "text": "clause 2",
+                "is": "false",
+                "failed_at": "path.account in token.accounts",
+                "read": {"token.accounts": ["secret-a1"], "path.account": "secret-a2"},
+            },
+            {
+                "clause": "when 3",
+                "text": "clause 3",
+                "is": "unknown",
+                "failed_at": "shared(path.account, token.sub)",
+                "read": {
+                    "path.account": "secret-a2",
+                    "token.sub": "secret-sub",
+                    "shared(path.account, token.sub)": None,
+                },
+            },
+        ],
+    }
+    assert "secret@home" not in json.dumps(trace)
+
+
+def test_the_trace_without_values_holds_none() -> None:
+    trace = trace_json(under(*RULES), frozenset(), values=False)
+    assert "secret" not in json.dumps(trace)
+    assert "read" not in json.dumps(trace)
+
+
+def test_the_trace_of_a_step_up_names_its_challenges() -> None:
+    rules = (WrittenRule("m.a", "allow"), WrittenRule("m.r", "require", needs=(WrittenNeed(NEVER, "mfa", 300),)))
+    trace = trace_json(under(*rules), PRIVATE, values=True)
+    assert trace["challenges"] == [{"name": "mfa", "within_s": 300}]
+    assert (trace["nearest"], trace["distance"]) == (None, None)
+
+
+def test_a_rule_without_a_because_is_named_alone() -> None:
+    verdict = under(WrittenRule("m.a", "allow"))
+    quiet = replace(verdict, rules=tuple(replace(rule, because="") for rule in verdict.rules))
+    assert sentence(quiet) == "Allowed by `m.a`."
+
+
+# ---------------------------------------------------------------- words
+
+AT, N = token("auth_time"), Attr("query", "n")
+
+ATOMS: dict[str, tuple[Atom, str]] = {
+    "token.suspended": (Truth(token("suspended")), "not token.suspended"),
+    'token.sub == "u"': (Compare("eq", token("sub"), Const("u")), 'token.sub != "u"'),
+    "query.n < 5": (Compare("lt", N, Const(5)), "query.n >= 5"),
+    "query.n <= 5": (Compare("le", N, Const(5)), "query.n > 5"),
+    'path.a in ["x", "y"]': (Member(capture("a"), Const(frozenset({"y", "x"}))), 'path.a not in ["x", "y"]'),
+    "token.a overlaps token.b": (Overlap(token("a"), token("b")), "not (token.a overlaps token.b)"),
+    "token.a covers token.b": (Cover(token("a"), token("b")), "not (token.a covers token.b)"),
+    "token.a is empty": (Empty(token("a")), "not (token.a is empty)"),
+    'request.path like "/a*"': (Like(Attr("request", "path"), "/a*"), 'not (request.path like "/a*")'),
+    "token has a": (Has(token("a")), "not (token has a)"),
+    "shared(path.account, token.sub)": (SHARES, "not shared(path.account, token.sub)"),
+    "token.auth_time within 300 s of now": (Age(AT, 300_000), "not (token.auth_time within 300 s of now)"),
+    "token.auth_time within 1500 ms of now": (Age(AT, 1500), "not (token.auth_time within 1500 ms of now)"),
+    "token.auth_time not after now": (Age(AT, None), "not (token.auth_time not after now)"),
+    "token.auth_time <= now - (60000 + 1)": (
+        Compare("le", AT, Shift(Now(), -1, Shift(Const(60000), 1, Const(1)))),
+        "token.auth_time > now - (60000 + 1)",
+    ),
+    "true == false": (Compare("eq", Const(True), Const(False)), "true != false"),
+}
+
+
+@pytest.mark.parametrize("text", ATOMS)
+def test_atoms(text: str) -> None:
+    atom, negated = ATOMS[text]
+    assert atom_text(atom) == text
+    assert atom_text(atom, negated=True) == negated
+
+
+VALUES: dict[str, Value] = {
+    '"é"': "é",
+    '"a\\"b"': 'a"b',
+    '"\\u001b[2J"': "\x1b[2J",
+    '"\\u009b2J"': "\x9b2J",
+    '"\\u007f"': "\x7f",
+    '"\\u202e"': "\u202e",
+    '"\\ud800"': "\ud800",
+    "-5": -5,
+    "[]": frozenset(),
+    "[1, 2]": frozenset({2, 1}),
+}
+
+
+@pytest.mark.parametrize("text", VALUES)
+def test_values_are_safe_to_show(text: str) -> None:
+    assert value_text(VALUES[text]) == text

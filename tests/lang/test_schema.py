@@ -1,0 +1,288 @@
+"""Claims and parameters conform or are refused by name; malformed is never absent."""
+
+from __future__ import annotations
+
+import pytest
+
+from policy_lang.ir import Kind, Value
+from policy_lang.schema import (
+    ABSENT,
+    MAX_SET,
+    Absent,
+    Misfit,
+    SchemaRefusal,
+    conform_claims,
+    conform_query,
+    from_json,
+    from_text,
+    locate,
+)
+from policy_lang.typesystem import INT_MAX, INT_MIN, IntType, Scalar, ScalarType, SetType, Type
+from policy_lang.verdict import Caller, Json
+from tests.lang.programs import STRINGS, claim, endpoint
+
+UUID = "6F1C7C1E-3f0e-4a57-9d5f-0d6c8c7c2b11"
+MS_MAX_S = INT_MAX // 1000
+
+# ---------------------------------------------------------------- JSON to values
+
+TYPE, RANGE, SIZE = Misfit("type"), Misfit("range"), Misfit("size")
+
+JSON: dict[str, tuple[Type, Json, Value | Misfit]] = {
+    "bool": (Scalar.BOOL, False, False),
+    "0 is no bool": (Scalar.BOOL, 0, TYPE),
+    "the word true is no bool": (Scalar.BOOL, "true", TYPE),
+    "null is no bool": (Scalar.BOOL, None, TYPE),
+    "int": (IntType(), 5, 5),
+    "true is no int": (IntType(), True, TYPE),
+    "1.0 is no int": (IntType(), 1.0, TYPE),
+    "a numeral is no int": (IntType(), "1", TYPE),
+    "the highest int": (IntType(), INT_MAX, INT_MAX),
+    "an int past 64 bits": (IntType(), INT_MAX + 1, RANGE),
+    "an int below 64 bits": (IntType(), INT_MIN - 1, RANGE),
+    "the ends of a range": (IntType(1, 5), 5, 5),
+    "above a range": (IntType(1, 5), 6, RANGE),
+    "below a range": (IntType(1, 5), 0, RANGE),
+    "an int with ten thousand digits": (IntType(), 10**10_000, RANGE),
+    "string": (Scalar.STRING, "", ""),
+    "a number is no string": (Scalar.STRING, 1, TYPE),
+    "null is no string": (Scalar.STRING, None, TYPE),
+    "a lone surrogate": (Scalar.STRING, "a\ud800", TYPE),
+    "a control in a string is data": (Scalar.STRING, "a\nb", "a\nb"),
+    "uuid in lower case": (Scalar.UUID, UUID, UUID.lower()),
+    "a uuid in braces": (Scalar.UUID, f"{{{UUID}}}", TYPE),
+    "a uuid without dashes": (Scalar.UUID, UUID.replace("-", ""), TYPE),
+    "a uuid and a line feed": (Scalar.UUID, f"{UUID}\n", TYPE),
+    "a uuid of full-width digits": (Scalar.UUID, "\uff10" + UUID[1:], TYPE),
+    "time in seconds": (Scalar.TIME, 1_767_225_600, 1_767_225_600_000),
+    "time before 1970": (Scalar.TIME, -1, -1000),
+    "time with a fraction": (Scalar.TIME, 1_767_225_600.123, 1_767_225_600_123),
+    "a fraction that binary cannot hold": (Scalar.TIME, 1.001, 1001),
+    "fractions of a millisecond are cut": (Scalar.TIME, 1.0019, 1001),
+    "they are cut downwards before 1970 too": (Scalar.TIME, -0.0001, -1),
+    "true is no time": (Scalar.TIME, True, TYPE),
+    "a text is no time": (Scalar.TIME, "2026-01-01T00:00:00Z", TYPE),
+    "not a number is no time": (Scalar.TIME, float("nan"), TYPE),
+    "infinity is no time": (Scalar.TIME, float("inf"), TYPE),
+    "the last time": (Scalar.TIME, MS_MAX_S, MS_MAX_S * 1000),
+    "a time past 64 bits": (Scalar.TIME, MS_MAX_S + 1, RANGE),
+    "a fraction past 64 bits": (Scalar.TIME, 1e300, RANGE),
+    "a fraction a little past 64 bits": (Scalar.TIME, -1e17, RANGE),
+    "duration in seconds": (Scalar.DURATION, 90, 90_000),
+    "a duration with a fraction": (Scalar.DURATION, 1.5, TYPE),
+    "a duration past 64 bits": (Scalar.DURATION, INT_MAX, RANGE),
+    "true is no duration": (Scalar.DURATION, True, TYPE),
+    "set": (STRINGS, ["a", "b", "a"], frozenset({"a", "b"})),
+    "the empty set": (STRINGS, [], frozenset()),
+    "a scalar is no set": (STRINGS, "a", TYPE),
+    "null is no set": (STRINGS, None, TYPE),
+    "an object is no set": (STRINGS, {"a": 1}, TYPE),
+    "a set with a wrong member": (STRINGS, ["a", 1], TYPE),
+    "a set with null": (STRINGS, ["a", None], TYPE),
+    "a set of sets": (STRINGS, [["a"]], TYPE),
+    "a set of ints with true": (SetType(IntType()), [1, True], TYPE),
+    "a set with a member out of range": (SetType(IntType(1, 5)), [1, 9], RANGE),
+    "the largest set": (STRINGS, ["a"] * MAX_SET, frozenset("a")),
+    "a set too large": (STRINGS, ["a"] * (MAX_SET + 1), SIZE),
+    "an object is no int": (IntType(), {}, TYPE),
+}
+
+
+@pytest.mark.parametrize("case", JSON)
+def test_from_json(case: str) -> None:
+    declared, given, want = JSON[case]
+    got = from_json(declared, given)
+    assert got == want
+    assert type(got) is type(want)
+
+
+# ---------------------------------------------------------------- text to values
+
+TEXT: dict[str, tuple[ScalarType, str, Value | Misfit]] = {
+    "true": (Scalar.BOOL, "true", True),
+    "false": (Scalar.BOOL, "false", False),
+    "True is no bool": (Scalar.BOOL, "True", TYPE),
+    "1 is no bool": (Scalar.BOOL, "1", TYPE),
+    "empty is no bool": (Scalar.BOOL, "", TYPE),
+    "int": (IntType(), "-17", -17),
+    "zero": (IntType(), "0", 0),
+    "minus zero": (IntType(), "-0", TYPE),
+    "leading zero": (IntType(), "017", TYPE),
+    "plus": (IntType(), "+1", TYPE),
+    "space": (IntType(), " 1", TYPE),
+    "line feed": (IntType(), "1\n", TYPE),
+    "underscore": (IntType(), "1_000", TYPE),
+    "Arabic digits": (IntType(), "\u0661", TYPE),
+    "hexadecimal": (IntType(), "0x10", TYPE),
+    "exponent": (IntType(), "1e3", TYPE),
+    "fraction": (IntType(), "1.0", TYPE),
+    "empty is no int": (IntType(), "", TYPE),
+    "the lowest int": (IntType(), str(INT_MIN), INT_MIN),
+    "past 64 bits": (IntType(), str(INT_MAX + 1), RANGE),
+    "a million digits": (IntType(), "9" * 1_000_000, RANGE),
+    "out of range": (IntType(1, 5), "6", RANGE),
+    "string": (Scalar.STRING, "", ""),
+    "a string of digits": (Scalar.STRING, "007", "007"),
+    "uuid": (Scalar.UUID, UUID, UUID.lower()),
+    "no uuid": (Scalar.UUID, "", TYPE),
+    "time in seconds": (Scalar.TIME, "1767225600", 1_767_225_600_000),
+    "a time past 64 bits": (Scalar.TIME, str(INT_MAX), RANGE),
+    "duration in seconds": (Scalar.DURATION, "90", 90_000),
+    "a duration as the policy writes it": (Scalar.DURATION, "1m", TYPE),
+}
+
+
+@pytest.mark.parametrize("case", TEXT)
+def test_from_text(case: str) -> None:
+    declared, text, want = TEXT[case]
+    got = from_text(declared, text)
+    assert got == want
+    assert type(got) is type(want)
+
+
+# ---------------------------------------------------------------- claims
+
+USER = Kind(
+    "user",
+    "https://id.example",
+    (
+        claim("sub", Scalar.STRING),
+        claim("age", IntType(0, 150), optional=True),
+        claim("suspended", Scalar.BOOL, optional=True),
+        claim("roles", STRINGS, "realm_access", "roles", optional=True),
+        claim("tenant", Scalar.STRING, "https://claims.example/tenant", "id", optional=True),
+    ),
+)
+IMPLICIT = {"aud": frozenset[str](), "scope": frozenset[str]()}
+
+CLAIMS: dict[str, tuple[dict[str, Json], dict[str, Value] | SchemaRefusal]] = {
+    "only what is required": ({"sub": "u"}, {"sub": "u", **IMPLICIT}),
+    "undeclared claims are passed over": ({"sub": "u", "extra": [None, {}]}, {"sub": "u", **IMPLICIT}),
+    "nested": (
+        {"sub": "u", "realm_access": {"roles": ["a"], "more": 1}},
+        {"sub": "u", "roles": frozenset("a"), **IMPLICIT},
+    ),
+    "a missing step is a missing claim": ({"sub": "u", "realm_access": {}}, {"sub": "u", **IMPLICIT}),
+    "a step that is no object": ({"sub": "u", "realm_access": "x"}, SchemaRefusal("schema.claim_type", "roles")),
+    "a step that is null": ({"sub": "u", "realm_access": None}, SchemaRefusal("schema.claim_type", "roles")),
+    "a step that is a list": ({"sub": "u", "realm_access": ["roles"]}, SchemaRefusal("schema.claim_type", "roles")),
+    "an object at the end of the way": (
+        {"sub": "u", "realm_access": {"roles": {}}},
+        SchemaRefusal("schema.claim_type", "roles"),
+    ),
+    "the dotted name is not the way": ({"sub": "u", "realm_access.roles": "x"}, {"sub": "u", **IMPLICIT}),
+    "a required claim is missing": ({}, SchemaRefusal("schema.claim_missing", "sub")),
+    "a required claim is null": ({"sub": None}, SchemaRefusal("schema.claim_type", "sub")),
+    "an optional claim of a wrong type": (
+        {"sub": "u", "suspended": "no"},
+        SchemaRefusal("schema.claim_type", "suspended"),
+    ),
+    "an optional claim that is null": (
+        {"sub": "u", "suspended": None},
+        SchemaRefusal("schema.claim_type", "suspended"),
+    ),
+    "out of range": ({"sub": "u", "age": 151}, SchemaRefusal("schema.claim_range", "age")),
+    "too large": (
+        {"sub": "u", "realm_access": {"roles": ["a"] * (MAX_SET + 1)}},
+        SchemaRefusal("schema.claim_size", "roles"),
+    ),
+    "the first in declared order is named": ({"sub": 1, "age": "x"}, SchemaRefusal("schema.claim_type", "sub")),
+    "aud as a string": ({"sub": "u", "aud": "s t"}, {"sub": "u", "aud": frozenset({"s t"}), "scope": frozenset()}),
+    "aud as a list": (
+        {"sub": "u", "aud": ["s", "t"]},
+        {"sub": "u", "aud": frozenset({"s", "t"}), "scope": frozenset()},
+    ),
+    "aud as a number": ({"sub": "u", "aud": 1}, SchemaRefusal("schema.claim_type", "aud")),
+    "aud as null": ({"sub": "u", "aud": None}, SchemaRefusal("schema.claim_type", "aud")),
+    "aud with a number": ({"sub": "u", "aud": ["s", 1]}, SchemaRefusal("schema.claim_type", "aud")),
+    "scope as words": (
+        {"sub": "u", "scope": "a  b "},
+        {"sub": "u", "aud": frozenset(), "scope": frozenset({"a", "b"})},
+    ),
+    "scope as a list": ({"sub": "u", "scope": ["a b"]}, {"sub": "u", "aud": frozenset(), "scope": frozenset({"a b"})}),
+    "scope as the empty string": ({"sub": "u", "scope": ""}, {"sub": "u", **IMPLICIT}),
+    "scope split by spaces alone": (
+        {"sub": "u", "scope": "a\tb"},
+        {"sub": "u", "aud": frozenset(), "scope": frozenset({"a\tb"})},
+    ),
+    "scope as an object": ({"sub": "u", "scope": {}}, SchemaRefusal("schema.claim_type", "scope")),
+    "scope with a lone surrogate": ({"sub": "u", "scope": "\udc80"}, SchemaRefusal("schema.claim_type", "scope")),
+}
+
+
+@pytest.mark.parametrize("case", CLAIMS)
+def test_claims(case: str) -> None:
+    claims, want = CLAIMS[case]
+    assert conform_claims(USER, Caller("user", claims)) == want
+
+
+def test_a_claim_that_is_not_at_hand_is_passed_over() -> None:
+    caller = Caller("user", {"suspended": "malformed"}, unread=frozenset({"sub", "suspended", "aud"}))
+    assert conform_claims(USER, caller) == {"scope": frozenset()}
+
+
+def test_locate_tells_missing_from_no_object() -> None:
+    assert locate(("a", "b"), {"a": {"b": 1}}) == 1
+    assert locate(("a", "b"), {"a": {"b": None}}) is None
+    assert locate(("a", "b"), {"a": 1}) is None
+    assert isinstance(locate(("a", "b"), {"a": {}}), Absent)
+    assert isinstance(locate(("a", "b"), {}), Absent)
+    assert isinstance(ABSENT, Absent)
+
+
+# ---------------------------------------------------------------- queries
+
+SEARCH = endpoint(
+    "s.search",
+    "/search",
+    query=[
+        claim("limit", IntType(1, 200), optional=True),
+        claim("after", Scalar.STRING, optional=True),
+        claim("deep", Scalar.BOOL, optional=True),
+        claim("id", SetType(Scalar.UUID), optional=True),
+        claim("n", SetType(IntType(0, 9)), optional=True),
+    ],
+)
+NEEDY = endpoint("s.needy", "/needy", query=[claim("q", Scalar.STRING), claim("tag", STRINGS)])
+
+QUERIES: dict[str, tuple[str | None, dict[str, Value] | SchemaRefusal]] = {
+    "none": (None, {}),
+    "empty": ("", {}),
+    "typed": ("limit=20&after=x&deep=true", {"limit": 20, "after": "x", "deep": True}),
+    "undeclared parameters are passed over, repeats too": ("x=1&x=2&limit=5", {"limit": 5}),
+    "a set of one": (f"id={UUID}", {"id": frozenset({UUID.lower()})}),
+    "a set collects": ("n=1&limit=5&n=2&n=1", {"n": frozenset({1, 2}), "limit": 5}),
+    "a comma is no separator": ("n=1,2", SchemaRefusal("schema.query_value", "n")),
+    "an empty string": ("after=", {"after": ""}),
+    "a flag without a value": ("deep", SchemaRefusal("schema.query_value", "deep")),
+    "no integer": ("limit=ten", SchemaRefusal("schema.query_value", "limit")),
+    "out of range": ("limit=500", SchemaRefusal("schema.query_value", "limit")),
+    "a leading space": ("limit=+5", SchemaRefusal("schema.query_value", "limit")),
+    "twice": ("limit=5&limit=5", SchemaRefusal("schema.query_repeated", "limit")),
+    "twice in another spelling": ("limit=5&%6Cimit=5", SchemaRefusal("schema.query_repeated", "limit")),
+    "a wrong member of a set": ("n=1&n=10", SchemaRefusal("schema.query_value", "n")),
+    "too many members": ("&".join(["n=1"] * (MAX_SET + 1)), SchemaRefusal("schema.query_size", "n")),
+    "the name has its case": ("LIMIT=x", {}),
+    "a semicolon": ("limit=5;after=x", SchemaRefusal("schema.query_semicolon")),
+    "a control in an undeclared parameter": ("x=%00", SchemaRefusal("schema.query_control")),
+    "bytes that are not UTF-8": ("after=%FF", SchemaRefusal("schema.query_encoding")),
+}
+
+
+@pytest.mark.parametrize("case", QUERIES)
+def test_query(case: str) -> None:
+    raw, want = QUERIES[case]
+    assert conform_query(SEARCH, raw) == want
+
+
+NEEDED: dict[str, tuple[str | None, dict[str, Value] | SchemaRefusal]] = {
+    "both are there": ("q=&tag=a", {"q": "", "tag": frozenset("a")}),
+    "no query": (None, SchemaRefusal("schema.query_missing", "q")),
+    "a required set is missing": ("q=1", SchemaRefusal("schema.query_missing", "tag")),
+}
+
+
+@pytest.mark.parametrize("case", NEEDED)
+def test_required_parameters(case: str) -> None:
+    raw, want = NEEDED[case]
+    assert conform_query(NEEDY, raw) == want
