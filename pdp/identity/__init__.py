@@ -1,0 +1,1 @@
+"""Who calls: public keys of issuers, their tokens, and the station that proves a credential once."""

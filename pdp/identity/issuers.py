@@ -1,0 +1,65 @@
+"""The issuers of a configuration, with their keys read from files.
+
+`IssuerConfig`s come in, `Issuer`s go out, ready for a `Verifier`. The only module of identity that touches files.
+Errors: ConfigError C104, naming the file, the reason and the remedy, for all issuers together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
+
+from pdp.config import IssuerConfig
+from pdp.errors import ConfigError
+from pdp.identity.jwks import MOST_BYTES, Algorithm, KeySet, SetRefusal, read_key_set
+from pdp.identity.jwt import Issuer
+
+
+def read_issuers(configured: Sequence[IssuerConfig]) -> tuple[Issuer, ...]:
+    """The issuers with the keys that stand in their files now. Errors: ConfigError C104.
+
+    A key set that leaves an issuer without a single usable key is an error, and so is one without a key for any of its
+    algorithms; single keys that were left out stand in `KeySet.refused`.
+    """
+    read = [_issuer(issuer) for issuer in configured]
+    problems = [found for found in read if isinstance(found, str)]
+    if problems:
+        raise ConfigError("C104", "the keys of an issuer are not usable:\n" + "\n".join(f"  {p}" for p in problems))
+    return tuple(found for found in read if isinstance(found, Issuer))
+
+
+def _issuer(configured: IssuerConfig) -> Issuer | str:
+    keys = _keys(configured.keys)
+    if isinstance(keys, str):
+        return f"{configured.url}: {keys}"
+    algorithms = cast("frozenset[Algorithm]", frozenset(configured.algorithms))
+    if not any(key.algorithm in algorithms for key in keys.usable):
+        named = ", ".join(sorted(algorithms))
+        return f"{configured.url}: {configured.keys} holds no key for {named}: correct `algorithms` or the file"
+    return Issuer(
+        url=configured.url,
+        keys=keys,
+        algorithms=algorithms,
+        types=frozenset(configured.types),
+        leeway_s=configured.leeway_s,
+        max_lifetime_s=configured.max_lifetime_s,
+        multi_audience=configured.allow_multi_audience,
+    )
+
+
+def _keys(path: Path) -> KeySet | str:
+    try:
+        with path.open("rb") as file:
+            data = file.read(MOST_BYTES + 1)
+    except OSError as error:
+        return f"cannot read {path}: {error.strerror}: correct `keys`"
+    keys = read_key_set(data)
+    if isinstance(keys, KeySet):
+        return keys
+    return f"{path} is refused: {_reasons(keys)}: write the issuer's public keys there, as a JWK set"
+
+
+def _reasons(refusal: SetRefusal) -> str:
+    each = [f"key {r.index} {r.reason}" for r in refusal.refused]
+    return ", ".join([refusal.reason, *each])

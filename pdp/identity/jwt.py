@@ -1,0 +1,242 @@
+"""Access tokens (JWS, compact): verified under the pins of their issuer, or refused by a named reason.
+
+The text of a token and the instant come in; `Verified` or `TokenRefusal` goes out. Pure: no fetch, no clock, no state.
+PyJWT checks the signature and nothing else; everything it leaves open is decided here.
+INVARIANT: algorithm, key and type are fixed by the configuration of the issuer. A token only selects among them.
+Sources: RFC 7515; RFC 7519; RFC 8725; RFC 9068. Design: security.md 2.1; contracts.md "Who decided", row `token`.
+
+(0) size                  `token.too_large`
+(1) three parts, base64url, two strict JSON objects   `token.malformed`
+(2) header: what must not stand in it   `token.critical` `token.embedded_key` `token.malformed` `token.type` (nested)
+(3) issuer, looked up by the unverified `iss`   `token.issuer`
+(4) algorithm, type, key  `token.algorithm` `token.type` `token.key`
+(5) signature             `token.signature`
+(6) claims                `token.claims` `token.unproved` (has `cnf`, and nothing proves it) `token.lifetime`
+(7) time                  `token.not_yet` `token.expired`
+
+SECURITY: (3) reads `iss` before anything vouches for it. That is safe because it only picks one entry of a closed map,
+and (5) then checks, with a key of that entry, a signature over the very bytes `iss` was read from: whoever names an
+issuer whose key he does not hold fails there.
+
+Decision: 2026-11-21. Times count in whole seconds, rounded against the bearer: `exp` down, `nbf` and `iat` up.
+Decision: 2026-11-21. Lifetimes are always limited (24 h unless the issuer says otherwise), counted from `iat`, else
+from `nbf`; a token with neither is refused by `token.lifetime`, because its age cannot be told.
+Decision: 2026-11-21. `credential` hashes the decoded header and payload, not the signature: of one ECDSA signature
+anybody can make a second valid one, and both must be the same credential.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from jwt.api_jws import PyJWS
+from jwt.exceptions import PyJWTError
+
+from pdp.identity.jwks import ALGORITHMS, Algorithm, Key, KeySet, is_kid
+from pdp.identity.strict import JsonRefusedError, decode_base64url, decode_json_object
+from policy_lang.verdict import Json
+
+LONGEST_TOKEN = 16 * 1024
+MOST_DEEP = 16
+MOST_LEEWAY_S = 60
+DEFAULT_LEEWAY_S = 30
+DEFAULT_LIFETIME_S = 24 * 60 * 60
+LATEST = 253_402_300_799
+"""9999-12-31T23:59:59Z; a later instant in a token is a mistake."""
+
+_EMBEDDED = ("jku", "x5u", "jwk", "x5c")
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRefusal:
+    """Why a credential is refused: a reason such as `token.signature`."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Issuer:
+    """An issuer and its pins. `url` is compared with `iss` code point by code point.
+
+    `types` are media types without `application/`, in lower case (see `type_name`). `max_lifetime_s` limits `exp` minus
+    `iat`. ValueError for pins that are none.
+    """
+
+    url: str
+    keys: KeySet
+    algorithms: frozenset[Algorithm]
+    types: frozenset[str]
+    leeway_s: int = DEFAULT_LEEWAY_S
+    max_lifetime_s: int = DEFAULT_LIFETIME_S
+    multi_audience: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.url or not self.algorithms or not self.algorithms <= set(ALGORITHMS) or not self.types:
+            raise ValueError("an issuer needs a name, algorithms of ours, and types")
+        if any(name != type_name(name) for name in self.types):
+            raise ValueError("types stand in lower case, without application/")
+        if not 0 <= self.leeway_s <= MOST_LEEWAY_S or self.max_lifetime_s <= 0:
+            raise ValueError(f"a leeway is 0 to {MOST_LEEWAY_S} s, a lifetime above 0")
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """A token that passed all but the time, which passes again at each use.
+
+    `expires_at` and `not_before` in Unix seconds, as the token says them, without leeway (the later of
+    `iat` and `nbf`). `credential` is 32 bytes.
+    """
+
+    issuer: Issuer
+    claims: Mapping[str, Json]
+    expires_at: int
+    not_before: int
+    credential: bytes
+
+    def refused_at(self, now: int) -> TokenRefusal | None:
+        """Step (7), at `now` in Unix seconds: None while the token is good."""
+        leeway_s = self.issuer.leeway_s
+        if self.not_before > now + leeway_s:
+            return TokenRefusal("token.not_yet")
+        return TokenRefusal("token.expired") if self.expires_at <= now - leeway_s else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """A token taken apart; `header` and `payload` are the bytes that were signed, decoded."""
+
+    header_bytes: bytes
+    payload_bytes: bytes
+    header: Mapping[str, Json]
+    claims: Mapping[str, Json]
+
+
+class _RefusedError(Exception):
+    """Ends a verification from within; never leaves this module. `args[0]` is the reason."""
+
+
+class Verifier:
+    """Verifies tokens of a fixed list of issuers. ValueError when two issuers have one name."""
+
+    def __init__(self, issuers: Sequence[Issuer]) -> None:
+        self._issuers = {issuer.url: issuer for issuer in issuers}
+        if len(self._issuers) != len(issuers):
+            raise ValueError("two issuers have one name")
+        self._jws = PyJWS(algorithms=ALGORITHMS)
+
+    def trusts(self, issuer: Issuer) -> bool:
+        """Whether exactly this issuer, with these pins and this key set object, is among ours."""
+        return self._issuers.get(issuer.url) is issuer
+
+    def verify(self, token: str, now: int) -> Verified | TokenRefusal:
+        """Verify `token` at `now`, Unix seconds. Total: every text has an answer. The steps are the module's."""
+        try:
+            verified = self._verify(token)
+        except _RefusedError as refused:
+            return TokenRefusal(str(refused.args[0]))
+        return verified.refused_at(now) or verified
+
+    def _verify(self, token: str) -> Verified:
+        if len(token) > LONGEST_TOKEN:  # (0)
+            raise _RefusedError("token.too_large")
+        parts = _taken_apart(token)  # (1)
+        _check_header(parts.header)  # (2)
+        name = parts.claims.get("iss")
+        issuer = self._issuers.get(name) if isinstance(name, str) else None  # (3)
+        if issuer is None:
+            raise _RefusedError("token.issuer")
+        key = _pinned_key(parts.header, issuer)  # (4)
+        self._check_signature(token, key)  # (5)
+        return _with_claims(parts, issuer)  # (6)
+
+    def _check_signature(self, token: str, key: Key) -> None:
+        try:
+            self._jws.decode_complete(token, key=key.public, algorithms=[key.algorithm])
+        except PyJWTError:
+            raise _RefusedError("token.signature") from None
+
+
+def type_name(text: str) -> str:
+    """A media type as `typ` and the configuration may spell it, folded: RFC 7515 4.1.9, RFC 8725 3.11."""
+    return text.lower().removeprefix("application/")
+
+
+def _taken_apart(token: str) -> _Parts:
+    texts = token.split(".", 3)
+    decoded = [decode_base64url(text) for text in texts]
+    if len(decoded) != 3 or decoded[0] is None or decoded[1] is None or decoded[2] is None:
+        raise _RefusedError("token.malformed")
+    try:
+        header, claims = decode_json_object(decoded[0], MOST_DEEP), decode_json_object(decoded[1], MOST_DEEP)
+    except JsonRefusedError:
+        raise _RefusedError("token.malformed") from None
+    return _Parts(decoded[0], decoded[1], header, claims)
+
+
+def _check_header(header: Mapping[str, Json]) -> None:
+    if "crit" in header or "b64" in header:
+        raise _RefusedError("token.critical")
+    if any(name in header for name in _EMBEDDED):
+        raise _RefusedError("token.embedded_key")
+    if "zip" in header or "enc" in header:
+        raise _RefusedError("token.malformed")
+    content_type = header.get("cty", "")
+    if not isinstance(content_type, str) or "jwt" in content_type.lower():
+        raise _RefusedError("token.type")
+
+
+def _pinned_key(header: Mapping[str, Json], issuer: Issuer) -> Key:
+    algorithm, media_type, kid = header.get("alg"), header.get("typ"), header.get("kid")
+    if not isinstance(algorithm, str) or algorithm not in issuer.algorithms:
+        raise _RefusedError("token.algorithm")
+    if not isinstance(media_type, str) or type_name(media_type) not in issuer.types:
+        raise _RefusedError("token.type")
+    if "kid" in header and not (isinstance(kid, str) and is_kid(kid)):
+        raise _RefusedError("token.key")
+    key = issuer.keys.find(kid if isinstance(kid, str) else None)
+    if key is None:
+        raise _RefusedError("token.key")
+    if key.algorithm != algorithm:
+        raise _RefusedError("token.algorithm")
+    return key
+
+
+def _with_claims(parts: _Parts, issuer: Issuer) -> Verified:
+    claims = parts.claims
+    if "cnf" in claims:
+        raise _RefusedError("token.unproved")
+    if not isinstance(claims.get("sub", ""), str) or not _is_audience(claims.get("aud", "")):
+        raise _RefusedError("token.claims")
+    expires_at = math.floor(_instant(claims, "exp"))
+    begins = [math.ceil(_instant(claims, name)) for name in ("iat", "nbf") if name in claims]
+    if not begins or expires_at - begins[0] > issuer.max_lifetime_s:
+        raise _RefusedError("token.lifetime")
+    return Verified(
+        issuer=issuer,
+        claims=claims,
+        expires_at=expires_at,
+        not_before=max(begins),
+        credential=_credential(parts),
+    )
+
+
+def _is_audience(value: Json) -> bool:
+    if isinstance(value, list):
+        return all(isinstance(item, str) for item in value)
+    return isinstance(value, str)
+
+
+def _instant(claims: Mapping[str, Json], name: str) -> int | float:
+    value = claims.get(name)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= LATEST:
+        raise _RefusedError("token.claims")
+    return value
+
+
+def _credential(parts: _Parts) -> bytes:
+    """The length keeps the border between the two parts in the hash."""
+    length = len(parts.header_bytes).to_bytes(8, "big")
+    return hashlib.sha256(length + parts.header_bytes + parts.payload_bytes).digest()

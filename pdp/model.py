@@ -1,0 +1,109 @@
+"""The only words the layers share: frozen values, from the wire inwards and back.
+
+A transport makes an `Inquiry`, the service makes a `Decision` of it, the transport writes that. Nothing here knows a
+wire format.
+Design: contracts.md "Requests" and "Who decided".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from policy_lang.ir import NORMAL_LOG, LogDuty
+from policy_lang.verdict import Challenge, Facts, Json, Outcome, RuleTrace
+
+__all__ = ["Challenge", "Decider", "Decision", "Facts", "Inquiry", "Json", "Outcome", "Principal"]
+
+PrincipalKind = Literal["token", "subject", "anonymous"]
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who calls, once proved (token), asserted by an authenticated caller (subject), or nobody (anonymous).
+
+    `name` is the policy's token or subject kind. `claims` as the JSON of the token held them. `expires_at` in Unix
+    seconds. `credential` is SHA-256 over the decoded parts of the token: equal for equal tokens however spelt, and no
+    secret.
+    """
+
+    kind: PrincipalKind
+    name: str | None = None
+    claims: Mapping[str, Json] = field(default_factory=dict)
+    expires_at: int | None = None
+    credential: bytes = b""
+    multi_audience: bool = False
+
+
+ANONYMOUS = Principal("anonymous")
+
+
+@dataclass(frozen=True, slots=True)
+class Inquiry:
+    """What a gateway asks, as it came: nothing in it is canonical, checked or believed yet.
+
+    None is "the gateway did not say", never "": missing stays missing until a step refuses it.
+    `headers` are (lower-case name, value) in order, repeats kept, without pseudo-headers; a value that is not UTF-8
+    has its bytes as surrogate escapes. `gateway` is the authenticated name of who asks, `services` what it may ask
+    about (None: every service). `ip` is the source address as the gateway gives it, `peer` a `spiffe://` id or None.
+    `principal` is set where the caller is entitled to say who it is (`pdp decide --as`); then `headers` name none.
+    """
+
+    service: str | None
+    method: str | None
+    path: str | None
+    host: str | None
+    headers: tuple[tuple[str, str], ...]
+    gateway: str
+    services: frozenset[str] | None = None
+    ip: str | None = None
+    peer: str | None = None
+    principal: Principal | None = None
+    signals: Mapping[str, Json] = field(default_factory=dict)
+    facts: Facts | None = None
+    action: str | None = None
+    resource: Mapping[str, Json] | None = None
+    request_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What was decided, and by what. `by`: rule ids, the primary one first, or one word of the closed list.
+
+    `id` is None where no record was taken (refusals by `audit`, and `deadline` before the record was).
+    `authenticated`: a valid credential or a declared peer stood behind the call; without, every refusal is a plain 401.
+    `policy` is the digest of the bundle that decided, in hex, "" where there was none.
+    """
+
+    outcome: Outcome
+    by: tuple[str, ...]
+    reason: str
+    subject: str = ""
+    id: str | None = None
+    policy: str = ""
+    service: str | None = None
+    endpoint: str | None = None
+    authenticated: bool = False
+    challenges: tuple[Challenge, ...] = ()
+    scopes: tuple[str, ...] = ()
+    log: LogDuty = NORMAL_LOG
+    rules: tuple[RuleTrace, ...] = ()
+    nearest: str | None = None
+
+
+class Decider(Protocol):
+    """What a listener needs of the service. Both methods answer always and raise nothing (cancellation apart).
+
+    `now_us` is the instant of the request in Unix microseconds. `budget_s` is the time that is left until an answer
+    must be in the listener's hands, None where the caller set no deadline; a decision that is not recorded by then is
+    a refusal by `deadline`.
+    """
+
+    async def decide(self, inquiry: Inquiry, now_us: int, budget_s: float | None) -> Decision:
+        """Decide and record one inquiry."""
+        ...
+
+    async def refuse(self, reason: str, gateway: str, now_us: int, budget_s: float | None) -> Decision:
+        """Record a request that never became an inquiry (`request.unreadable`, `request.too_large`): by `internal`."""
+        ...

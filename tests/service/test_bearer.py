@@ -1,0 +1,180 @@
+"""The credential of a request: what is no credential, what is a bad one, and that remembering changes no answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pdp.canonical import Headers, canonical_headers
+from pdp.identity.bearer import Identity, Proven
+from pdp.identity.jwks import KeySet, read_key_set
+from pdp.identity.jwt import LONGEST_TOKEN, Issuer, TokenRefusal, Verified, Verifier
+from tests.support.tokens import ISSUER, NOW, Signer, key_set, signer, token_of
+
+ES = signer("ES256")
+GOOD = token_of(ES)
+
+
+class CountingVerifier(Verifier):
+    """Counts verifications, so that a remembered answer can be told from a new one."""
+
+    count = 0
+
+    def verify(self, token: str, now: int) -> Verified | TokenRefusal:
+        self.count += 1
+        return super().verify(token, now)
+
+
+def issuer(by: Signer = ES, **changes: Any) -> Issuer:
+    keys = read_key_set(key_set(by.jwk()))
+    assert isinstance(keys, KeySet)
+    return Issuer(ISSUER, keys, frozenset({by.algorithm}), frozenset({"at+jwt"}), **changes)
+
+
+def prove(*authorization: str, now: int = NOW) -> Proven | TokenRefusal | None:
+    return Identity(Verifier([issuer()])).prove(authorization, now)
+
+
+def test_nobody_is_nobody() -> None:
+    assert prove() is None
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER", "bEaReR"])
+def test_a_good_token_is_proven(scheme: str) -> None:
+    proven = prove(f"{scheme} {GOOD}")
+    assert isinstance(proven, Proven)
+    assert proven.issuer == ISSUER
+    principal = proven.principal("user")
+    assert (principal.kind, principal.name, principal.expires_at) == ("token", "user", NOW + 600)
+    assert principal.claims["sub"] == "ann"
+    assert principal.credential == proven.verified.credential
+    assert not principal.multi_audience
+
+
+def test_the_issuer_says_whether_one_token_may_name_several_services() -> None:
+    proven = Identity(Verifier([issuer(multi_audience=True)])).prove((f"Bearer {GOOD}",), NOW)
+    assert isinstance(proven, Proven)
+    assert proven.principal("user").multi_audience
+
+
+BAD: dict[str, tuple[tuple[str, ...], str]] = {
+    "two values": ((f"Bearer {GOOD}", f"Bearer {GOOD}"), "token.repeated"),
+    "a good and an empty one": ((f"Bearer {GOOD}", ""), "token.repeated"),
+    "nothing": (("",), "token.empty"),
+    "white space": ((" \t",), "token.empty"),
+    "scheme alone": (("Bearer",), "token.empty"),
+    "scheme and a space": (("Bearer ",), "token.empty"),
+    "basic": (("Basic YTpi",), "token.scheme"),
+    "dpop": ((f"DPoP {GOOD}",), "token.scheme"),
+    "no scheme": ((GOOD,), "token.scheme"),
+    "tab for a space": ((f"Bearer\t{GOOD}",), "token.scheme"),
+    "colon": ((f"Bearer: {GOOD}",), "token.scheme"),
+    "space before": ((f" Bearer {GOOD}",), "token.scheme"),
+    "two spaces": ((f"Bearer  {GOOD}",), "token.malformed"),
+    "space after": ((f"Bearer {GOOD} ",), "token.malformed"),
+    "two tokens": ((f"Bearer {GOOD} {GOOD}",), "token.malformed"),
+    "quoted": ((f'Bearer "{GOOD}"',), "token.malformed"),
+    "not ASCII": ((f"Bearer {GOOD}\u00e9",), "token.malformed"),
+    "surrogate": (("Bearer \udcff",), "token.malformed"),
+    "newline after": ((f"Bearer {GOOD}\n",), "token.malformed"),
+    "opaque": (("Bearer 2YotnFZFEjr1zCsicMWpAA",), "token.malformed"),
+    "padded": ((f"Bearer {GOOD}==",), "token.malformed"),
+    "100 KB": (("Bearer " + "a" * 100_000,), "token.too_large"),
+    "100 KB of spaces": (("Bearer " + " " * 100_000,), "token.too_large"),
+    "one character over": (("Bearer " + "a" * (LONGEST_TOKEN + 1),), "token.too_large"),
+    "expired": ((f"Bearer {token_of(ES, exp=NOW - 60)}",), "token.expired"),
+}
+
+
+@pytest.mark.parametrize(("authorization", "reason"), BAD.values(), ids=BAD)
+def test_a_bad_credential_is_refused_and_never_absent(authorization: tuple[str, ...], reason: str) -> None:
+    assert prove(*authorization) == TokenRefusal(reason)
+
+
+def test_two_tokens_joined_by_a_gateway_are_two() -> None:
+    headers = canonical_headers((("authorization", f"Bearer {GOOD},Bearer {GOOD}"),), frozenset())
+    assert isinstance(headers, Headers)
+    assert prove(*headers.authorization) == TokenRefusal("token.repeated")
+
+
+def test_a_token_of_100_kb_comes_as_far_as_the_token_check() -> None:
+    headers = canonical_headers((("authorization", "Bearer " + "a" * 100_000),), frozenset())
+    assert isinstance(headers, Headers)
+    assert prove(*headers.authorization) == TokenRefusal("token.too_large")
+
+
+def test_a_token_is_verified_once_while_it_is_good() -> None:
+    verifier = CountingVerifier([issuer()])
+    identity = Identity(verifier)
+    first = identity.prove((f"Bearer {GOOD}",), NOW)
+    assert identity.prove((f"bearer {GOOD}",), NOW + 629) is first
+    assert verifier.count == 1
+    assert identity.prove((f"Bearer {GOOD}",), NOW + 630) == TokenRefusal("token.expired")
+    assert identity.prove((f"Bearer {GOOD}",), NOW + 630) == TokenRefusal("token.expired")
+
+
+def test_a_refused_token_is_not_remembered() -> None:
+    identity = Identity(Verifier([issuer()]))
+    for _ in range(3):
+        assert identity.prove((f"Bearer {GOOD[:-4]}AAAA",), NOW) == TokenRefusal("token.signature")
+    assert not identity._remembered
+
+
+def test_no_more_than_the_capacity_is_remembered_and_the_least_used_goes() -> None:
+    verifier = CountingVerifier([issuer()])
+    identity = Identity(verifier, capacity=2)
+    first, second, third = (f"Bearer {token_of(ES, sub=str(n))}" for n in range(3))
+    for value in (first, second, first, third):
+        identity.prove((value,), NOW)
+    assert len(identity._remembered) == 2
+    assert verifier.count == 3
+    identity.prove((first,), NOW)
+    assert verifier.count == 3
+    identity.prove((second,), NOW)
+    assert verifier.count == 4
+
+
+def test_a_capacity_of_nothing_remembers_nothing() -> None:
+    identity = Identity(Verifier([issuer()]), capacity=0)
+    assert isinstance(identity.prove((f"Bearer {GOOD}",), NOW), Proven)
+    assert not identity._remembered
+
+
+def test_a_remembered_token_goes_with_its_key() -> None:
+    identity = Identity(Verifier([issuer()]))
+    assert isinstance(identity.prove((f"Bearer {GOOD}",), NOW), Proven)
+    rotated = Signer(ES.kid, "ES256", signer("ES256", "rotated").private)
+    identity.replace(Verifier([issuer(rotated)]))
+    assert not identity._remembered
+    assert identity.prove((f"Bearer {GOOD}",), NOW) == TokenRefusal("token.signature")
+    identity.replace(Verifier([]))
+    assert identity.prove((f"Bearer {GOOD}",), NOW) == TokenRefusal("token.issuer")
+
+
+def test_tokens_of_issuers_that_stay_are_kept() -> None:
+    same = issuer()
+    identity = Identity(Verifier([same]))
+    first = identity.prove((f"Bearer {GOOD}",), NOW)
+    later = CountingVerifier([same])
+    identity.replace(later)
+    assert identity.prove((f"Bearer {GOOD}",), NOW) is first
+    assert later.count == 0
+
+
+SIGNED = [token_of(ES, sub=str(n), nbf=NOW + 100 * n, exp=NOW + 300 + 40 * n) for n in range(4)]
+TOKENS = [*SIGNED, GOOD[:-4] + "AAAA"]
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.tuples(st.sampled_from(TOKENS), st.integers(NOW - 100, NOW + 600)), max_size=20))
+def test_remembering_changes_no_answer(asked: list[tuple[str, int]]) -> None:
+    """For any sequence of (token, now), in any order of time: prove = verify."""
+    verifier = Verifier([issuer()])
+    identity = Identity(verifier, capacity=2)
+    for token, now in asked:
+        fresh = verifier.verify(token, now)
+        got = identity.prove((f"Bearer {token}",), now)
+        assert (got.verified if isinstance(got, Proven) else got) == fresh

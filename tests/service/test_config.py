@@ -1,0 +1,243 @@
+"""The configuration: what a file says, what its absence says, and every mistake, all of them at once."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pdp.config import LARGEST_FILE, Config, HttpConfig, IssuerConfig, ListenerConfig, load_config, parse_config
+from pdp.errors import ConfigError
+from pdp.toml_keys import keys_of
+
+BASE = Path("/etc/pdp")
+
+WHOLE = """
+state = "/var/lib/pdp"
+policies = "policies/shop"
+service_from_host = true
+
+[log]
+origin = "pdp.example/log"
+strict_by_default = ["POST", "M-SEARCH"]
+checkpoint_interval_ms = 500
+explained_refusals_per_second = 0
+
+[http]
+address = "[::1]:0"
+
+[[listeners]]
+address = "LOCALHOST:9191"
+gateway = "edge"
+
+[[listeners]]
+address = "unix:run/pdp.sock"
+gateway = "mesh"
+services = ["orders"]
+
+[[issuers]]
+url = "https://id.example"
+keys = "keys/jwks.json"
+algorithms = ["ES256", "EdDSA"]
+types = ["application/AT+JWT", "JWT"]
+leeway_s = 0
+max_lifetime_s = 600
+allow_multi_audience = true
+
+[[issuers]]
+url = "accounts.example"
+keys = "/keys.json"
+algorithms = ["RS256"]
+
+[challenges]
+mfa = "urn:example:mfa"
+
+[limits]
+message_bytes = 2048
+"""
+
+
+def test_a_whole_file_is_read() -> None:
+    config = parse_config(WHOLE, BASE)
+    assert (config.state, config.policies) == (Path("/var/lib/pdp"), BASE / "policies/shop")
+    assert config.service_from_host
+    assert config.log.origin == "pdp.example/log"
+    assert config.log.strict_by_default == ("POST", "M-SEARCH")
+    assert (config.log.checkpoint_interval_ms, config.log.explained_refusals_per_second) == (500, 0)
+    assert config.http == HttpConfig("[::1]:0")
+    assert config.listeners == (
+        ListenerConfig("localhost:9191", "edge", None),
+        ListenerConfig("unix:/etc/pdp/run/pdp.sock", "mesh", ("orders",)),
+    )
+    assert config.issuers == (
+        IssuerConfig(
+            "https://id.example", BASE / "keys/jwks.json", ("ES256", "EdDSA"), ("at+jwt", "jwt"), 0, 600, True
+        ),
+        IssuerConfig("accounts.example", Path("/keys.json"), ("RS256",), ("at+jwt",), 30, 86_400, False),
+    )
+    assert config.challenges == {"mfa": "urn:example:mfa"}
+    assert config.limits.message_bytes == 2048
+
+
+def test_an_empty_file_says_the_defaults() -> None:
+    config = parse_config("", Path())
+    assert config == Config.default()
+    assert config.state == Path(".pdp")
+    assert config.policies is None
+    assert not config.service_from_host
+    assert config.listeners == (ListenerConfig("127.0.0.1:9191", "edge", None),)
+    assert config.http.address == "127.0.0.1:8181"
+    assert config.issuers == ()
+
+
+def test_the_default_state_counts_from_the_folder_of_the_file() -> None:
+    assert parse_config("", BASE).state == BASE / ".pdp"
+
+
+def test_a_configuration_cannot_be_changed() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Config.default().service_from_host = True  # type: ignore[misc]
+
+
+ISSUER = '[[issuers]]\nurl = "https://id.example"\nkeys = "k"\nalgorithms = ["ES256"]\n'
+LISTENER = '[[listeners]]\naddress = "127.0.0.1:1"\ngateway = "edge"\n'
+
+MISTAKES: dict[str, tuple[str, str]] = {
+    "an unknown key": ('stat = "x"', "`stat` is not a key: did you mean `state`?"),
+    "an unknown key unlike all": ("zzzzzz = 1", "`zzzzzz` is not a key: the keys here are state, policies"),
+    "an unknown table": ("[lgo]", "`lgo` is not a key: did you mean `log`?"),
+    "an unknown key in a table": ("[log]\norgin = 'x'", "`log.orgin` is not a key: did you mean `origin`?"),
+    "an unknown key in an array": (ISSUER + "leeway = 1", "`issuers[0].leeway` is not a key: did you mean `leeway_s`?"),
+    "a table that is a value": ("log = 1", "`log` must be a table: write [log]"),
+    "an array that is a table": ("[issuers]\nurl = 'x'", "`issuers` must be an array of tables: write [[issuers]]"),
+    "an array of values": ("listeners = ['x']", "`listeners` must be an array of tables: write [[listeners]]"),
+    "an empty array": ("listeners = []", "`listeners` is empty: leave it out"),
+    "a path that is a number": ("state = 1", "`state` must be a path"),
+    "an empty path": ("policies = ''", "`policies` must be a path"),
+    "a path with a nul": ('policies = "a\\u0000b"', "`policies` must be a path"),
+    "a flag that is a string": ("service_from_host = 'true'", "`service_from_host` must be true or false"),
+    "a flag that is a number": ("service_from_host = 0", "`service_from_host` must be true or false"),
+    "a number that is a flag": ("[limits]\nmessage_bytes = true", "`limits.message_bytes` must be an integer from"),
+    "a number that is a fraction": ("[limits]\nmessage_bytes = 2048.0", "`limits.message_bytes` must be an integer"),
+    "a number too small": ("[log]\ncheckpoint_interval_ms = 9", "must be an integer from 10 to 60000"),
+    "a number too large": ("[log]\ncheckpoint_interval_ms = 60001", "must be an integer from 10 to 60000"),
+    "an origin with a plus": ("[log]\norigin = 'a+b'", "`log.origin` must be"),
+    "an origin with a space": ("[log]\norigin = 'a b'", "`log.origin` must be"),
+    "an empty origin": ("[log]\norigin = ''", "`log.origin` must be"),
+    "a method in lower case": ("[log]\nstrict_by_default = ['post']", "`log.strict_by_default[0]` must be"),
+    "a method twice": ("[log]\nstrict_by_default = ['PUT', 'PUT']", "`log.strict_by_default[1]` names `PUT` again"),
+    "methods that are a string": ("[log]\nstrict_by_default = 'POST'", "`log.strict_by_default` must be an array"),
+    "http on a socket": ("[http]\naddress = 'unix:x'", "`http.address` must be `IP:PORT`"),
+    "an address without port": ("[http]\naddress = '127.0.0.1'", "`http.address` must be `IP:PORT`"),
+    "an address without host": ("[http]\naddress = ':80'", "`http.address` must be `IP:PORT`"),
+    "an address with a name": ("[http]\naddress = 'example.com:80'", "`http.address` must be `IP:PORT`"),
+    "an address with a port too high": ("[http]\naddress = '127.0.0.1:65536'", "`http.address` must be `IP:PORT`"),
+    "an address with a port of letters": ("[http]\naddress = '127.0.0.1:http'", "`http.address` must be `IP:PORT`"),
+    "an IPv6 address without brackets": ("[http]\naddress = '::1:80'", "`http.address` must be `IP:PORT`"),
+    "an IPv4 address in brackets": ("[http]\naddress = '[127.0.0.1]:80'", "`http.address` must be `IP:PORT`"),
+    "a socket without a path": (LISTENER.replace("127.0.0.1:1", "unix:"), "or `unix:PATH`"),
+    "a socket with a path too long": (LISTENER.replace("127.0.0.1:1", "unix:" + "x" * 101), "or `unix:PATH`"),
+    "a listener without gateway": ("[[listeners]]\naddress = '127.0.0.1:1'", "`listeners[0].gateway` is missing"),
+    "a gateway with a space": (LISTENER.replace("edge", "my edge"), "`listeners[0].gateway` must be a name"),
+    "no services": (LISTENER + "services = []", "`listeners[0].services` must be an array of names of services, at"),
+    "services not strings": (LISTENER + "services = [1]", "`listeners[0].services[0]` must be a name"),
+    "two listeners, one gateway": (LISTENER + LISTENER.replace(":1", ":2"), "two listeners name the gateway `edge`"),
+    "two listeners, one address": (LISTENER + LISTENER.replace("edge", "mesh"), "have the address `127.0.0.1:1`"),
+    "a listener where http is": (LISTENER.replace(":1", ":8181"), "two listeners have the address `127.0.0.1:8181`"),
+    "an issuer without url": ("[[issuers]]\nkeys = 'k'\nalgorithms = ['ES256']", "`issuers[0].url` is missing"),
+    "an issuer with a space": (ISSUER.replace("https://id", "https:// id"), "`issuers[0].url` must be"),
+    "an issuer twice": (ISSUER + ISSUER, "two issuers have the url `https://id.example`"),
+    "algorithm none": (ISSUER.replace("ES256", "none"), "`issuers[0].algorithms[0]` is `none`: it may be ES256, RS256"),
+    "algorithm HS256": (ISSUER.replace("ES256", "HS256"), "`issuers[0].algorithms[0]` is `HS256`: it may be ES256"),
+    "no algorithm": (ISSUER.replace('"ES256"', ""), "`issuers[0].algorithms` must be"),
+    "no types": (ISSUER + "types = []", "`issuers[0].types` must be an array of media types, at least one"),
+    "a type twice": (ISSUER + "types = ['JWT', 'application/jwt']", "names `application/jwt` again"),
+    "ID tokens": (ISSUER + "types = ['ID-Token+JWT']", "`id-token+jwt`, which is no access token"),
+    "DPoP proofs": (ISSUER + "types = ['dpop+jwt']", "`dpop+jwt`, which is no access token"),
+    "a leeway over a minute": (ISSUER + "leeway_s = 61", "`issuers[0].leeway_s` must be an integer from 0 to 60"),
+    "no lifetime": (ISSUER + "max_lifetime_s = 0", "`issuers[0].max_lifetime_s` must be an integer from 1"),
+    "a challenge that is a number": ("[challenges]\nmfa = 1", "`challenges.mfa` must be"),
+    "a challenge with a space": ("[challenges]\nmfa = 'a b'", "`challenges.mfa` must be"),
+}
+
+
+@pytest.mark.parametrize(("text", "said"), MISTAKES.values(), ids=MISTAKES)
+def test_a_mistake_is_named_with_its_place(text: str, said: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        parse_config(text, BASE)
+    assert refused.value.code == "C103"
+    assert refused.value.detail.startswith("1 problem in pdp.toml:\n")
+    assert said in refused.value.detail
+
+
+def test_all_mistakes_are_reported_at_once() -> None:
+    text = (
+        "stat = 1\n" + LISTENER + ISSUER.replace("ES256", "none") + ISSUER + "types = ['dpop+jwt']\n[http]\naddress = 1"
+    )
+    with pytest.raises(ConfigError) as refused:
+        parse_config(text, BASE, "x.toml")
+    first, *lines = refused.value.detail.split("\n")
+    assert first == "4 problems in x.toml:"
+    assert len(lines) == 4
+
+
+def test_two_free_ports_are_two_addresses() -> None:
+    free = LISTENER.replace(":1", ":0")
+    assert len(parse_config(free + free.replace("edge", "mesh"), BASE).listeners) == 2
+
+
+NOT_TOML = {"a line": "state", "a key twice": "state='a'\nstate='b'", "deep": "a = " + "[" * sys.getrecursionlimit()}
+
+
+@pytest.mark.parametrize("text", NOT_TOML.values(), ids=NOT_TOML)
+def test_what_is_not_toml_is_said(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"pdp\.toml is not TOML") as refused:
+        parse_config(text, BASE)
+    assert refused.value.code == "C102"
+
+
+def test_a_file_is_loaded_and_its_folder_counts(tmp_path: Path) -> None:
+    file = tmp_path / "x.toml"
+    file.write_text("policies = 'p'")
+    assert load_config(file).policies == tmp_path / "p"
+
+
+def test_a_file_that_cannot_be_read_is_said(tmp_path: Path) -> None:
+    for path in (tmp_path / "none.toml", tmp_path):
+        with pytest.raises(ConfigError, match="--config") as refused:
+            load_config(path)
+        assert refused.value.code == "C101"
+        assert str(path) in refused.value.detail
+
+
+def test_a_file_that_is_no_text_or_no_configuration_is_said(tmp_path: Path) -> None:
+    file = tmp_path / "x.toml"
+    file.write_bytes(b"state = '\xff'")
+    with pytest.raises(ConfigError, match="byte 9 is not UTF-8"):
+        load_config(file)
+    file.write_bytes(b"#" * (LARGEST_FILE + 1))
+    with pytest.raises(ConfigError, match="no configuration"):
+        load_config(file)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["state", "policies", "log", "http", "listeners", "issuers", "challenges", "limits", "x"]),
+        st.sampled_from(["1", "true", "'x'", "[]", "[1]", "{}", "[{}]", "{x = 1}", "[{x = 1}]", "1979-05-27", "nan"]),
+    )
+)
+def test_any_document_is_a_configuration_or_a_named_problem(document: dict[str, str]) -> None:
+    text = "\n".join(f"{name} = {value}" for name, value in document.items())
+    try:
+        parse_config(text, BASE)
+    except ConfigError as error:
+        assert error.code == "C103"
+
+
+def test_a_class_without_keys_is_no_section() -> None:
+    with pytest.raises(ValueError, match="no section"):
+        keys_of(int)
