@@ -1,0 +1,456 @@
+"""The sequencer: every record once, nothing signed that is not durable, and no crash that breaks the log."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from pdp.audit.checkpoint import CheckpointError, parse_vkey, sign_checkpoint
+from pdp.audit.cursor import CursorEntry, Position, encode_cursor, matching_entry
+from pdp.audit.frame import scan
+from pdp.audit.merkle import EMPTY_ROOT
+from pdp.audit.reader import entries, read_bundle, tree_size
+from pdp.audit.sequencer import QUIET_S, Sequencer
+from pdp.audit.tiles import ENTRIES, refs_of_level
+from pdp.audit.verify import Wanted, verify_files
+from pdp.errors import StateError
+from tests.support.logs import (
+    KEY,
+    ORIGIN,
+    OTHER_KEY,
+    VKEY,
+    Faults,
+    MemoryDisk,
+    add_wal,
+    build_log,
+    ignore,
+    records,
+    sequencer_of,
+    verified,
+    wal_bytes,
+    wal_file,
+)
+
+
+class Clock:
+    """Seconds that pass when told."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def tree_of(state: Path) -> list[bytes]:
+    return [entry for _, entry in entries(state / "log")]
+
+
+# ------------------------------------------------------------------ what it does
+
+
+def test_a_new_log_gets_a_signed_checkpoint_of_no_records(tmp_path: Path) -> None:
+    sequencer = sequencer_of(tmp_path)
+    assert not sequencer.integrate()
+    assert not sequencer.publish()
+    report = verified(tmp_path)
+    assert (report.exit_code, report.size, report.root) == (0, 0, EMPTY_ROOT.hex())
+
+
+def test_records_enter_the_tree_in_their_order(tmp_path: Path) -> None:
+    leaves = records(700)
+    build_log(tmp_path, leaves)
+    assert tree_of(tmp_path) == leaves
+    report = verified(tmp_path)
+    assert (report.exit_code, report.records, report.writers, report.pending) == (0, 700, 1, 0)
+
+
+def test_only_the_forms_that_the_checkpoint_needs_stay(tmp_path: Path) -> None:
+    sequencer = sequencer_of(tmp_path)
+    for count in (100, 200, 300, 500, 700):
+        add_wal(tmp_path, records(count))
+        while sequencer.integrate():
+            sequencer.publish()
+    kept = sorted(p.relative_to(tmp_path / "log").as_posix() for p in (tmp_path / "log").rglob("*") if p.is_file())
+    assert kept == [
+        ".cursor",
+        "checkpoint",
+        "tile/0/000",
+        "tile/0/001",
+        "tile/0/002.p/188",
+        "tile/1/000.p/2",
+        "tile/entries/000",
+        "tile/entries/001",
+        "tile/entries/002.p/188",
+    ]
+    assert verified(tmp_path).exit_code == 0
+
+
+def test_files_are_for_their_owner_only(tmp_path: Path) -> None:
+    log = build_log(tmp_path, records(300))
+    modes = {(p.is_dir(), p.stat().st_mode & 0o777) for p in (log, *log.rglob("*"))}
+    assert modes == {(True, 0o700), (False, 0o600)}
+
+
+def test_a_successor_goes_on_where_the_checkpoint_is(tmp_path: Path) -> None:
+    build_log(tmp_path, records(300))
+    add_wal(tmp_path, records(900))
+    add_wal(tmp_path, records(40, writer=1, boot=7), writer=1, boot=7)
+    sequencer = sequencer_of(tmp_path)
+    while sequencer.integrate():
+        pass
+    sequencer.publish()
+    assert Counter(tree_of(tmp_path)) == Counter(records(900) + records(40, writer=1, boot=7))
+    assert verified(tmp_path).exit_code == 0
+
+
+@pytest.mark.parametrize("cursor", [None, b"", b"not json", b"[]", b'{"format":1,"entries":[{"size":300}]}'])
+def test_a_lost_cursor_is_derived_from_the_records(tmp_path: Path, cursor: bytes | None) -> None:
+    build_log(tmp_path, records(300))
+    if cursor is None:
+        (tmp_path / "log" / ".cursor").unlink()
+    else:
+        (tmp_path / "log" / ".cursor").write_bytes(cursor)
+    add_wal(tmp_path, records(500))
+    sequencer = sequencer_of(tmp_path)
+    assert sequencer.integrate()
+    sequencer.publish()
+    assert tree_of(tmp_path) == records(500)
+
+
+def test_a_cursor_of_another_root_is_not_used() -> None:
+    entry = CursorEntry(3, bytes(32), {wal_file(): Position(10, 3, b"d" * 32)})
+    data = encode_cursor([entry, CursorEntry(4, b"r" * 32, {})])
+    assert matching_entry(data, 3, bytes(32)) == entry
+    assert matching_entry(data, 3, b"r" * 32) is None
+    assert matching_entry(data, 5, b"r" * 32) is None
+
+
+def test_a_file_that_does_not_fit_the_tree_is_left_alone_and_named(tmp_path: Path) -> None:
+    build_log(tmp_path, records(300))
+    (tmp_path / "log" / ".cursor").unlink()
+    add_wal(tmp_path, records(250))
+    add_wal(tmp_path, records(5, writer=1, boot=7), writer=1, boot=7)
+    sequencer = sequencer_of(tmp_path)
+    assert sequencer.integrate()
+    assert list(sequencer.stuck) == [wal_file()]
+    assert sequencer.size == 305
+
+
+# ------------------------------------------------------------------ what it refuses
+
+
+def test_tiles_without_a_checkpoint_stop_it(tmp_path: Path) -> None:
+    """Else a removed checkpoint would start a second history over the first."""
+    (build_log(tmp_path, records(3)) / "checkpoint").unlink()
+    with pytest.raises(StateError, match="A630"):
+        sequencer_of(tmp_path)
+
+
+def test_a_checkpoint_of_another_key_stops_it(tmp_path: Path) -> None:
+    (tmp_path / "log").mkdir()
+    (tmp_path / "log" / "checkpoint").write_bytes(sign_checkpoint(ORIGIN, 0, EMPTY_ROOT, OTHER_KEY))
+    with pytest.raises(CheckpointError, match="A603"):
+        sequencer_of(tmp_path)
+
+
+DAMAGE: dict[str, Callable[[Path], object]] = {
+    "a hash of the edge": lambda log: flip(log / "tile/0/001.p/44", 5),
+    "a hash of the upper level": lambda log: flip(log / "tile/1/000.p/1", 5),
+    "a record of the edge": lambda log: flip(log / "tile/entries/001.p/44", 50),
+    "a missing tile": lambda log: (log / "tile/0/001.p/44").unlink(),
+    "a missing bundle": lambda log: (log / "tile/entries/001.p/44").unlink(),
+    "a bundle cut short": lambda log: (log / "tile/entries/001.p/44").write_bytes(b"\x00"),
+    "an older checkpoint": lambda log: (log / "checkpoint").write_bytes(sign_checkpoint(ORIGIN, 9, bytes(32), KEY)),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+def test_a_damaged_tree_is_not_extended(tmp_path: Path, name: str) -> None:
+    log = build_log(tmp_path, records(300))
+    DAMAGE[name](log)
+    with pytest.raises(StateError, match="A631"):
+        sequencer_of(tmp_path)
+
+
+def flip(path: Path, at: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[at] ^= 1
+    path.write_bytes(data)
+
+
+def test_nothing_behind_a_bad_frame_enters_the_tree(tmp_path: Path) -> None:
+    add_wal(tmp_path, records(300))
+    path = tmp_path / "wal" / wal_file()
+    good = len(wal_bytes([records(300)[:100]]))
+    flip(path, good + 200)
+    sequencer = sequencer_of(tmp_path)
+    assert sequencer.integrate()
+    assert not sequencer.integrate()
+    sequencer.publish()
+    assert tree_of(tmp_path) == records(300)[:100]
+    assert sequencer.stuck == {wal_file(): f"it is damaged after {good} bytes"}
+    assert path.exists()
+
+
+def test_a_torn_tail_is_read_when_it_is_whole(tmp_path: Path) -> None:
+    add_wal(tmp_path, records(200))
+    path = tmp_path / "wal" / wal_file()
+    whole = path.read_bytes()
+    sequencer = sequencer_of(tmp_path)
+    path.write_bytes(whole[:-1])
+    assert sequencer.integrate()
+    assert not sequencer.integrate()
+    path.write_bytes(whole)
+    assert sequencer.integrate()
+    assert (sequencer.size, sequencer.stuck) == (200, {})
+
+
+def test_frames_of_another_writer_do_not_enter(tmp_path: Path) -> None:
+    (tmp_path / "wal").mkdir()
+    (tmp_path / "wal" / wal_file(writer=1)).write_bytes(wal_bytes([records(3)], writer=0))
+    sequencer = sequencer_of(tmp_path)
+    assert not sequencer.integrate()
+    assert list(sequencer.stuck) == [wal_file(writer=1)]
+
+
+def test_a_file_that_cannot_be_synced_does_not_enter_and_does_not_stop_the_others() -> None:
+    """Invariant I1, at its root: what is not durable is not integrated."""
+
+    class Unsyncable(MemoryDisk):
+        def sync(self, path: str) -> None:
+            if path == wal_file():
+                raise OSError("no")
+            super().sync(path)
+
+    log, wal = MemoryDisk(Faults()), Unsyncable(Faults())
+    wal.append(wal_file(), wal_bytes([records(3)]))
+    wal.append(wal_file(1, 7), wal_bytes([records(2, 1, 7)], writer=1))
+    sequencer = Sequencer(log, wal, ORIGIN, KEY, lambda: 0.0)
+    sequencer.start()
+    sequencer.integrate()
+    assert sequencer.size == 2
+    assert list(sequencer.stuck) == [wal_file()]
+
+
+# ------------------------------------------------------------------ write-ahead logs that are done
+
+
+def removal(*, free: bool = True, log: MemoryDisk | None = None) -> tuple[Sequencer, MemoryDisk, Clock]:
+    wal, clock = MemoryDisk(Faults()), Clock()
+    wal.append(wal_file(), wal_bytes([records(3)]))
+    if free:
+        wal.free.add("00.lock")
+    sequencer = Sequencer(log or MemoryDisk(Faults()), wal, ORIGIN, KEY, clock)
+    sequencer.start()
+    sequencer.integrate()
+    return sequencer, wal, clock
+
+
+def test_a_covered_file_of_a_writer_that_is_gone_is_removed() -> None:
+    sequencer, wal, clock = removal()
+    clock.now = QUIET_S
+    sequencer.publish()
+    assert not wal.files
+    assert not wal.durable
+
+
+def test_a_file_is_kept_while_its_writer_lives() -> None:
+    sequencer, wal, clock = removal(free=False)
+    clock.now = QUIET_S
+    sequencer.publish()
+    assert wal.files
+
+
+def test_a_file_is_kept_until_it_was_quiet() -> None:
+    sequencer, wal, _ = removal()
+    sequencer.publish()
+    assert wal.files
+
+
+def test_a_file_is_kept_until_a_checkpoint_covers_it() -> None:
+    sequencer, wal, clock = removal()
+    sequencer.publish()
+    wal.append(wal_file(), wal_bytes([records(3), records(5)[3:]])[len(wal_bytes([records(3)])) :])
+    clock.now = QUIET_S
+    sequencer.integrate()
+    clock.now = 2 * QUIET_S
+    assert wal.files
+    sequencer.publish()
+    assert not wal.files
+
+
+def test_a_file_with_a_torn_end_is_kept() -> None:
+    sequencer, wal, clock = removal()
+    wal.append(wal_file(), b"PWAL")
+    sequencer.integrate()
+    clock.now = QUIET_S
+    sequencer.publish()
+    assert wal.files
+
+
+def test_an_older_file_of_a_living_writer_is_removed_once_a_newer_one_grows() -> None:
+    sequencer, wal, clock = removal(free=False)
+    wal.append(wal_file(boot=1), wal_bytes([records(2, boot=1)]))
+    clock.now = QUIET_S
+    sequencer.integrate()
+    sequencer.publish()
+    assert sorted(wal.files) == [wal_file(boot=1)]
+
+
+def test_which_of_two_files_is_older_is_not_guessed() -> None:
+    log, wal, clock = MemoryDisk(Faults()), MemoryDisk(Faults()), Clock()
+    for boot in (1, 2):
+        wal.append(wal_file(boot=boot), wal_bytes([records(2, boot=boot)]))
+    sequencer = Sequencer(log, wal, ORIGIN, KEY, clock)
+    sequencer.start()
+    sequencer.integrate()
+    clock.now = QUIET_S
+    sequencer.publish()
+    assert len(wal.files) == 2
+
+
+# ------------------------------------------------------------------ crashes
+
+
+class World:
+    """Two disks that fail together, and two writers that append to them, each with a boot after each crash."""
+
+    def __init__(self) -> None:
+        self.faults = Faults()
+        self.log, self.wal = MemoryDisk(self.faults), MemoryDisk(self.faults)
+        self.clock = Clock()
+        self.boot = 0
+
+    def write(self, count: int) -> None:
+        """Each writer appends two frames to a new file."""
+        self.boot += 1
+        for writer in (0, 1):
+            leaves = records(count + writer, writer, self.boot)
+            self.wal.append(wal_file(writer, self.boot), wal_bytes([leaves[:3], leaves[3:]], writer))
+
+    def run(self) -> None:
+        """One life of a sequencer."""
+        sequencer = Sequencer(self.log, self.wal, ORIGIN, KEY, self.clock)
+        sequencer.start()
+        for count in (150, 200):
+            self.write(count)
+            sequencer.integrate()
+            self.clock.now += QUIET_S
+            sequencer.publish()
+
+    def check(self) -> list[bytes]:
+        """The log verifies with what is left of the write-ahead logs; its records."""
+        if self.log.read("checkpoint") is None:
+            assert not self.log.files
+            return []
+        report = verify_files(self.log, self.wal, parse_vkey(VKEY), ignore, Wanted())
+        assert (report.exit_code, report.findings) == (0, ())
+        return list(self._entries())
+
+    def _entries(self) -> Iterator[bytes]:
+        for ref in refs_of_level(ENTRIES, tree_size(self.log)):
+            yield from read_bundle(self.log, ref)
+
+
+def survivors(disk: MemoryDisk) -> set[bytes]:
+    """The records of every write-ahead log that is left, up to its first bad frame."""
+    return {entry for data in disk.files.values() for frame in scan(data).frames for entry in frame.leaves}
+
+
+POWER_CUTS: dict[str, Callable[[str], bool] | None] = {
+    "the process is killed": None,
+    "the power fails and nothing unsynced survives": lambda _: False,
+    "the power fails and everything unsynced survives": lambda _: True,
+    "the power fails and tiles survive": lambda path: path.startswith("tile/0"),
+    "the power fails and the checkpoint survives": lambda path: path in {"checkpoint", ".cursor"},
+}
+
+
+@pytest.mark.parametrize("name", POWER_CUTS)
+def test_after_a_crash_at_any_operation_every_record_is_there_once(name: str) -> None:
+    calm = World()
+    calm.run()
+    operations = calm.faults.done
+    assert operations > 30
+    for fail_at in range(1, operations + 1):
+        world = World()
+        world.faults.fail_at = fail_at
+        with suppress(OSError):  # a sync of a write-ahead log that fails is contained and does not end the run
+            world.run()
+        assert world.faults.done >= fail_at
+        cut = POWER_CUTS[name]
+        if cut is not None:
+            world.log.power_cut(cut)
+            world.wal.power_cut(cut)
+        signed = world.check()
+        world.faults.fail_at = None
+        expected = set(signed) | survivors(world.wal)
+        world.boot = 100
+        world.run()
+        expected |= {e for boot in (101, 102) for w in (0, 1) for e in records((150, 200)[boot - 101] + w, w, boot)}
+        found = world.check()
+        assert found[: len(signed)] == signed
+        assert len(found) == len(set(found))
+        assert set(found) == expected
+
+
+def test_no_checkpoint_ever_covers_what_a_power_cut_would_lose() -> None:
+    """Invariant I1, at every operation: whichever unsynced files a cut keeps, what is signed is there."""
+    calm = World()
+    calm.run()
+    covered = set()
+    for fail_at in range(1, calm.faults.done + 1):
+        world = World()
+        world.faults.fail_at = fail_at
+        with suppress(OSError):  # a sync of a write-ahead log that fails is contained and does not end the run
+            world.run()
+        assert world.faults.done >= fail_at
+        world.log.power_cut(lambda path: path == "checkpoint")
+        world.wal.power_cut(lambda _: False)
+        world.check()
+        covered.add(tree_size(world.log))
+    assert covered == {0, 301, 702}
+
+
+def test_after_a_crash_before_the_checkpoint_the_cursor_of_the_one_on_disk_is_there() -> None:
+    """Deriving the positions would need the first bundle, which is gone here."""
+    log, wal = MemoryDisk(Faults()), MemoryDisk(Faults())
+    wal.append(wal_file(), wal_bytes([records(300)]))
+    first = Sequencer(log, wal, ORIGIN, KEY, lambda: 0.0)
+    first.start()
+    first.integrate()
+    first.publish()
+    older = log.files["checkpoint"]
+    wal.files[wal_file()] = wal_bytes([records(300), records(310)[300:]])
+    first.integrate()
+    first.publish()
+    log.files["checkpoint"] = older
+    log.files["tile/0/001.p/44"] = log.files["tile/0/001.p/54"][: 44 * 32]
+    del log.files["tile/entries/000"]
+    second = Sequencer(log, wal, ORIGIN, KEY, lambda: 0.0)
+    second.start()
+    assert second.integrate()
+    assert second.size == 310
+
+
+def test_a_removal_that_a_power_cut_undoes_brings_no_record_twice() -> None:
+    """Killed between the removal and its sync; the successor forgets the position; then the power fails."""
+    log = MemoryDisk(Faults())
+    sequencer, wal, clock = removal(log=log)
+    sequencer.publish()
+    wal.remove(wal_file())
+    second = Sequencer(log, wal, ORIGIN, KEY, clock)
+    second.start()
+    wal.append(wal_file(boot=1), wal_bytes([records(2, boot=1)]))
+    second.integrate()
+    second.publish()
+    wal.power_cut(lambda _: False)
+    third = Sequencer(log, wal, ORIGIN, KEY, clock)
+    third.start()
+    third.integrate()
+    assert third.size == 5

@@ -1,0 +1,142 @@
+"""pdp.audit.wal: one writer a number, and what a crash left."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from pdp.audit.frame import GENESIS, encode_frame, scan
+from pdp.audit.wal import Recovered, WalFile, hold_writer, recover, wal_name
+from pdp.errors import StateError
+
+WRITER = 3
+NAME = wal_name(WRITER, 0xABCD)
+FIRST = encode_frame(WRITER, 0, [b"a", b"b"], GENESIS)
+SECOND = encode_frame(WRITER, 2, [b"c"], FIRST[-32:])
+
+
+def test_the_name_says_writer_and_boot() -> None:
+    assert wal_name(10, 255) == "0a-000000ff.wal"
+
+
+def test_a_torn_tail_is_cut_and_reported(tmp_path: Path) -> None:
+    for keep in range(len(SECOND)):
+        (tmp_path / NAME).write_bytes(FIRST + SECOND[:keep])
+        expected = (Recovered(NAME, 1, keep, damaged=False),) if keep else ()
+        assert recover(tmp_path, WRITER) == expected
+        assert (tmp_path / NAME).read_bytes() == FIRST
+        assert recover(tmp_path, WRITER) == ()
+
+
+def test_a_file_without_a_whole_frame_is_cut_to_nothing(tmp_path: Path) -> None:
+    (tmp_path / NAME).write_bytes(FIRST[:-1])
+    assert recover(tmp_path, WRITER) == (Recovered(NAME, None, len(FIRST) - 1, damaged=False),)
+    assert (tmp_path / NAME).read_bytes() == b""
+
+
+DAMAGED: dict[str, tuple[bytes, int | None, int]] = {
+    "a flipped byte before a good frame": (FIRST[:70] + b"\xff" + FIRST[71:] + SECOND, None, len(FIRST) + len(SECOND)),
+    "a frame of another writer": (FIRST + encode_frame(4, 2, [b"c"], FIRST[-32:]), 1, len(SECOND)),
+    "only frames of another writer": (encode_frame(4, 0, [b"a", b"b"], GENESIS), None, len(FIRST)),
+    "a missing frame": (SECOND, None, len(SECOND)),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_damage_is_reported_and_left_as_it_is(tmp_path: Path, name: str) -> None:
+    data, kept_seq, discarded = DAMAGED[name]
+    (tmp_path / NAME).write_bytes(data)
+    assert recover(tmp_path, WRITER) == (Recovered(NAME, kept_seq, discarded, damaged=True),)
+    assert (tmp_path / NAME).read_bytes() == data
+
+
+def test_what_ends_well_or_is_not_ours_is_left_alone(tmp_path: Path) -> None:
+    torn = FIRST[:-1]
+    (tmp_path / NAME).write_bytes(FIRST + SECOND)
+    (tmp_path / wal_name(WRITER, 1)).write_bytes(b"")
+    for name in (wal_name(WRITER + 1, 1), "03-0000000g.wal", "03-00000001.wal.tmp", "03.lock"):
+        (tmp_path / name).write_bytes(torn)
+    assert recover(tmp_path, WRITER) == ()
+    assert (tmp_path / wal_name(WRITER + 1, 1)).read_bytes() == torn
+
+
+def test_an_empty_folder_needs_no_recovery(tmp_path: Path) -> None:
+    assert recover(tmp_path, WRITER) == ()
+
+
+def test_a_file_that_cannot_be_recovered_stops_the_start(tmp_path: Path) -> None:
+    with pytest.raises(StateError, match="S122"):
+        recover(tmp_path / "missing", WRITER)
+    (tmp_path / NAME).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(StateError, match="S122"):
+        recover(tmp_path, WRITER)
+    (tmp_path / NAME).unlink()
+    os.mkfifo(tmp_path / NAME)
+    with pytest.raises(StateError, match="S122"):
+        recover(tmp_path, WRITER)
+
+
+def test_a_writer_number_is_held_by_one(tmp_path: Path) -> None:
+    held = hold_writer(tmp_path, WRITER)
+    try:
+        with pytest.raises(StateError, match="S121"):
+            hold_writer(tmp_path, WRITER)
+        os.close(hold_writer(tmp_path, WRITER + 1))
+    finally:
+        os.close(held)
+    os.close(hold_writer(tmp_path, WRITER))
+
+
+def test_a_lock_that_is_held_for_a_moment_is_waited_for(tmp_path: Path) -> None:
+    held = os.open(tmp_path / "03.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    fcntl.flock(held, fcntl.LOCK_EX)
+    release = threading.Timer(0.05, os.close, [held])
+    release.start()
+    os.close(hold_writer(tmp_path, WRITER))
+    release.join()
+
+
+def test_a_lock_behind_a_link_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "03.lock").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(StateError, match="S121"):
+        hold_writer(tmp_path, WRITER)
+    with pytest.raises(StateError, match="S121"):
+        hold_writer(tmp_path / "missing", WRITER)
+
+
+class _Sparse:
+    """Takes so many bytes a write."""
+
+    def __init__(self, most: int) -> None:
+        self.data = b""
+        self._most = most
+
+    def write(self, data: bytes) -> int:
+        self.data += data[: self._most]
+        return min(self._most, len(data))
+
+    def sync(self) -> None:
+        """Memory is as durable as it gets here."""
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+
+@pytest.mark.parametrize("most", [1, 7, 10_000])
+def test_short_writes_are_completed(most: int) -> None:
+    file = _Sparse(most)
+    wal = WalFile(file, WRITER)
+    wal.append([b"a", b"b"])
+    wal.append([b"c"])
+    assert file.data == FIRST + SECOND
+    assert wal.size == len(file.data)
+    assert [frame.leaves for frame in scan(file.data).frames] == [(b"a", b"b"), (b"c",)]
+
+
+def test_a_write_of_nothing_is_an_error_and_no_endless_loop() -> None:
+    with pytest.raises(OSError, match="nothing was written"):
+        WalFile(_Sparse(0), WRITER).append([b"a"])
