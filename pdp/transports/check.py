@@ -1,0 +1,140 @@
+"""The call `Check`, whatever carries it: bytes in, bytes of a CheckResponse out, in time, and never an error.
+
+A gateway under `failure_mode_allow` takes every failure of the call itself for an allow, so each way to fail ends in a
+message that refuses (security.md 0.2):
+    (1) too little time left            `deadline`, without asking the service
+    (2) too large, or not to be parsed  the service records it and refuses (`internal`)
+    (3) the service overruns its time   `deadline`
+    (4) anything is raised, anywhere    `internal`, from bytes that were made when this module was loaded
+INVARIANT: `answer` raises nothing but the cancellation of its own caller, when nobody listens any more.
+Design: contracts.md "Who decided", paragraph on `Check`; security.md 0.1, 0.2, 2.4.
+
+Decision: 2026-11-21. A call without a deadline is given PATIENCE_S: gateways always set one, and a call that may stay
+for ever would hold one of the connection's streams.
+Decision: 2026-11-21. A decision that is late, or that nobody waits for, is left LINGER_S to bring its record in order
+before it is cancelled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Mapping
+
+from google.protobuf.message import DecodeError
+
+from pdp.metrics import Metrics
+from pdp.model import Decider, Decision
+from pdp.transports.ext_authz import Gateway, read, write
+from pdp.transports.messages import CheckRequest
+
+MARGIN_S = 0.020
+"""The service must have answered so long before the caller's deadline; with no more than that left it is not asked."""
+
+LAST_S = 0.010
+"""So long before the deadline the answer leaves, whatever is unfinished."""
+
+PATIENCE_S = 10.0
+LINGER_S = 1.0
+
+MESSAGE_BYTES = 1024 * 1024
+METADATA_BYTES = 64 * 1024
+
+INTERNAL = write(Decision(outcome="deny", by=("internal",), reason="internal.error"), None, {})
+LATE = write(Decision(outcome="deny", by=("deadline",), reason="deadline.listener"), None, {})
+
+log = logging.getLogger(__name__)
+
+
+class CheckCall:
+    """Answers the checks of one gateway. The resource it holds: decisions under way."""
+
+    def __init__(
+        self,
+        decider: Decider,
+        gateway: Gateway,
+        *,
+        clock_us: Callable[[], int],
+        metrics: Metrics,
+        acr_values: Mapping[str, str],
+        message_bytes: int = MESSAGE_BYTES,
+    ) -> None:
+        self._decider = decider
+        self._gateway = gateway
+        self._clock_us = clock_us
+        self._metrics = metrics
+        self._acr_values = acr_values
+        self._message_bytes = message_bytes
+        self._running: set[asyncio.Task[bytes]] = set()
+        self._told: set[str] = set()
+
+    async def answer(
+        self, data: bytes, metadata: Iterable[tuple[str, str | bytes]], remaining_s: float | None
+    ) -> bytes:
+        """The serialised CheckResponse to `data`, a serialised CheckRequest.
+
+        `metadata` is what came beside it; `remaining_s` the time until the caller's deadline, None where it set none.
+        """
+        left = PATIENCE_S if remaining_s is None else remaining_s
+        if left <= MARGIN_S:
+            self._metrics.listener_refused("deadline")
+            return LATE
+        budget = None if remaining_s is None else remaining_s - MARGIN_S
+        task = asyncio.ensure_future(self._decide(data, metadata, budget))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        try:
+            await asyncio.wait({task}, timeout=left - LAST_S)
+        finally:
+            if not task.done():
+                asyncio.get_running_loop().call_later(LINGER_S, task.cancel)
+        return self._outcome(task)
+
+    async def close(self) -> None:
+        """Cancel what is still under way, and wait a moment for it to end."""
+        for task in self._running:
+            task.cancel()
+        if self._running:
+            await asyncio.wait(set(self._running), timeout=LINGER_S)
+
+    def _outcome(self, task: asyncio.Task[bytes]) -> bytes:
+        if not task.done():
+            self._metrics.listener_refused("deadline")
+            return LATE
+        if task.cancelled():
+            self._metrics.listener_refused("internal")
+            return INTERNAL
+        return task.result()
+
+    async def _decide(self, data: bytes, metadata: Iterable[tuple[str, str | bytes]], budget: float | None) -> bytes:
+        """Steps (2) and (4). Runs as a task of its own, so that a cancellation in here is not one of the caller."""
+        try:
+            return await self._answered(data, metadata, budget)
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # noqa: BLE001  an exit raised in here would end the loop, and every call with it
+            self._metrics.listener_refused("internal")
+            self._tell(error)
+            return INTERNAL
+
+    async def _answered(self, data: bytes, metadata: Iterable[tuple[str, str | bytes]], budget: float | None) -> bytes:
+        now_us = self._clock_us()
+        if len(data) > self._message_bytes or sum(len(k) + len(v) for k, v in metadata) > METADATA_BYTES:
+            return self._written(await self._decider.refuse("request.too_large", self._gateway.name, now_us, budget))
+        try:
+            check = CheckRequest.FromString(data)
+        except DecodeError:
+            return self._written(await self._decider.refuse("request.unreadable", self._gateway.name, now_us, budget))
+        inquiry = read(check, self._gateway)
+        decision = await self._decider.decide(inquiry, now_us, budget)
+        return write(decision, inquiry, self._acr_values)
+
+    def _written(self, refusal: Decision) -> bytes:
+        return write(refusal, None, self._acr_values)
+
+    def _tell(self, error: BaseException) -> None:
+        """Each kind of failure is logged once, with its trace: a flood of them must not fill the disk."""
+        kind = type(error).__qualname__
+        if kind not in self._told:
+            self._told.add(kind)
+            log.error("a check failed and was refused; further %s are only counted", kind, exc_info=error)

@@ -1,0 +1,57 @@
+"""The messages of ext_authz: classes made from `descriptors.binpb`, in a descriptor pool of their own.
+
+In: the descriptors that `tools/protos.py` makes from `proto/`. Out: one class for each message that we read or write.
+INVARIANT: nothing is registered in protobuf's default pool, so that other stubs of the same file names (those of
+grpcio-status, of an Envoy client) may be imported before or after, in any order.
+The well-known types come from the protobuf runtime in use; their classes here have its conveniences, but are other
+classes than those of the default pool.
+Design: architecture.md "Why these dependencies".
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from google.protobuf import any_pb2, descriptor_pool, struct_pb2, timestamp_pb2, wrappers_pb2
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
+from google.protobuf.message_factory import GetMessageClass
+
+AUTHORIZATION = "envoy.service.auth.v3.Authorization"
+"""The full name of the service."""
+
+Wire = Any
+"""A message, or the class of one: their fields exist at run time only, out of sight of a type checker."""
+
+
+def descriptor_files() -> tuple[bytes, ...]:
+    """Every file of our own wire formats and what they import, serialised, each after those it imports."""
+    runtime = (any_pb2, struct_pb2, timestamp_pb2, wrappers_pb2)
+    ours = FileDescriptorSet.FromString((Path(__file__).parent / "descriptors.binpb").read_bytes())
+    return (
+        *(module.DESCRIPTOR.serialized_pb for module in runtime),
+        *(file.SerializeToString() for file in ours.file),
+    )
+
+
+def new_pool(files: tuple[bytes, ...]) -> descriptor_pool.DescriptorPool:
+    """A descriptor pool that holds these files and no other. TypeError where one does not fit the others."""
+    pool = descriptor_pool.DescriptorPool()
+    for file in files:
+        pool.AddSerializedFile(file)
+    return pool
+
+
+POOL = new_pool(descriptor_files())
+
+
+def _message(name: str) -> Wire:
+    return GetMessageClass(POOL.FindMessageTypeByName(name))
+
+
+CheckRequest: Wire = _message("envoy.service.auth.v3.CheckRequest")
+CheckResponse: Wire = _message("envoy.service.auth.v3.CheckResponse")
+HeaderValueOption: Wire = _message("envoy.config.core.v3.HeaderValueOption")
+
+OVERWRITE: int = HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
+"""The `append_action` by which a header of ours replaces the client's."""

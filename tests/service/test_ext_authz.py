@@ -1,0 +1,357 @@
+"""From CheckRequest to Inquiry and from Decision to CheckResponse: each trap of the wire by its name, then the laws."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from google.protobuf.unknown_fields import UnknownFieldSet
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pdp.model import Challenge, Decision, Inquiry
+from pdp.transports.ext_authz import Gateway, read, write
+from pdp.transports.messages import OVERWRITE, CheckRequest, CheckResponse
+from tests.support.decisions import DECISIONS
+
+EDGE = Gateway("edge", frozenset({"orders"}))
+ID = "0000000100000000002a0123456789ab"
+ALLOW = Decision("allow", ("orders.own",), "rule", id=ID, policy="ab" * 32, authenticated=True)
+DENY = replace(ALLOW, outcome="deny", by=("default",), reason="default")
+
+
+def request(**http: object) -> Any:
+    """A CheckRequest: `method`, `path`, `host` and others as of `HttpRequest`, `headers` a dict, `raw` a list."""
+    raw = http.pop("raw", [])
+    headers = http.pop("headers", {})
+    check = CheckRequest()
+    for name, value in ({"method": "GET", "path": "/a?b=c", "host": "orders.example"} | http).items():
+        setattr(check.attributes.request.http, name, value)
+    check.attributes.request.http.headers.update(headers)
+    assert isinstance(raw, list)
+    for key, value in raw:
+        check.attributes.request.http.header_map.headers.add(key=key, raw_value=value)
+    return check
+
+
+def inquiry(**http: object) -> Inquiry:
+    return read(request(**http), EDGE)
+
+
+# ---------------------------------------------------------------- reading
+
+
+def test_an_empty_message_says_nothing() -> None:
+    assert read(CheckRequest(), EDGE) == Inquiry(
+        service=None, method=None, path=None, host=None, headers=(), gateway="edge", services=frozenset({"orders"})
+    )
+
+
+def test_reading_leaves_the_message_as_it_was() -> None:
+    check = CheckRequest()
+    read(check, EDGE)
+    assert check.SerializeToString() == b""
+
+
+def test_the_request_line_is_taken_as_it_came() -> None:
+    asked = inquiry(method="GeT", path="/A/../b?x=%2F#y", host="EXAMPLE:443")
+    assert (asked.method, asked.path, asked.host) == ("GeT", "/A/../b?x=%2F#y", "EXAMPLE:443")
+
+
+def test_the_gateway_is_who_its_listener_says() -> None:
+    asked = read(request(headers={"x-portcullis-gateway": "other"}), Gateway("edge", None))
+    assert (asked.gateway, asked.services) == ("edge", None)
+
+
+def test_the_service_is_the_extension_of_the_route() -> None:
+    check = request()
+    check.attributes.context_extensions["portcullis.service"] = "orders"
+    check.attributes.context_extensions["service"] = "other"
+    assert read(check, EDGE).service == "orders"
+
+
+def test_an_empty_service_is_said_and_not_left_to_the_host() -> None:
+    check = request()
+    check.attributes.context_extensions["portcullis.service"] = ""
+    assert read(check, EDGE).service == ""
+
+
+def test_the_service_of_the_peer_is_no_service_and_no_peer() -> None:
+    check = request()
+    check.attributes.source.service = "spiffe://mesh/forged"
+    assert (read(check, EDGE).service, read(check, EDGE).peer) == (None, None)
+
+
+PRINCIPALS: dict[str, tuple[str, str | None]] = {
+    "a SPIFFE id is a peer": ("spiffe://mesh.example/ns/shop/sa/cart", "spiffe://mesh.example/ns/shop/sa/cart"),
+    "a DNS name is none": ("cart.shop.example", None),
+    "a subject is none": ("CN=spiffe://mesh.example/x", None),
+    "another scheme is none": ("https://mesh.example/x", None),
+    "upper case is none": ("SPIFFE://mesh.example/x", None),
+    "nothing is none": ("", None),
+}
+
+
+@pytest.mark.parametrize("sentence", PRINCIPALS)
+def test_a_peer(sentence: str) -> None:
+    principal, peer = PRINCIPALS[sentence]
+    check = request()
+    check.attributes.source.principal = principal
+    assert read(check, EDGE).peer == peer
+
+
+def test_the_address_is_that_of_the_connection() -> None:
+    check = request(headers={"x-forwarded-for": "10.0.0.1"})
+    check.attributes.source.address.socket_address.address = "203.0.113.7"
+    assert read(check, EDGE).ip == "203.0.113.7"
+
+
+def test_a_pipe_has_no_address() -> None:
+    check = request()
+    check.attributes.source.address.pipe.path = "/run/10.0.0.1"
+    assert read(check, EDGE).ip is None
+
+
+def test_the_address_of_the_destination_is_not_that_of_the_source() -> None:
+    check = request()
+    check.attributes.destination.address.socket_address.address = "127.0.0.1"
+    assert read(check, EDGE).ip is None
+
+
+def test_the_request_id_is_a_header_and_not_the_stream() -> None:
+    assert inquiry(id="17", headers={"x-request-id": "abc"}).request_id == "abc"
+    assert inquiry(id="17").request_id is None
+
+
+def test_two_request_ids_are_none() -> None:
+    assert inquiry(raw=[("x-request-id", b"a"), ("x-request-id", b"b")]).request_id is None
+
+
+def test_raw_headers_keep_their_order_and_repeats() -> None:
+    asked = inquiry(raw=[("accept", b"a"), ("X-Two", b"1"), ("accept", b"b"), ("x-two", b"2")])
+    assert asked.headers == (("accept", "a"), ("x-two", "1"), ("accept", "b"), ("x-two", "2"))
+
+
+def test_bytes_that_are_not_utf8_stay_what_they_are() -> None:
+    ((_, value),) = inquiry(raw=[("x-a", b"a\xff\xc3(")]).headers
+    assert value.encode("utf-8", "surrogateescape") == b"a\xff\xc3("
+
+
+def test_a_header_map_with_text_values_is_read_too() -> None:
+    check = request()
+    check.attributes.request.http.header_map.headers.add(key="x-a", value="text")
+    assert read(check, EDGE).headers == (("x-a", "text"),)
+
+
+def test_a_raw_value_stands_before_a_text_value() -> None:
+    check = request()
+    check.attributes.request.http.header_map.headers.add(key="x-a", value="text", raw_value=b"raw")
+    assert read(check, EDGE).headers == (("x-a", "raw"),)
+
+
+def test_joined_headers_are_read_where_there_is_no_header_map() -> None:
+    assert inquiry(headers={"Accept": "a,b"}).headers == (("accept", "a,b"),)
+
+
+def test_an_empty_header_map_does_not_hide_the_headers() -> None:
+    check = request(headers={"authorization": "Bearer a"})
+    check.attributes.request.http.header_map.SetInParent()
+    assert read(check, EDGE).headers == (("authorization", "Bearer a"),)
+
+
+def test_pseudo_headers_are_no_headers() -> None:
+    pseudo = {":method": "GET", ":path": "/a?b=c", ":authority": "orders.example", ":scheme": "https", ":new": "x"}
+    asked = inquiry(headers=pseudo | {"accept": "a"})
+    assert asked.headers == (("accept", "a"),)
+    assert (asked.method, asked.path, asked.host) == ("GET", "/a?b=c", "orders.example")
+
+
+DOUBTS: dict[str, tuple[list[tuple[str, bytes]], str]] = {
+    "another method": ([(":method", b"POST")], "method"),
+    "another path": ([(":path", b"/admin")], "path"),
+    "a path without its query": ([(":path", b"/a")], "path"),
+    "another authority": ([(":authority", b"admin.example")], "host"),
+    "another host": ([("host", b"admin.example")], "host"),
+    "two authorities of which one differs": ([(":authority", b"orders.example"), (":authority", b"x")], "host"),
+    "an authority and another host": ([(":authority", b"orders.example"), ("Host", b"x")], "host"),
+    "an empty method": ([(":method", b"")], "method"),
+    "upper-case name of the path": ([(":PATH", b"/admin")], "path"),
+}
+
+
+@pytest.mark.parametrize("sentence", DOUBTS)
+def test_what_is_said_twice_and_differs_is_not_said(sentence: str) -> None:
+    raw, attribute = DOUBTS[sentence]
+    asked = inquiry(raw=raw)
+    said = {"method": asked.method, "path": asked.path, "host": asked.host}
+    assert [name for name, value in said.items() if value is None] == [attribute]
+
+
+def test_a_pseudo_header_beside_a_missing_attribute_is_not_taken_for_it() -> None:
+    assert inquiry(path="", raw=[(":path", b"/a")]).path is None
+
+
+def credentials(asked: Inquiry) -> list[str]:
+    return [value for name, value in asked.headers if name == "authorization"]
+
+
+def test_repeated_credentials_stay_repeated() -> None:
+    raw = [("authorization", b"Bearer good"), ("Authorization", b"Bearer evil")]
+    assert credentials(inquiry(raw=raw)) == ["Bearer good", "Bearer evil"]
+
+
+def test_both_forms_that_agree_are_one() -> None:
+    asked = inquiry(raw=[("authorization", b"Bearer a"), ("x", b"1")], headers={"authorization": "Bearer a", "y": "2"})
+    assert asked.headers == (("authorization", "Bearer a"), ("x", "1"))
+
+
+BOTH_FORMS: dict[str, tuple[list[tuple[str, bytes]], dict[str, str]]] = {
+    "they differ": ([("authorization", b"Bearer a")], {"authorization": "Bearer b"}),
+    "only the map has one": ([("accept", b"x")], {"authorization": "Bearer b"}),
+    "only the header map has one": ([("authorization", b"Bearer a")], {"accept": "x"}),
+    "the map has it in another case": ([("accept", b"x")], {"Authorization": "Bearer b"}),
+}
+
+
+@pytest.mark.parametrize("sentence", BOTH_FORMS)
+def test_both_forms_that_disagree_about_the_credential_are_repeats(sentence: str) -> None:
+    raw, headers = BOTH_FORMS[sentence]
+    assert len(credentials(inquiry(raw=raw, headers=headers))) >= 2
+
+
+@given(st.binary(max_size=200), st.binary(max_size=50))
+def test_reading_is_total(value: bytes, noise: bytes) -> None:
+    """For every message that parses, `read` gives an Inquiry."""
+    check = request(raw=[("x", value), ("authorization", noise)])
+    assert read(CheckRequest.FromString(check.SerializeToString()), EDGE).gateway == "edge"
+
+
+# ---------------------------------------------------------------- writing
+
+
+def reply(decision: Decision, asked: Inquiry | None = None, acr_values: dict[str, str] | None = None) -> Any:
+    return CheckResponse.FromString(write(decision, asked, acr_values or {}))
+
+
+def headers(options: Any) -> dict[str, str]:
+    found = {option.header.key: option.header.value for option in options}
+    assert len(found) == len(options)
+    return found
+
+
+def as_envoy_reads(response: Any) -> str:
+    """`allow` or `deny`: security.md 0.1."""
+    return "allow" if response.status.code == 0 else "deny"
+
+
+def test_an_allow_passes_with_its_decision_id() -> None:
+    response = reply(ALLOW)
+    assert as_envoy_reads(response) == "allow"
+    assert response.WhichOneof("http_response") == "ok_response"
+    assert headers(response.ok_response.headers) == {"x-portcullis-decision": ID}
+
+
+@pytest.mark.parametrize("decision", [ALLOW, DENY], ids=["allow", "deny"])
+def test_every_header_is_overwritten_in_both_forms(decision: Decision) -> None:
+    response = reply(decision)
+    options = [*response.ok_response.headers, *response.denied_response.headers]
+    assert options
+    for option in options:
+        assert option.HasField("append")
+        assert option.append.value is False
+        assert option.append_action == OVERWRITE
+
+
+def test_our_headers_from_a_client_are_removed() -> None:
+    asked = inquiry(raw=[("x-portcullis-subject", b"root"), ("X-Portcullis-Z", b""), ("x-port", b""), ("accept", b"")])
+    assert list(reply(ALLOW, asked).ok_response.headers_to_remove) == ["x-portcullis-subject", "x-portcullis-z"]
+
+
+def test_a_header_that_is_set_is_not_removed() -> None:
+    asked = inquiry(raw=[("x-portcullis-decision", b"forged"), ("x-portcullis-decision", b"again")])
+    response = reply(ALLOW, asked)
+    assert list(response.ok_response.headers_to_remove) == []
+    assert headers(response.ok_response.headers) == {"x-portcullis-decision": ID}
+
+
+def test_a_name_that_is_no_header_name_is_not_sent_back() -> None:
+    asked = Inquiry(None, None, None, None, (("x-portcullis-\r\nx: 1", ""), ("x-portcullis-é", "")), "edge")
+    assert list(reply(ALLOW, asked).ok_response.headers_to_remove) == []
+
+
+def test_a_refusal_has_status_headers_and_a_body() -> None:
+    response = reply(DENY)
+    denied = response.denied_response
+    assert (response.status.code, denied.status.code) == (7, 403)
+    assert headers(denied.headers) == {"content-type": "application/problem+json", "x-portcullis-decision": ID}
+    assert json.loads(denied.body) == {"title": "the request is not permitted", "decision": ID}
+
+
+def test_a_refusal_changes_nothing_on_the_request() -> None:
+    response = reply(DENY, inquiry(raw=[("x-portcullis-subject", b"root")]))
+    assert response.WhichOneof("http_response") == "denied_response"
+
+
+def test_a_refusal_of_bytes_nobody_could_read_is_one() -> None:
+    response = reply(Decision("deny", ("internal",), "request.unreadable", id=ID), None)
+    assert (response.status.code, response.denied_response.status.code) == (13, 503)
+
+
+def test_a_step_up_asks_in_the_words_of_the_issuer() -> None:
+    decision = replace(ALLOW, outcome="step_up", challenges=(Challenge("mfa", 300),))
+    response = reply(decision, None, {"mfa": "urn:x:mfa"})
+    assert response.status.code == 16
+    assert 'acr_values="urn:x:mfa"' in headers(response.denied_response.headers)["www-authenticate"]
+
+
+def test_a_full_log_asks_to_come_back() -> None:
+    response = reply(Decision("deny", ("audit",), "L201"))
+    assert (response.status.code, response.denied_response.status.code) == (14, 503)
+    assert headers(response.denied_response.headers)["retry-after"] == "1"
+
+
+def test_what_is_shown_to_a_client_names_no_rule_and_no_reason() -> None:
+    decision = replace(DENY, by=("secret.rule",), reason="secret.reason", subject="secret", nearest="secret.other")
+    assert "secret" not in str(reply(decision).denied_response)
+
+
+def test_metadata_names_the_decision_for_the_access_log() -> None:
+    known = {"decision_id": ID, "policy_revision": "ab" * 32, "rule": "orders.own", "reason": "rule"}
+    assert dict(reply(ALLOW).dynamic_metadata) == known
+
+
+def test_metadata_holds_nothing_that_is_not_known() -> None:
+    assert dict(reply(Decision("deny", ("deadline",), "")).dynamic_metadata) == {}
+    assert dict(reply(Decision("deny", ("path",), "path.dot")).dynamic_metadata) == {"reason": "path.dot"}
+
+
+@given(DECISIONS)
+def test_a_reply_is_an_allow_only_for_an_allow_with_a_record(decision: Decision) -> None:
+    """envoy(write(d)) = allow  <=>  d.outcome = allow and d.id;  every other reply has a denied_response."""
+    response = reply(decision)
+    passes = decision.outcome == "allow" and bool(decision.id)
+    assert as_envoy_reads(response) == ("allow" if passes else "deny")
+    assert response.WhichOneof("http_response") == ("ok_response" if passes else "denied_response")
+    assert response.HasField("status")
+
+
+@given(DECISIONS)
+def test_no_reply_holds_a_field_that_must_not_be_written(decision: Decision) -> None:
+    """Neither `error_response` (5) nor the metadata inside `ok_response` (3) is on the wire, nor anything unknown."""
+    response = reply(decision)
+    assert len(UnknownFieldSet(response)) == 0
+    assert len(UnknownFieldSet(response.ok_response)) == 0
+
+
+@given(DECISIONS)
+def test_everything_in_a_reply_is_printable(decision: Decision) -> None:
+    """Every header value, the body and the metadata are in 0x20..0x7e."""
+    response = reply(decision)
+    said = [option.header.value for option in [*response.ok_response.headers, *response.denied_response.headers]]
+    said += [
+        response.denied_response.body,
+        *(value.string_value for value in response.dynamic_metadata.fields.values()),
+    ]
+    assert all(" " <= character <= "~" for text in said for character in text)

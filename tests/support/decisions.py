@@ -1,0 +1,31 @@
+"""Decisions of every kind, the impossible ones included: a strategy for the laws that hold of all of them."""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+
+from pdp.metrics import WORDS
+from pdp.model import Challenge, Decision
+
+_TEXT = st.text(st.characters(codec=None), max_size=20)
+_BY = st.one_of(
+    st.sampled_from(sorted(WORDS)).map(lambda word: (word,)),
+    st.lists(st.sampled_from(["orders.own", "orders.fresh", "shop.never"]), max_size=3).map(tuple),
+    st.lists(_TEXT, max_size=2).map(tuple),
+)
+_IDS = st.one_of(st.none(), st.just(""), st.text("0123456789abcdef", min_size=32, max_size=32), _TEXT)
+
+DECISIONS = st.builds(
+    Decision,
+    outcome=st.sampled_from(["allow", "deny", "step_up"]),
+    by=_BY,
+    reason=_TEXT,
+    subject=_TEXT,
+    id=_IDS,
+    policy=_TEXT,
+    authenticated=st.booleans(),
+    challenges=st.lists(st.builds(Challenge, _TEXT, st.one_of(st.none(), st.integers(0, 10**9))), max_size=3).map(
+        tuple
+    ),
+    scopes=st.lists(_TEXT, max_size=3).map(tuple),
+)
