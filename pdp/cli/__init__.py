@@ -1,0 +1,75 @@
+"""The command line: one verb, one file; this one finds them and turns failures into one line and an exit code.
+
+Exit codes: 0 yes (allow), 1 no (deny, step-up, findings), 2 bad input, 3 our fault; `audit verify` has its own.
+
+Decision: 2026-11-21. A verb's module is imported when the verb is used: `pdp admin status` need not wait for the
+parser, nor `pdp check` for a gRPC server.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import sys
+
+import click
+
+from pdp import __version__
+from pdp.errors import PdpError
+
+VERBS = {
+    "serve": "pdp.cli.serve",
+    "check": "pdp.cli.check",
+    "test": "pdp.cli.test",
+    "decide": "pdp.cli.decide",
+    "audit": "pdp.cli.audit",
+    "admin": "pdp.cli.admin",
+}
+"""Each verb and the module that has a command of its name."""
+
+
+class Verbs(click.Group):
+    """The verbs of `VERBS`, in that order."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """Their names."""
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """The command of a verb; None where there is none of that name."""
+        if cmd_name not in VERBS:
+            return None
+        command = vars(importlib.import_module(VERBS[cmd_name]))[cmd_name]
+        return command if isinstance(command, click.Command) else None
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="pdp", message="%(prog)s %(version)s")
+def cli() -> None:
+    """Portcullis, a policy decision point: decides API calls by typed policy and can prove what it did.
+
+    Completion for your shell:  eval "$(_PDP_COMPLETE=bash_source pdp)"  (or zsh_source, fish_source).
+    """
+
+
+def main() -> None:
+    """Run the command line and end the process."""
+    try:
+        code = cli.main(prog_name="pdp", standalone_mode=False)
+    except click.exceptions.Abort:
+        click.echo("interrupted", err=True)
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except PdpError as error:
+        click.echo(f"error: {error.detail} ({error.code})", err=True)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(0)
+    except Exception as error:
+        logging.getLogger(__name__).debug("unforeseen", exc_info=error)
+        click.echo(f"error: this is a fault in pdp: {type(error).__name__}: {error}", err=True)
+        sys.exit(3)
+    sys.exit(code if isinstance(code, int) else 0)

@@ -1,0 +1,190 @@
+"""`pdp audit show`: one record, and why it was decided so."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from pdp.audit import ids
+from pdp.audit.box import BoxError, open_box, salt_of
+from pdp.audit.keys import LogKeys, load_keys
+from pdp.audit.leaf import Leaf, parse
+from pdp.audit.notice import write_durably
+from pdp.audit.reader import find, start_leaf
+from pdp.audit.replay import ReplayError, Undecidable, agrees, replay
+from pdp.cli.options import config_option, configured, json_option, state_option
+from pdp.cli.traces import rule_text
+from pdp.errors import PdpError, StateError
+from pdp.model import Json
+from pdp.runtime.compiled import engine_of
+from pdp.runtime.store import BundleStore
+from pdp.state import State
+from policy_lang.explain import private_reads, sentence, trace_json
+from policy_lang.verdict import Verdict
+
+CLOCK_US = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Why:
+    """What re-evaluation came to: the verdict, where the record decides; `note` where it does not or may not."""
+
+    verdict: Verdict | None
+    note: str
+    agrees: bool = True
+    opened: bytes | None = None
+    private: frozenset[str] = frozenset()
+
+
+@click.command()
+@click.argument("record_id", metavar="ID")
+@click.option("--why", is_flag=True, help="Decide it again by the policy of that record, and say why.")
+@click.option("--values", is_flag=True, help="With --why: show the values too. This is itself recorded first.")
+@config_option
+@state_option
+@json_option
+@click.pass_context
+def show(
+    ctx: click.Context,
+    record_id: str,
+    config_path: Path | None,
+    state: Path | None,
+    *,
+    why: bool,
+    values: bool,
+    as_json: bool,
+) -> None:
+    """Show the record of the decision ID.
+
+    With --why and the key in the state folder, the decision is made again by the policy that made it, and must come out
+    the same. Ends 0, or 1 where there is no such record or it does not come out the same.
+    """
+    if values and not why:
+        raise click.UsageError("--values goes with --why")
+    place = State(state or configured(config_path).state)
+    leaf = _leaf(place, record_id)
+    if leaf is None:
+        click.echo(f"no record {record_id} in {place.root}", err=True)
+        ctx.exit(1)
+    reason = _why(place, leaf, values=values) if why else None
+    if as_json:
+        click.echo(json.dumps(_json(leaf, reason, values=values), indent=2, sort_keys=True))
+    else:
+        _print(leaf, reason, values=values)
+    ctx.exit(0 if reason is None or reason.agrees else 1)
+
+
+def _leaf(place: State, record_id: str) -> Leaf | None:
+    if not ids.is_shaped(record_id):
+        raise StateError("S120", f"`{record_id}` is no decision id: it has 32 hex digits")
+    if not place.log.is_dir():
+        raise StateError("S120", f"there is no log in {place.root}: name the state folder with --state")
+    found = find(place.log, place.wal, record_id)
+    return None if found is None else parse(found.leaf)
+
+
+def _why(place: State, leaf: Leaf, *, values: bool) -> Why:
+    if leaf.kind != "decision":
+        return Why(None, f"a record of kind {leaf.kind} is no decision")
+    if leaf.sealed is None:
+        return Why(None, "its inputs were not kept (log minimal): it cannot be decided again")
+    try:
+        keys = load_keys(place.keys)
+        opened = _opened(place, keys, leaf)
+    except (PdpError, BoxError) as error:
+        return Why(None, f"the values are sealed, and the key is not at hand: {error}")
+    if values:
+        clear: dict[str, Json] = {"t": time.time_ns() // 1_000, "of": leaf.id, "user": os.geteuid()}
+        write_durably(place.root, keys, "audit.reidentify", clear)
+    digest = leaf.clear.get("pb")
+    if not isinstance(digest, str) or not digest:
+        return Why(None, "no policy was in force: nothing can be decided again", opened=opened)
+    try:
+        engine = engine_of(BundleStore(place.bundles).load(digest))
+        verdict = replay(leaf, opened, engine)
+    except ReplayError as error:
+        return Why(None, str(error), agrees=False)
+    if isinstance(verdict, Undecidable):
+        return Why(None, f"not decided again: {verdict.why}", opened=opened)
+    same = agrees(leaf, verdict)
+    note = "decided again by the policy of that record: the same" if same else "decided again: NOT the same"
+    kind = leaf.clear.get("pk")
+    private = private_reads(engine.program, kind if isinstance(kind, str) else None)
+    return Why(verdict, note, agrees=same, opened=opened, private=private)
+
+
+def _opened(place: State, keys: LogKeys, leaf: Leaf) -> bytes:
+    identifier = ids.parse(leaf.id)
+    start = start_leaf(place.log, place.wal, identifier.boot, identifier.writer)
+    if start is None:
+        raise BoxError("the log.start record of its writer is not in the log")
+    return open_box(keys.box_key, salt_of(parse(start.leaf)), keys.origin, leaf)
+
+
+_NAMES = {
+    "d": "decision", "by": "by", "rc": "reason", "sj": "about", "sv": "service", "ep": "endpoint", "rt": "path shape",
+    "m": "method", "pk": "principal", "gw": "gateway", "ch": "challenges", "ll": "log level", "nr": "nearest rule",
+    "pb": "policy", "cx": "context", "of": "corrects", "salt": "salt", "boot": "boot", "software": "software",
+}  # fmt: skip
+
+
+def _print(leaf: Leaf, reason: Why | None, *, values: bool) -> None:
+    lines = [("record", leaf.id), ("kind", leaf.kind), ("at", _instant(leaf.clear.get("t")))]
+    lines += [(label, _text(leaf.clear[key])) for key, label in _NAMES.items() if key in leaf.clear]
+    for label, text in lines:
+        click.echo(f"{label:<13} {text}")
+    if reason is None:
+        return
+    click.echo("")
+    if reason.verdict is None:
+        for rule in _recorded_rules(leaf):
+            click.echo(rule)
+        click.echo(reason.note)
+        return
+    click.echo(sentence(reason.verdict))
+    for trace in reason.verdict.rules:
+        click.echo(rule_text(trace, values=values, private=reason.private))
+    click.echo(reason.note)
+    if values and reason.opened is not None:
+        click.echo(json.dumps(json.loads(reason.opened), indent=2, sort_keys=True))
+    elif not values:
+        click.echo("values are sealed; --values shows them, and that is recorded")
+
+
+def _recorded_rules(leaf: Leaf) -> list[str]:
+    shown = []
+    recorded = leaf.clear.get("rl")
+    for rule in recorded if isinstance(recorded, list) else []:
+        match rule:
+            case [str(name), *clauses]:
+                shown.append(f"- {name}")
+                shown += [f"    {c[1]:<3} {c[0]}  {c[2]}" for c in clauses if isinstance(c, list) and len(c) == 3]
+    return shown
+
+
+def _instant(value: Json) -> str:
+    if not isinstance(value, int):
+        return ""
+    return datetime.fromtimestamp(value / CLOCK_US, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _text(value: Json) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _json(leaf: Leaf, reason: Why | None, *, values: bool) -> dict[str, Json]:
+    shown: dict[str, Json] = {"id": leaf.id, "kind": leaf.kind, **leaf.clear}
+    if reason is not None:
+        shown["why"] = reason.note
+        shown["agrees"] = reason.agrees
+        if reason.verdict is not None:
+            shown["trace"] = trace_json(reason.verdict, reason.private, values=values)
+        if values and reason.opened is not None:
+            shown["inputs"] = json.loads(reason.opened)
+    return shown

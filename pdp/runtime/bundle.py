@@ -1,0 +1,105 @@
+"""A bundle: the files of one policy folder, their digest, and the archive that is kept beside the log.
+
+A folder goes in (or an archive), `Bundle` comes out: relative paths with `/`, bytes, and the digest that names exactly
+these. What is not part of a bundle (a README, hidden files) is left out, so that it changes no digest.
+INVARIANT: nothing outside the folder is read: a symbolic link that leads out of it is refused, not followed.
+Design: contracts.md "Bundles, places, configuration".
+
+Decision: 2026-11-21. Hidden names (leading dot) are no part of a bundle: mounted folders keep their generations there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from pdp.errors import PolicyError
+
+LANGUAGE_VERSION = 1
+MOST_FILES = 10_000
+MOST_BYTES = 256 * 1024 * 1024
+"""Bytes of a whole bundle, facts included: beyond it, memory and reload time are no longer a policy's."""
+
+_ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """The files of one policy by relative path, and the SHA-256 (hex) that names them."""
+
+    files: Mapping[str, bytes]
+    digest: str
+
+
+def bundle_of(files: Mapping[str, bytes]) -> Bundle:
+    """The bundle of these files, whatever they hold."""
+    listed = [[path, hashlib.sha256(files[path]).hexdigest()] for path in sorted(files)]
+    stated = {"files": listed, "language": LANGUAGE_VERSION, "settings": ""}
+    text = json.dumps(stated, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return Bundle(dict(files), hashlib.sha256(text.encode()).hexdigest())
+
+
+def read_folder(folder: Path) -> Bundle:
+    """Read every policy and facts file below `folder`.
+
+    Errors: PolicyError P101 no such folder, P102 a link that leads out, P103 too large, P104 unreadable.
+    """
+    root = folder.resolve()
+    if not root.is_dir():
+        raise PolicyError("P101", f"no policy folder at {folder}: name one with --policies or in pdp.toml")
+    files: dict[str, bytes] = {}
+    size = 0
+    try:
+        for path in _members(root):
+            if not path.resolve().is_relative_to(root):
+                raise PolicyError("P102", f"{path} leads out of the policy folder: copy the file into it")
+            data = path.read_bytes()
+            size += len(data)
+            if len(files) >= MOST_FILES or size > MOST_BYTES:
+                raise PolicyError("P103", f"{folder} holds more than {MOST_FILES} files or {MOST_BYTES} bytes")
+            files[path.relative_to(root).as_posix()] = data
+    except OSError as error:
+        raise PolicyError("P104", f"cannot read the policy folder {folder}: {error}") from error
+    return bundle_of(files)
+
+
+def _members(root: Path) -> Iterator[Path]:
+    """The files of a bundle below `root`, sorted; hidden names and what is no bundle file left out."""
+    for path in sorted(root.rglob("*")):
+        relative = PurePosixPath(path.relative_to(root).as_posix())
+        if not any(part.startswith(".") for part in relative.parts) and _belongs(relative) and path.is_file():
+            yield path
+
+
+def _belongs(relative: PurePosixPath) -> bool:
+    return relative.suffix == ".pol" or (relative.parts[0] == "facts" and relative.suffix in {".csv", ".json"})
+
+
+def pack(bundle: Bundle) -> bytes:
+    """The archive of a bundle: a ZIP file, the same bytes for the same bundle."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in sorted(bundle.files):
+            archive.writestr(zipfile.ZipInfo(path, _ZIP_EPOCH), bundle.files[path], zipfile.ZIP_DEFLATED)
+    return out.getvalue()
+
+
+def unpack(data: bytes, digest: str) -> Bundle:
+    """The bundle in an archive. Errors: PolicyError P105 when it is damaged or is not the one `digest` names."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            if sum(info.file_size for info in archive.infolist()) > MOST_BYTES:
+                raise PolicyError("P105", f"the stored bundle {digest} is larger than a bundle may be")
+            files = {info.filename: archive.read(info) for info in archive.infolist()}
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError) as error:
+        raise PolicyError("P105", f"the stored bundle {digest} is damaged: {error}") from error
+    bundle = bundle_of(files)
+    if bundle.digest != digest:
+        raise PolicyError("P105", f"the stored bundle {digest} holds other files than its name says")
+    return bundle

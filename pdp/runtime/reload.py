@@ -1,0 +1,150 @@
+"""Reloading: the policy folder is looked at every second, and what compiles is put in force, whole.
+
+(1) The folder is read twice, 200 ms apart, and must agree, so that a copy under way is not taken for a policy.
+(2) A bundle from which a file vanished waits for `pdp admin reload --confirm`, unless the folder is a symbolic link
+    that was swapped since (a deliberate act), or the service runs for development.
+(3) It is compiled in a child process. A refusal is recorded and printed once per digest; what was in force stays.
+(4) Its bytes are stored and synced, (5) the `policy.activated` leaf is durable, (6) the engine is swapped. A failure in
+    (4) or (5) keeps the old engine.
+Design: contracts.md "Reload".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pdp.errors import AuditError, PdpError
+from pdp.model import Json
+from pdp.runtime.bundle import Bundle, read_folder
+from pdp.runtime.compiler import compile_beside
+from pdp.runtime.store import BundleStore, EngineHolder
+
+LOOK_EVERY_S = 1.0
+SETTLE_S = 0.2
+
+log = logging.getLogger(__name__)
+
+RecordDurably = Callable[[str, Mapping[str, Json]], Awaitable[None]]
+"""Append one life-cycle leaf (kind, clear fields) strictly; returns once it is durable, raises AuditError."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a look at the folder came to: `unchanged`, `activated`, `refused` or `waiting`, and a sentence."""
+
+    state: str
+    detail: str
+
+
+class Reloader:
+    """Keeps one holder at what one folder holds."""
+
+    def __init__(
+        self,
+        folder: Path,
+        holder: EngineHolder,
+        store: BundleStore,
+        record: RecordDurably,
+        *,
+        development: bool,
+        in_force: Callable[[str], None],
+    ) -> None:
+        """`development` lets vanished files count at once; `in_force` is told the digest after each swap."""
+        self._folder = folder
+        self._holder = holder
+        self._store = store
+        self._record = record
+        self._development = development
+        self._in_force = in_force
+        self._target: Path | None = None
+        self._held: tuple[str, Outcome] | None = None
+        self._busy = asyncio.Lock()
+        self.last = Outcome("unchanged", "")
+
+    async def run(self) -> None:
+        """Look at the folder every second, until cancelled."""
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
+            await self.look(confirmed=False)
+
+    async def look(self, *, confirmed: bool) -> Outcome:
+        """Look once, now. Never raises for what is wrong with the folder, the policy or the log: it says so.
+
+        `confirmed`: an operator stands behind it, so vanished files count, and a refused bundle is tried again.
+        """
+        async with self._busy:
+            try:
+                outcome = await self._look(confirmed=confirmed)
+            except (PdpError, OSError) as error:
+                detail = error.detail if isinstance(error, PdpError) else str(error)
+                outcome = Outcome("refused", detail)
+                if self.last != outcome:
+                    log.error("policy not reloaded: %s", detail)
+            if outcome.state != "unchanged":
+                self.last = outcome
+            return outcome
+
+    async def _look(self, *, confirmed: bool) -> Outcome:
+        bundle = await asyncio.to_thread(read_folder, self._folder)
+        engine = self._holder.current()
+        if engine is not None and bundle.digest == engine.digest:
+            self._held = None
+            return Outcome("unchanged", f"policy {bundle.digest[:12]} is in force")
+        if self._held is not None and self._held[0] == bundle.digest and not confirmed:
+            return self._held[1]
+        await asyncio.sleep(SETTLE_S)
+        if (await asyncio.to_thread(read_folder, self._folder)).digest != bundle.digest:
+            return Outcome("unchanged", "the policy folder is changing")
+        vanished = sorted(engine.files - set(bundle.files)) if engine is not None else []
+        if vanished and not (confirmed or self._development or self._swapped()):
+            names = ", ".join(vanished[:5])
+            detail = f"{names} vanished: `pdp admin reload --confirm` puts the policy in force without"
+            log.warning("policy waits: %s", detail)
+            return self._hold(bundle, Outcome("waiting", detail))
+        return await self._activate(bundle)
+
+    def _hold(self, bundle: Bundle, outcome: Outcome) -> Outcome:
+        """Remember what a bundle came to, so that it is compiled and reported once and not every second."""
+        self._held = (bundle.digest, outcome)
+        return outcome
+
+    def _swapped(self) -> bool:
+        return self._folder.is_symlink() and self._folder.resolve() != self._target
+
+    async def _activate(self, bundle: Bundle) -> Outcome:
+        try:
+            engine, warnings = await compile_beside(bundle)
+        except PdpError as error:
+            log.error("policy refused, the last good one stays in force: %s", error.detail)
+            await self._note_refusal(bundle, error)
+            return self._hold(bundle, Outcome("refused", error.detail))
+        if warnings:
+            log.warning("%s", warnings)
+        await asyncio.to_thread(self._store.keep, bundle)
+        before = self._holder.current()
+        await self._record(
+            "policy.activated",
+            {
+                "pb": bundle.digest,
+                "from": before.digest if before else "",
+                "ir": engine.ir_digest,
+                "files": len(bundle.files),
+            },
+        )
+        self._target = self._folder.resolve()
+        self._holder.swap(engine)
+        self._in_force(engine.digest)
+        self._held = None
+        log.info("policy %s is in force (%d files)", bundle.digest[:12], len(bundle.files))
+        return Outcome("activated", f"policy {bundle.digest[:12]} is in force")
+
+    async def _note_refusal(self, bundle: Bundle, error: PdpError) -> None:
+        """The refusal is stated in the log where that can be; a log that cannot take it changes nothing here."""
+        try:
+            await self._record("policy.refused", {"pb": bundle.digest, "code": error.code})
+        except AuditError as failure:
+            log.error("the refusal of policy %s is not in the log: %s", bundle.digest[:12], failure.detail)

@@ -1,0 +1,194 @@
+"""The decision service: the only orchestrator. Evaluate, record, and answer within the caller's time.
+
+Station (4) of a request: nothing leaves without a record that is as durable as the rule demands, except three answers
+that are refusals and say so: `audit` (the log cannot take the record), `deadline` (the record was not durable in time)
+and cancellation, where nobody listens any more.
+INVARIANT: an allow or a step-up leaves only after its own record was acknowledged by the log.
+Design: contracts.md "Durability"; architecture.md "The way of a request".
+
+Decision: 2026-11-21. An answer by `deadline` carries no decision id unless its record was acknowledged: a client must
+never hold an id that a crash could keep out of the log. The leaf `answer.changed` names the record it stands for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Protocol
+
+from pdp.audit.record import Evidence, context_entry, decision_entry
+from pdp.audit.writer import Receipt
+from pdp.errors import AuditError
+from pdp.evaluate import NOTHING, Evaluation, Evaluator, refusal
+from pdp.metrics import Metrics
+from pdp.model import Decision, Inquiry, Json
+
+log = logging.getLogger(__name__)
+
+MOST_CONTEXTS = 20_000
+"""Tokens (with their address) whose context leaf is remembered; a forgotten one gets another leaf."""
+
+
+class Log(Protocol):
+    """What the service needs of `pdp.audit.writer.LogWriter`."""
+
+    def append(
+        self, kind: str, clear: Mapping[str, Json], inputs: bytes | None, strict: bool, same_id: str | None = None
+    ) -> Receipt:
+        """Take one leaf; its receipt is settled later. AuditError when the log cannot take it."""
+        ...
+
+    def boot(self) -> int:
+        """Which run of the writer this is; it changes when a file had to be given up."""
+        ...
+
+
+class Receipts:
+    """Brings receipts from the writer's thread to whoever waits for them on the loop."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._waiting: dict[str, asyncio.Future[AuditError | None]] = {}
+
+    def settled(self, receipts: Sequence[Receipt]) -> None:
+        """Called by the writer, on its thread, once per group."""
+        self._loop.call_soon_threadsafe(self._wake, tuple(receipts))
+
+    def _wake(self, receipts: tuple[Receipt, ...]) -> None:
+        for receipt in receipts:
+            future = self._waiting.pop(receipt.id, None)
+            if future is not None and not future.done():
+                future.set_result(receipt.error)
+
+    async def of(self, receipt: Receipt, budget_s: float | None) -> AuditError | None:
+        """Wait until `receipt` is settled: its error, or None. TimeoutError after `budget_s`.
+
+        Must be called on the loop, in the same step as the append: the wake-up cannot come in between.
+        """
+        future: asyncio.Future[AuditError | None] = self._loop.create_future()
+        self._waiting[receipt.id] = future
+        try:
+            return await (future if budget_s is None else asyncio.wait_for(future, budget_s))
+        finally:
+            self._waiting.pop(receipt.id, None)
+
+
+class DecisionService:
+    """Decides and records; a `Decider` for every listener."""
+
+    def __init__(
+        self,
+        evaluator: Evaluator,
+        writer: Log,
+        receipts: Receipts,
+        metrics: Metrics,
+        *,
+        strict_methods: frozenset[str],
+        explained_per_second: int,
+        monotonic: Callable[[], float],
+    ) -> None:
+        self._evaluator = evaluator
+        self._writer = writer
+        self._receipts = receipts
+        self._metrics = metrics
+        self._strict_methods = strict_methods
+        self._explained_per_second = explained_per_second
+        self._monotonic = monotonic
+        self._contexts: OrderedDict[tuple[int, bytes, str | None], str] = OrderedDict()
+        self._explained = (0, 0)
+
+    async def decide(self, inquiry: Inquiry, now_us: int, budget_s: float | None) -> Decision:
+        """Decide and record one inquiry (see `pdp.model.Decider`)."""
+        started = self._monotonic()
+        evaluation = self._evaluator.evaluate(inquiry, now_us)
+        return await self._record(evaluation, inquiry.gateway, now_us, started, budget_s)
+
+    async def refuse(self, reason: str, gateway: str, now_us: int, budget_s: float | None) -> Decision:
+        """Record a request that never became an inquiry (see `pdp.model.Decider`)."""
+        evaluation = Evaluation(refusal("internal", reason), NOTHING, None)
+        return await self._record(evaluation, gateway, now_us, self._monotonic(), budget_s)
+
+    async def _record(
+        self, evaluation: Evaluation, gateway: str, now_us: int, started: float, budget_s: float | None
+    ) -> Decision:
+        decision = evaluation.decision
+        try:
+            receipt = self._append(evaluation, gateway, now_us)
+        except AuditError as error:
+            answer = _unrecorded(decision, error.code)
+        except Exception:  # what cannot be written down cannot be answered
+            log.exception("a record could not be made")
+            answer = _unrecorded(decision, "audit.record")
+        else:
+            answer = await self._settled(decision, receipt, self._left(started, budget_s))
+        self._metrics.decided(answer, self._monotonic() - started)
+        return answer
+
+    def _left(self, started: float, budget_s: float | None) -> float | None:
+        return None if budget_s is None else budget_s - (self._monotonic() - started)
+
+    async def _settled(self, decision: Decision, receipt: Receipt, left_s: float | None) -> Decision:
+        if left_s is not None and left_s <= 0:
+            return self._late(decision, receipt, "deadline.evaluation")
+        try:
+            error = await self._receipts.of(receipt, left_s)
+        except TimeoutError:
+            return self._late(decision, receipt, "deadline.record")
+        return replace(decision, id=receipt.id) if error is None else _unrecorded(decision, error.code)
+
+    def _late(self, decision: Decision, receipt: Receipt, reason: str) -> Decision:
+        """Refuse by `deadline`; the record, should it still become durable, gets its correction."""
+        try:
+            changed: dict[str, Json] = {"d": "deny", "by": ["deadline"], "rc": reason}
+            self._writer.append("answer.changed", changed, None, strict=False, same_id=receipt.id)
+        except AuditError as error:
+            log.warning("a late answer is not stated in the log: %s", error.detail)
+        return _instead(decision, "deadline", reason)
+
+    def _append(self, evaluation: Evaluation, gateway: str, now_us: int) -> Receipt:
+        decision, evidence = self._rationed(evaluation.decision, now_us), evaluation.evidence
+        context = self._context(evidence, now_us)
+        entry = decision_entry(decision, evidence, evaluation.engine, now_us, gateway, context)
+        inquiry = evidence.inquiry
+        by_method = inquiry is not None and inquiry.method in self._strict_methods
+        return self._writer.append(entry.kind, entry.clear, entry.inputs, strict=decision.log.strict or by_method)
+
+    def _context(self, evidence: Evidence, now_us: int) -> str | None:
+        """The id of the leaf that says who this caller is, appended first where it is not known yet."""
+        principal, inquiry = evidence.principal, evidence.inquiry
+        if principal is None or inquiry is None or not principal.credential:
+            return None
+        key = (self._writer.boot(), principal.credential, inquiry.ip)
+        known = self._contexts.get(key)
+        if known is not None:
+            self._contexts.move_to_end(key)
+            return known
+        entry = context_entry(principal, inquiry, now_us)
+        identifier = self._writer.append(entry.kind, entry.clear, entry.inputs, strict=False).id
+        self._contexts[key] = identifier
+        if len(self._contexts) > MOST_CONTEXTS:
+            self._contexts.popitem(last=False)
+        return identifier
+
+    def _rationed(self, decision: Decision, now_us: int) -> Decision:
+        """A refusal by `default` is explained in its record so many times a second, beyond that not."""
+        if decision.by != ("default",):
+            return decision
+        second = now_us // 1_000_000
+        count = self._explained[1] + 1 if self._explained[0] == second else 1
+        self._explained = (second, count)
+        return decision if count <= self._explained_per_second else replace(decision, rules=(), nearest=None)
+
+
+def _unrecorded(decision: Decision, reason: str) -> Decision:
+    return _instead(decision, "audit", reason)
+
+
+def _instead(decision: Decision, by: str, reason: str) -> Decision:
+    """The refusal that leaves in place of `decision`: nothing of what was decided is in it."""
+    return replace(
+        refusal(by, reason), policy=decision.policy, service=decision.service, authenticated=decision.authenticated
+    )

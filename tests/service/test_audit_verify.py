@@ -1,0 +1,147 @@
+"""`pdp audit verify`: keys, exit codes, and what a person or a program reads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from contextlib import redirect_stderr
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from pdp.audit.checkpoint import CheckpointError, format_vkey
+from pdp.cli.audit_verify import SHOW_AFTER_S, _Bar, verify
+from tests.support.logs import ORIGIN, OTHER_KEY, VKEY, add_wal, build_log, record, records, wal_file
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    build_log(tmp_path / "state", records(300))
+    (tmp_path / "state" / "keys").mkdir()
+    (tmp_path / "state" / "keys" / "log.vkey").write_text(VKEY + "\n")
+    return tmp_path / "state"
+
+
+def run(*arguments: object) -> Result:
+    result = CliRunner().invoke(verify, [str(argument) for argument in arguments])
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.output
+    return result
+
+
+def test_a_sound_log_in_words(state: Path) -> None:
+    add_wal(state, records(400))
+    result = run("--state", state)
+    assert (result.exit_code, result.stderr) == (0, "")
+    lines = result.stdout.splitlines()
+    assert lines[0] == "log         test.example/log"
+    assert lines[1].startswith("checkpoint  300 records, root ")
+    assert lines[2] == "read        300 records of the tree, 100 beyond it, 1 writers"
+    assert lines[3] == "newest      2023-11-14 22:13:20 UTC"
+    assert lines[4:] == ["result      sound"]
+
+
+def test_a_changed_log_in_words(state: Path) -> None:
+    path = state / "log/tile/entries/000"
+    path.write_bytes(path.read_bytes().replace(b"decision", b"decisiom", 1))
+    result = run("--state", state)
+    assert result.exit_code == 40
+    assert result.stdout.splitlines()[-2] == "result      invalid: something was changed"
+    assert result.stdout.splitlines()[-1].startswith("  40 record 1 (id ")
+
+
+def test_for_programs(state: Path) -> None:
+    (state / "wal" / wal_file()).unlink()
+    (state / "log/tile/0/000").unlink()
+    result = run("--state", state, "--json")
+    stated = json.loads(result.stdout)
+    assert (result.exit_code, stated["exit_code"], stated["result"]) == (20, 20, "incomplete")
+    assert stated["findings"][0]["place"] == "tile/0/000"
+    assert (stated["size"], stated["records"], stated["pending"]) == (300, 300, 0)
+
+
+def test_without_a_key_it_does_not_start(state: Path) -> None:
+    (state / "log" / "log.vkey").write_text(VKEY)
+    (state / "keys" / "log.vkey").unlink()
+    result = run("--state", state)
+    assert result.exit_code == 2
+    assert "no key to check against" in result.stderr
+
+
+def test_the_key_may_be_given_or_be_in_a_file(state: Path, tmp_path: Path) -> None:
+    (state / "keys" / "log.vkey").unlink()
+    (tmp_path / "vkey").write_text(VKEY)
+    for key in (VKEY, tmp_path / "vkey"):
+        assert run("--state", state, "--key", key).exit_code == 0
+
+
+def test_a_log_elsewhere_is_checked_with_the_key_of_the_state(state: Path, tmp_path: Path) -> None:
+    elsewhere = build_log(tmp_path / "copy", records(20))
+    result = run("--state", state, "--log", elsewhere, "--json")
+    assert (result.exit_code, json.loads(result.stdout)["size"]) == (0, 20)
+
+
+def test_a_known_head(state: Path, tmp_path: Path) -> None:
+    head = build_log(tmp_path / "later", [*records(300), record(300)]) / "checkpoint"
+    assert run("--state", state, "--known-head", head).exit_code == 30
+    assert run("--state", state, "--known-head", state / "log" / "checkpoint").exit_code == 0
+
+
+def test_a_log_of_old_records(state: Path) -> None:
+    assert run("--state", state, "--max-age", 1_000_000_000).exit_code == 0
+    assert run("--state", state, "--max-age", 0).exit_code == 11
+
+
+MISUSED: dict[str, Sequence[object]] = {
+    "no such state": ("--state", "/nonexistent/state"),
+    "no such head": ("--known-head", "/nonexistent/head"),
+    "a negative age": ("--max-age", "-1"),
+}
+
+
+@pytest.mark.parametrize("name", MISUSED)
+def test_misuse_ends_2(state: Path, name: str) -> None:
+    assert run("--state", state, *MISUSED[name]).exit_code == 2
+
+
+def test_a_disk_that_fails_is_our_fault(state: Path) -> None:
+    path = state / "log/tile/0/000"
+    path.unlink()
+    path.mkdir()
+    result = run("--state", state)
+    assert result.exit_code == 3
+    assert "cannot be read" in result.stderr
+
+
+def test_a_foreign_key_is_not_believed(state: Path) -> None:
+    foreign = format_vkey(ORIGIN, OTHER_KEY.public_key().public_bytes_raw())
+    result = run("--state", state, "--key", foreign)
+    assert result.exit_code == 40
+    assert result.stdout.splitlines()[1] == "result      invalid: something was changed"
+
+
+def test_a_key_that_is_none_is_refused(state: Path) -> None:
+    with pytest.raises(CheckpointError, match="A601") as refused:
+        CliRunner().invoke(verify, ["--state", str(state), "--key", "my key"], catch_exceptions=False)
+    assert refused.value.exit_code == 2
+
+
+def test_on_a_terminal_a_long_run_shows_how_far_it_is(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Terminal(StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setenv("TERM", "xterm")
+    ticks = iter([0.0, SHOW_AFTER_S / 2, SHOW_AFTER_S, 2 * SHOW_AFTER_S])
+    with redirect_stderr(Terminal()) as terminal:
+        bar = _Bar(lambda: next(ticks))
+        bar.show(256, 1000)
+        assert terminal.getvalue() == ""
+        bar.show(512, 1000)
+        bar.show(768, 1000)
+        bar.close()
+    assert "records" in terminal.getvalue()
+    assert capsys.readouterr().out == ""

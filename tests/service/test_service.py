@@ -1,0 +1,196 @@
+"""The service: an answer leaves only with its record, in time, and otherwise as a refusal."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Awaitable, Callable, Sequence
+
+import pytest
+
+from pdp.audit.writer import Receipt
+from pdp.evaluate import Evaluator
+from pdp.identity.bearer import Identity
+from pdp.identity.jwt import Verifier
+from pdp.metrics import Metrics
+from pdp.model import Decision, Inquiry, Principal
+from pdp.service import DecisionService, Receipts
+from tests.support.cases import NOW, engine
+from tests.support.memory_log import MemoryLog
+
+HEALTH = Inquiry(service="ledger", method="GET", path="/health", host="ledger.example", headers=(), gateway="edge")
+OWNER = Principal("token", "user", {"sub": "u1", "accounts": ["a1"], "aud": "ledger"}, credential=b"c" * 32)
+
+
+def _account(number: int) -> Inquiry:
+    return Inquiry(
+        service="ledger",
+        method="GET",
+        path=f"/accounts/a{number}",
+        host="ledger.example",
+        headers=(),
+        gateway="edge",
+        ip="203.0.113.7",
+        principal=OWNER,
+    )
+
+
+def _evaluator() -> Evaluator:
+    return Evaluator(engine, Identity(Verifier([])), service_from_host=False)
+
+
+def _run(
+    ask: Callable[[DecisionService], Awaitable[object]],
+    *,
+    prepare: Callable[[MemoryLog], None] = lambda _: None,
+    strict_methods: frozenset[str] = frozenset(),
+    explained: int = 50,
+    clock: Callable[[], float] = time.monotonic,
+) -> tuple[object, MemoryLog]:
+    async def run() -> tuple[object, MemoryLog]:
+        receipts = Receipts(asyncio.get_running_loop())
+        log = MemoryLog(receipts.settled)
+        prepare(log)
+        service = DecisionService(
+            _evaluator(),
+            log,
+            receipts,
+            Metrics(),
+            strict_methods=strict_methods,
+            explained_per_second=explained,
+            monotonic=clock,
+        )
+        return await ask(service), log
+
+    return asyncio.run(run())
+
+
+def _decide(inquiry: Inquiry = HEALTH, budget_s: float | None = 1.0, **options: object) -> tuple[Decision, MemoryLog]:
+    decision, log = _run(lambda service: service.decide(inquiry, NOW * 1_000_000, budget_s), **options)  # type: ignore[arg-type]  # options of _run
+    assert isinstance(decision, Decision)
+    return decision, log
+
+
+def test_an_allow_carries_the_id_of_its_record() -> None:
+    decision, log = _decide()
+    assert decision.outcome == "allow"
+    assert decision.id == log.decisions()[0].receipt.id
+
+
+FAULTS: dict[str, Callable[[MemoryLog], None]] = {
+    "the log refuses the record": lambda log: setattr(log, "refuses", True),
+    "the write of the record fails": lambda log: setattr(log, "fails", True),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS.keys())
+def test_without_a_record_an_allow_becomes_a_refusal_by_audit_without_an_id(fault: Callable[[MemoryLog], None]) -> None:
+    decision, _ = _decide(prepare=fault)
+    assert (decision.outcome, decision.by, decision.id) == ("deny", ("audit",), None)
+
+
+def test_a_log_that_stalls_is_a_refusal_by_deadline_without_an_id_and_its_record_is_corrected() -> None:
+    decision, log = _decide(budget_s=0.05, prepare=lambda log: setattr(log, "stalls", True))
+    assert (decision.outcome, decision.by, decision.id) == ("deny", ("deadline",), None)
+    corrected = log.leaves[-1]
+    assert (corrected.kind, corrected.clear["of"]) == ("answer.changed", log.decisions()[0].receipt.id)
+
+
+def test_time_spent_before_the_record_counts_too() -> None:
+    moments = iter((0.0, 5.0, 5.0, 5.0))
+    decision, _ = _decide(budget_s=1.0, clock=lambda: next(moments))
+    assert decision.by == ("deadline",)
+
+
+def test_a_request_that_never_became_an_inquiry_is_recorded_too() -> None:
+    decision, log = _run(lambda service: service.refuse("request.unreadable", "edge", NOW * 1_000_000, 1.0))
+    assert isinstance(decision, Decision)
+    assert (decision.by, decision.reason) == (("internal",), "request.unreadable")
+    assert log.decisions()[0].clear["rc"] == "request.unreadable"
+
+
+def test_a_record_that_cannot_be_made_is_a_refusal_by_audit() -> None:
+    broken = Inquiry(
+        service="ledger",
+        method="GET",
+        path="/health",
+        host="ledger.example",
+        headers=(),
+        gateway=object(),  # type: ignore[arg-type]  # on purpose
+    )
+
+    def refuse(log: MemoryLog) -> None:
+        def append(*_: object, **__: object) -> Receipt:
+            raise TypeError("not JSON")
+
+        log.append = append  # type: ignore[method-assign]  # a fault
+
+    decision, _ = _decide(broken, prepare=refuse)
+    assert (decision.outcome, decision.by, decision.reason) == ("deny", ("audit",), "audit.record")
+
+
+def test_a_token_and_address_are_described_once_and_again_after_the_log_began_anew() -> None:
+    async def thrice(service: DecisionService) -> None:
+        for number in (1, 1, 2):
+            await service.decide(_account(number), NOW * 1_000_000, 1.0)
+
+    _, log = _run(thrice)
+    kinds = [leaf.kind for leaf in log.leaves]
+    assert kinds == ["context", "decision", "decision", "decision"]
+    assert {leaf.clear["cx"] for leaf in log.decisions()} == {log.leaves[0].receipt.id}
+    context = json.loads(log.leaves[0].inputs or b"")
+    assert context == {"ip": "203.0.113.7", "peer": None, "sub": "u1"}
+
+
+def test_a_context_of_an_earlier_run_of_the_log_is_not_referred_to() -> None:
+    holder: list[MemoryLog] = []
+
+    async def twice(service: DecisionService) -> None:
+        await service.decide(_account(1), NOW * 1_000_000, 1.0)
+        holder[0].number += 1
+        await service.decide(_account(1), NOW * 1_000_000, 1.0)
+
+    _, log = _run(twice, prepare=holder.append)
+    assert [leaf.kind for leaf in log.leaves] == ["context", "decision", "context", "decision"]
+
+
+def test_a_method_that_is_strict_by_default_is_recorded_strictly() -> None:
+    _, log = _decide(strict_methods=frozenset({"GET"}))
+    assert log.decisions()[0].strict
+    _, log = _decide()
+    assert not log.decisions()[0].strict
+
+
+def test_refusals_by_default_are_explained_so_many_times_a_second_and_then_that_is_said() -> None:
+    async def thrice(service: DecisionService) -> None:
+        for second in (0, 0, 0, 1):
+            await service.decide(_account(3), (NOW + second) * 1_000_000, 1.0)
+
+    _, log = _run(thrice, explained=2)
+    records = [leaf.clear for leaf in log.decisions()]
+    assert ["nr" in record for record in records] == [True, True, False, True]
+    assert records[2]["nx"] == 1
+
+
+def test_an_evaluator_that_raises_is_a_refusal_by_internal() -> None:
+    evaluator = Evaluator(engine, None, service_from_host=False)  # type: ignore[arg-type]  # whatever is wrong in there
+    evaluation = evaluator.evaluate(HEALTH, NOW * 1_000_000)
+    assert (evaluation.decision.outcome, evaluation.decision.by) == ("deny", ("internal",))
+
+
+def test_without_a_policy_everything_is_refused() -> None:
+    evaluation = Evaluator(lambda: None, Identity(Verifier([])), service_from_host=False).evaluate(HEALTH, 0)
+    assert (evaluation.decision.outcome, evaluation.decision.reason) == ("deny", "internal.no_policy")
+
+
+def test_a_receipt_that_settles_on_another_thread_wakes_the_loop() -> None:
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+        receipts = Receipts(loop)
+        receipt = Receipt("0" * 32, strict=False)
+        settled: Sequence[Receipt] = [receipt]
+        loop.run_in_executor(None, receipts.settled, settled)
+        assert await receipts.of(receipt, 5.0) is None
+
+    asyncio.run(run())
