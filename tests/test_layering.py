@@ -1,0 +1,161 @@
+"""The import rows of the architecture, and the walls of the house style, read from the source with `ast`."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+MODULES = sorted([*(ROOT / "pdp").rglob("*.py"), *(ROOT / "policy_lang").rglob("*.py")])
+
+LONGEST_MODULE = 500
+LONGEST_FUNCTION = 60
+
+SYNTAX = {"source", "diagnostics", "tree", "mistakes"}
+LARK_RIM = {"grammar", "draft", "expression_builder", "rule_builder", "tree_builder"}
+
+LANGUAGE_ROWS = {
+    "source": set(),
+    "typesystem": set(),
+    "request": set(),
+    "diagnostics": {"source"},
+    "tree": {"source"},
+    "ir": {"typesystem"},
+    "ir_json": {"ir", "typesystem"},
+    "ir_check": {"ir", "typesystem"},
+    "ir_codec": {"ir", "ir_json", "ir_check", "typesystem"},
+    "ir_printer": {"ir", "typesystem"},
+    "verdict": {"ir", "request"},
+    "values": {"ir", "typesystem", "verdict"},
+    "parser": SYNTAX | LARK_RIM | {"scan", "slips", "literals"},
+    "evaluation": {"ir", "typesystem", "values", "verdict"},
+    "routing": {"ir", "request", "patterns", "verdict"},
+    "schema": {"ir", "request", "typesystem", "patterns", "values", "verdict"},
+    "admission": {"ir", "evaluation", "routing", "schema", "verdict", "typesystem", "request"},
+    "tracing": {"ir", "evaluation", "values", "verdict", "typesystem"},
+    "reference": {"admission", "evaluation", "ir", "tracing", "values", "verdict"},
+    "inputs": {"admission", "evaluation", "ir", "request", "schema", "values", "verdict"},
+    "explain": {"ir", "values", "verdict"},
+    "testing": {"cases", "explain", "ir", "reference", "request", "verdict"},
+}
+"""Modules of policy_lang that may import only these others of it (architecture.md, "policy_lang: forward only")."""
+
+LISTENERS_ONLY = {"grpc", "uvicorn", "starlette", "grpc_health", "grpc_reflection"}
+
+
+def _name(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def _imports(path: Path) -> Iterator[str]:
+    """Every module that the file imports, with the names of `from` imports appended."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are absolute"
+            yield str(node.module)
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=_name)
+def test_the_language_knows_nothing_of_the_service(path: Path) -> None:
+    if path.is_relative_to(ROOT / "policy_lang"):
+        assert not [name for name in _imports(path) if name.split(".")[0] == "pdp"]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=_name)
+def test_modules_of_the_language_import_only_what_their_row_allows(path: Path) -> None:
+    row = LANGUAGE_ROWS.get(path.stem) if path.parent == ROOT / "policy_lang" else None
+    if row is not None:
+        used = {name.split(".")[1] for name in _imports(path) if name.startswith("policy_lang.")}
+        assert used <= row
+
+
+@pytest.mark.parametrize("path", MODULES, ids=_name)
+def test_lark_stays_at_the_parsers_rim(path: Path) -> None:
+    if any(name.split(".")[0] == "lark" for name in _imports(path)):
+        assert path.parent == ROOT / "policy_lang"
+        assert path.stem in LARK_RIM | {"parser"}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=_name)
+def test_only_listeners_import_a_server(path: Path) -> None:
+    if any(name.split(".")[0] in LISTENERS_ONLY for name in _imports(path)):
+        assert path.parent == ROOT / "pdp" / "transports"
+
+
+@pytest.mark.parametrize("name", ["verify", "reader", "merkle", "tiles", "checkpoint"])
+def test_reading_the_log_never_imports_the_writer(name: str) -> None:
+    reached = _reached(ROOT / "pdp" / "audit" / f"{name}.py")
+    assert not reached & {"pdp.audit.writer", "pdp.audit.sequencer"}
+
+
+def test_the_service_never_imports_the_parser() -> None:
+    """The decision path loads serialised IR: policy text is parsed in the compiler's child and on the command line."""
+    assert "policy_lang.parser" not in _reached(ROOT / "pdp" / "evaluate.py")
+    assert "policy_lang.parser" not in _reached(ROOT / "pdp" / "service.py")
+
+
+def _reached(path: Path, seen: frozenset[str] = frozenset()) -> frozenset[str]:
+    """Every module of ours that importing `path` imports, at any depth."""
+    found = set(seen)
+    for name in _imports(path):
+        target = ROOT.joinpath(*name.split("."))
+        file = target.with_suffix(".py") if target.with_suffix(".py").exists() else target / "__init__.py"
+        if name.split(".")[0] in {"pdp", "policy_lang"} and file.exists() and name not in found:
+            found.add(name)
+            found |= _reached(file, frozenset(found))
+    return frozenset(found)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=_name)
+def test_no_module_imports_inside_a_function(path: Path) -> None:
+    tree = ast.parse(path.read_text())
+    functions = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
+    inside = [n.lineno for f in functions for n in ast.walk(f) if isinstance(n, ast.Import | ast.ImportFrom)]
+    assert not inside
+
+
+@pytest.mark.parametrize("path", MODULES, ids=_name)
+def test_no_module_or_function_is_over_its_wall(path: Path) -> None:
+    text = path.read_text()
+    assert text.count("\n") <= LONGEST_MODULE
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            length = (node.end_lineno or node.lineno) - node.lineno + 1
+            flat = any(isinstance(n, ast.Match) and _lines(n) > length - 15 for n in ast.walk(node))
+            assert flat or length <= LONGEST_FUNCTION, f"{node.name} has {length} lines"
+
+
+def _lines(node: ast.Match) -> int:
+    return (node.end_lineno or node.lineno) - node.lineno + 1
+
+
+@pytest.mark.parametrize("path", MODULES, ids=_name)
+def test_every_module_opens_with_its_contract(path: Path) -> None:
+    assert ast.get_docstring(ast.parse(path.read_text()))
+
+
+def test_the_reference_evaluator_stays_readable_in_one_sitting() -> None:
+    assert (ROOT / "policy_lang" / "reference.py").read_text().count("\n") <= 200
+
+
+def test_no_import_cycles() -> None:
+    graph = {_name(path): {n for n in _imports(path) if n.split(".")[0] in {"pdp", "policy_lang"}} for path in MODULES}
+    done: set[str] = set()
+
+    def visit(name: str, above: tuple[str, ...]) -> None:
+        assert name not in above, " -> ".join((*above, name))
+        if name in done or name not in graph:
+            return
+        for used in graph[name]:
+            if used != name and not name.startswith(used + "."):
+                visit(used, (*above, name))
+        done.add(name)
+
+    for name in graph:
+        visit(name, ())
