@@ -136,3 +136,17 @@ def test_every_diagnostic_has_its_row_in_the_language_reference() -> None:
     assert len(codes) > 40
     text = LANGUAGE.read_text()
     assert sorted(code for code in codes if f"| {code} |" not in text) == []
+
+
+DECIDERS = "token|path|host|header|address|request|route|schema|audience|scope|default|internal|deadline|audit"
+REASON = re.compile(rf'"((?:{DECIDERS})\.[a-z_]+)"')
+
+
+def test_every_reason_and_error_code_is_documented() -> None:
+    text = (ROOT / "docs" / "codes.md").read_text()
+    said: set[str] = set()
+    for path in [*(ROOT / "pdp").rglob("*.py"), *(ROOT / "policy_lang").rglob("*.py")]:
+        source = path.read_text()
+        said |= set(re.findall(r'"([ACDNPS]\d{3})"', source)) | set(REASON.findall(source))
+    said -= {"audit.reidentify"}  # the kind of a record
+    assert sorted(word for word in said if not word.endswith("_") and f"`{word}`" not in text) == []

@@ -11,6 +11,8 @@ from __future__ import annotations
 import importlib
 import logging
 import sys
+from collections.abc import Sequence
+from typing import NoReturn
 
 import click
 
@@ -52,10 +54,10 @@ def cli() -> None:
     """
 
 
-def main() -> None:
-    """Run the command line and end the process."""
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line (of this process, without `arguments`) and end by SystemExit with its exit code."""
     try:
-        code = cli.main(prog_name="pdp", standalone_mode=False)
+        code = cli.main(args=arguments, prog_name="pdp", standalone_mode=False)
     except click.exceptions.Abort:
         click.echo("interrupted", err=True)
         sys.exit(130)
