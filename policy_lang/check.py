@@ -98,5 +98,9 @@ def _warn_of_inventory(
             *(("condition", condition.decl.name) for condition in entry.conditions.values()),
             *(("relation", relation.decl.name) for relation in entry.relations.values()),
         ]
-        used = names[entry.name].used
-        found += [Unused(span=name.span, what=what, name=name.text) for what, name in declared if name.text not in used]
+        own, anywhere = names[entry.name].used, frozenset().union(*(each.used for each in names.values()))
+        found += [
+            Unused(span=name.span, what=what, name=name.text)
+            for what, name in declared
+            if name.text not in (anywhere if what == "label" else own)  # labels are the bundle's
+        ]

@@ -244,3 +244,26 @@ def test_what_is_unknown_comes_only_from_facts_that_are_not_at_hand(
     with_facts = decide(program, question(call))
     without = decide(program, replace(question(call), facts={}))
     assert not (without.outcome == "allow" and with_facts.outcome != "allow")
+
+
+def test_a_label_is_used_where_any_module_filters_by_it() -> None:
+    owner = b"""module owner
+label money
+token user {
+  issuer "https://id.example"
+  claim sub: string
+}
+service shop {
+  audience "shop"
+  host "shop.example"
+  endpoint pay POST /pay tagged money
+}
+allow users_pay for any user on shop because "users pay"
+"""
+    guard = b"""module guard
+label money
+deny nobody_pays on any endpoint tagged money because "not now"
+"""
+    assert compile_policy({"owner.pol": owner, "guard.pol": guard}).warnings == ()
+    (unused,) = compile_policy({"owner.pol": owner}).warnings
+    assert unused.code == "W806"
