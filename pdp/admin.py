@@ -54,9 +54,13 @@ async def _answer(line: bytes, verbs: Mapping[str, Verb]) -> Mapping[str, Json]:
     try:
         request = json.loads(line)
         verb = verbs[request["verb"]]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return {"ok": False, "detail": f"not a request; the verbs are {', '.join(sorted(verbs))}"}
-    return await verb(request)
+    try:
+        return await verb(request)
+    except Exception as error:
+        log.exception("an administrator's request failed")
+        return {"ok": False, "detail": f"a fault in pdp: {type(error).__name__}"}
 
 
 def ask(path: Path, request: Mapping[str, Json]) -> Mapping[str, Json]:

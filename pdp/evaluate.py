@@ -59,6 +59,7 @@ class Evaluator:
         self._engine = engine
         self._identity = identity
         self._service_from_host = service_from_host
+        self._told: set[str] = set()
 
     def evaluate(self, inquiry: Inquiry, now_us: int) -> Evaluation:
         """Decide `inquiry` at `now_us` (Unix microseconds). Total: raises nothing."""
@@ -67,11 +68,18 @@ class Evaluator:
             if engine is None:
                 return Evaluation(refusal("internal", "internal.no_policy"), replace(NOTHING, inquiry=inquiry), None)
             return self._evaluate(engine, inquiry, now_us)
-        except Exception:  # the one place where anything unforeseen becomes a refusal
-            log.exception("a decision failed")
+        except Exception as error:  # noqa: BLE001 - the one place where anything unforeseen becomes a refusal
+            self._tell(error)
             policy = engine.digest if engine is not None else ""
             decision = replace(refusal("internal", "internal.error"), policy=policy)
             return Evaluation(decision, replace(NOTHING, inquiry=inquiry), engine)
+
+    def _tell(self, error: Exception) -> None:
+        """Each kind of failure is logged once, with its trace: a flood of them must not fill the disk."""
+        kind = type(error).__qualname__
+        if kind not in self._told:
+            self._told.add(kind)
+            log.error("a decision failed and was refused; further %s are only counted", kind, exc_info=error)
 
     def _evaluate(self, engine: Engine, inquiry: Inquiry, now_us: int) -> Evaluation:
         canonical = _canonicalise(inquiry)
@@ -94,8 +102,8 @@ class Evaluator:
             now_ms=now_us // 1_000,
             facts=engine.facts if inquiry.facts is None else inquiry.facts,
         )
-        verdict = engine.decide(question)
-        evidence = replace(evidence, question=question, inputs=engine.inputs(question))
+        verdict, inputs = engine.decide_and_note(question)
+        evidence = replace(evidence, question=question, inputs=inputs)
         return Evaluation(_decision(engine, service, principal, verdict), evidence, engine)
 
     def _principal(

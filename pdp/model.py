@@ -93,7 +93,7 @@ class Decision:
 
 
 class Decider(Protocol):
-    """What a listener needs of the service. Both methods answer always and raise nothing (cancellation apart).
+    """What a listener needs of the service. Its methods answer always and raise nothing (cancellation apart).
 
     `now_us` is the instant of the request in Unix microseconds. `budget_s` is the time that is left until an answer
     must be in the listener's hands, None where the caller set no deadline; a decision that is not recorded by then is
@@ -102,6 +102,10 @@ class Decider(Protocol):
 
     async def decide(self, inquiry: Inquiry, now_us: int, budget_s: float | None) -> Decision:
         """Decide and record one inquiry."""
+        ...
+
+    def overtaken(self, decision: Decision) -> None:
+        """A decision with a record was made too late: a refusal by `deadline` left in its place. State that."""
         ...
 
     async def refuse(self, reason: str, gateway: str, now_us: int, budget_s: float | None) -> Decision:

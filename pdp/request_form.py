@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import cast
 
 from pdp.errors import ConfigError
@@ -21,6 +21,11 @@ MEMBERS = (
     "service", "method", "path", "host", "headers", "ip", "peer", "gateway", "now", "authorization", "principal",
     "signals", "facts", "action", "resource",
 )  # fmt: skip
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+LONGEST_INSTANT = 11
+"""Digits of Unix seconds: the year 5138."""
+LONGEST_TEXT = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +42,7 @@ def read_request(form: Json, place: str) -> WrittenRequest:
         raise ConfigError("C201", f"{place}: a request is a mapping of {', '.join(MEMBERS)}")
     for name in form:
         if name not in MEMBERS:
-            raise ConfigError("C201", f"{place}: `{name}` is no member of a request; {nearest(name, MEMBERS)}")
+            raise ConfigError("C201", f"{place}: `{name}` is no member of a request; {nearest(str(name), MEMBERS)}")
     if "authorization" in form and "principal" in form:
         raise ConfigError("C201", f"{place}: give `authorization` or `principal`, not both")
     member = _Members(form, place)
@@ -65,15 +70,15 @@ def read_request(form: Json, place: str) -> WrittenRequest:
 
 def instant_us(text: str, place: str) -> int:
     """An RFC 3339 instant in UTC, or integer Unix seconds, as Unix microseconds. Errors: ConfigError C201."""
-    if text.isascii() and text.isdigit():
+    if text.isascii() and text.isdigit() and len(text) <= LONGEST_INSTANT:
         return int(text) * 1_000_000
     try:
-        at = datetime.fromisoformat(text)
+        at = datetime.fromisoformat(text[:LONGEST_TEXT])
     except ValueError as error:
         raise ConfigError("C201", f"{place}: `{text}` is no instant: write 2026-03-01T12:00:00Z") from error
     if at.tzinfo is None:
         raise ConfigError("C201", f"{place}: `{text}` names no time zone: write 2026-03-01T12:00:00Z")
-    return int(at.astimezone(UTC).timestamp()) * 1_000_000 + at.microsecond
+    return (at - EPOCH) // timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,20 +37,23 @@ class SequencerProcess:
         """Keep one running, until cancelled; then close its pipe and wait for it to end."""
         try:
             while True:
-                await self._start()
-                assert self._child is not None  # noqa: S101 - for the type checker: just started
-                code = await self._child.wait()
+                try:
+                    child = await self._start()
+                except OSError as error:
+                    log.error("the sequencer could not be started: %s; trying again", error)
+                else:
+                    log.error("the sequencer ended with %s; starting it again", await child.wait())
                 self._close_pipe()
-                log.error("the sequencer ended with %s; starting it again", code)
                 await asyncio.sleep(RESTART_AFTER_S)
         finally:
             await self._end()
 
-    async def _start(self) -> None:
+    async def _start(self) -> asyncio.subprocess.Process:
         read_end, self._pipe = os.pipe()
         try:
-            self._child = await asyncio.create_subprocess_exec(
+            self._child = child = await asyncio.create_subprocess_exec(
                 sys.executable,
+                "-P",  # nothing is imported from the folder that the service was started in
                 "-m",
                 "pdp.audit.sequencer_main",
                 "--state",
@@ -65,6 +68,7 @@ class SequencerProcess:
             )
         finally:
             os.close(read_end)
+        return child
 
     async def _end(self) -> None:
         self._close_pipe()

@@ -13,7 +13,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 
 from pdp import __version__
@@ -97,12 +97,12 @@ class _Server:
         async with contextlib.AsyncExitStack() as stack:
             if not (self._state.keys / "log.key").exists():
                 create_keys(self._state.keys, self._config.log.origin, self._seams.entropy)
-            await stack.enter_async_context(_background(self._sequencer.run()))
+            await stack.enter_async_context(_background(self._sequencer.run(), stop))
             writer = await stack.enter_async_context(self._writer(receipts))
             reloader = await self._first_policy(writer, receipts)
             service = self._service(identity, writer, receipts)
             await self._listen(stack, service, writer, reloader)
-            await stack.enter_async_context(_background(reloader.run()))
+            await stack.enter_async_context(_background(reloader.run(), stop))
             loop.add_signal_handler(signal.SIGHUP, _Look(reloader, loop))
             log.info("ready")
             await stop.wait()
@@ -145,7 +145,7 @@ class _Server:
             development=self._development,
             in_force=self._metrics.policy_in_force,
         )
-        outcome = await reloader.look(confirmed=True)
+        outcome = await reloader.start()
         if self._holder.current() is None:
             raise PolicyError("P100", f"the policy in {self._config.policies} was not put in force: {outcome.detail}")
         return reloader
@@ -225,13 +225,23 @@ class _Look:
 
 
 @contextlib.asynccontextmanager
-async def _background(work: object) -> AsyncIterator[None]:
-    """Run a coroutine beside the rest; cancelled and waited for at the end."""
-    assert asyncio.iscoroutine(work)  # noqa: S101
+async def _background(work: Coroutine[object, object, None], stop: asyncio.Event) -> AsyncIterator[None]:
+    """Run a part of the service beside the rest; cancelled and waited for at the end.
+
+    A part that ends by itself ends the service: one that no longer reloads, or no longer keeps its log, must not look
+    ready.
+    """
+
+    def ended(task: asyncio.Task[None]) -> None:
+        if not task.cancelled():
+            log.error("a part of the service ended by itself; the service ends", exc_info=task.exception())
+            stop.set()
+
     task = asyncio.get_running_loop().create_task(work)
+    task.add_done_callback(ended)
     try:
         yield
     finally:
         task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
+        with contextlib.suppress(asyncio.CancelledError, Exception):
             await task

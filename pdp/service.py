@@ -106,6 +106,11 @@ class DecisionService:
         evaluation = self._evaluator.evaluate(inquiry, now_us)
         return await self._record(evaluation, inquiry.gateway, now_us, started, budget_s)
 
+    def overtaken(self, decision: Decision) -> None:
+        """State that a refusal left in place of a recorded decision (see `pdp.model.Decider`)."""
+        if decision.id is not None:
+            self._correct(decision.id, "deadline.listener")
+
     async def refuse(self, reason: str, gateway: str, now_us: int, budget_s: float | None) -> Decision:
         """Record a request that never became an inquiry (see `pdp.model.Decider`)."""
         evaluation = Evaluation(refusal("internal", reason), NOTHING, None)
@@ -137,24 +142,38 @@ class DecisionService:
             error = await self._receipts.of(receipt, left_s)
         except TimeoutError:
             return self._late(decision, receipt, "deadline.record")
+        except asyncio.CancelledError:  # nobody waits any more; the record may still become durable
+            self._correct(receipt.id, "deadline.listener")
+            raise
         return replace(decision, id=receipt.id) if error is None else _unrecorded(decision, error.code)
 
     def _late(self, decision: Decision, receipt: Receipt, reason: str) -> Decision:
         """Refuse by `deadline`; the record, should it still become durable, gets its correction."""
+        self._correct(receipt.id, reason)
+        return _instead(decision, "deadline", reason)
+
+    def _correct(self, record_id: str, reason: str) -> None:
+        """Append the leaf that says a refusal by `deadline` left in place of what the record states."""
+        changed: dict[str, Json] = {"d": "deny", "by": ["deadline"], "rc": reason}
         try:
-            changed: dict[str, Json] = {"d": "deny", "by": ["deadline"], "rc": reason}
-            self._writer.append("answer.changed", changed, None, strict=False, same_id=receipt.id)
+            self._writer.append("answer.changed", changed, None, strict=False, same_id=record_id)
         except AuditError as error:
             log.warning("a late answer is not stated in the log: %s", error.detail)
-        return _instead(decision, "deadline", reason)
 
     def _append(self, evaluation: Evaluation, gateway: str, now_us: int) -> Receipt:
         decision, evidence = self._rationed(evaluation.decision, now_us), evaluation.evidence
         context = self._context(evidence, now_us)
         entry = decision_entry(decision, evidence, evaluation.engine, now_us, gateway, context)
         inquiry = evidence.inquiry
-        by_method = inquiry is not None and inquiry.method in self._strict_methods
-        return self._writer.append(entry.kind, entry.clear, entry.inputs, strict=decision.log.strict or by_method)
+        strict = decision.log.strict or (inquiry is not None and inquiry.method in self._strict_methods)
+        try:
+            return self._writer.append(entry.kind, entry.clear, entry.inputs, strict)
+        except AuditError as error:
+            if error.code != "audit.record" or decision.outcome != "deny":
+                raise
+            return self._writer.append(
+                entry.kind, entry.clear, None, strict
+            )  # a refusal is recorded, if without inputs
 
     def _context(self, evidence: Evidence, now_us: int) -> str | None:
         """The id of the leaf that says who this caller is, appended first where it is not known yet."""

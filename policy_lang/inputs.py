@@ -72,13 +72,12 @@ class Recorder:
     Its state is the read sets of the cells it met: each is worked out once, and there are no more than cells.
     """
 
-    def __init__(self, program: Program) -> None:
-        self._admission = Admission.of(program)
+    def __init__(self, admission: Admission) -> None:
+        self._admission = admission
         self._read_sets: dict[tuple[int, str | None], ReadSet] = {}
 
-    def record(self, question: Question) -> Inputs:
-        """What the decision of one question takes in."""
-        call = self._admission.admit(question)
+    def record(self, question: Question, call: Call | Refused) -> Inputs:
+        """What the decision of one question takes in; `call` is what its admission came to."""
         kind = self._admission.kinds.get(question.caller.kind or "")
         declared = (*kind.claims, *IMPLICIT_CLAIMS) if kind is not None else ()
         if isinstance(call, Refused):
@@ -103,7 +102,8 @@ class Recorder:
 
 def recorded_inputs(program: Program, question: Question) -> Inputs:
     """What the decision of one question takes in."""
-    return Recorder(program).record(question)
+    admission = Admission.of(program)
+    return Recorder(admission).record(question, admission.admit(question))
 
 
 def replay_question(inputs: Inputs, *, service: str, method: str, path: Path, host: str, now_ms: int) -> Question:

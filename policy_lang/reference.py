@@ -62,7 +62,10 @@ class Reference:
 
     def decide(self, question: Question) -> Verdict:
         """The verdict on one question."""
-        call = self.admission.admit(question)
+        return self.judge(question, self.admission.admit(question))
+
+    def judge(self, question: Question, call: Call | Refused) -> Verdict:
+        """The verdict on a question that was admitted (or not), for whoever needs the admission besides."""
         if isinstance(call, Refused):
             routed = () if call.endpoint is None else ("route",)
             return Verdict("deny", (call.by,), call.reason, call.subject, call.endpoint, baselines=routed)

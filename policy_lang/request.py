@@ -8,7 +8,7 @@ A segment may hold unreserved characters, `!$&'()*+,=:@`, and escapes `%XX` (adj
 The first offence from the left decides; the bounds of a segment are judged before its characters:
 
     path.missing             no path at all, or an empty one
-    path.too_long            more than `MAX_PATH` characters before the query
+    path.too_long            more than `MAX_PATH` characters before the query, or more than `MAX_SEGMENTS` segments
     path.not_absolute        the first character is not `/` (`*`, absolute form, authority form)
     path.fragment            `#`, raw (also after the `?`) or escaped
     path.empty_segment       `//`
@@ -45,6 +45,10 @@ from dataclasses import dataclass
 MAX_PATH = 8192
 """Characters of a path without its query: what common servers accept of a whole request line, so that no back end
 sees a longer one cut."""
+
+MAX_SEGMENTS = 256
+MAX_PARAMETERS = 512
+"""Pieces of one query. Both bound what one request costs: no API asks for as many, a flood does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +99,8 @@ def canonical_path(raw: str | None) -> Path | PathRefusal:
     trailing_slash = len(written) > 1 and written[-1] == ""
     if trailing_slash or text == "/":
         written.pop()
+    if len(written) > MAX_SEGMENTS:
+        return PathRefusal("path.too_long")
     segments: list[str] = []
     escaped: set[int] = set()
     for index, each in enumerate(written):
@@ -112,12 +118,16 @@ def parse_query(raw: str | None) -> tuple[tuple[str, str], ...] | QueryRefusal:
     """The parameters of a query in order, names and values decoded once, `+` as a space.
 
     Reasons: `schema.query_semicolon` (raw), `schema.query_control` (raw or escaped), `schema.query_encoding` (a bad
-    escape, bytes that are not UTF-8, a raw space or a raw character outside ASCII).
+    escape, bytes that are not UTF-8, a raw space or a raw character outside ASCII), `schema.query_size` (more than
+    `MAX_PARAMETERS` pieces).
     """
     if not raw:
         return ()
+    pieces = raw.split("&", MAX_PARAMETERS)
+    if len(pieces) > MAX_PARAMETERS:
+        return QueryRefusal("schema.query_size")
     pairs: list[tuple[str, str]] = []
-    for piece in raw.split("&"):
+    for piece in pieces:
         if not piece:
             continue
         name, _, value = piece.partition("=")

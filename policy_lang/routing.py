@@ -154,8 +154,8 @@ def _start(pattern: tuple[Segment, ...], segments: tuple[str, ...]) -> dict[str,
 def _only_by_escaping(pattern: tuple[Segment, ...], path: Path) -> bool:
     """Whether a segment of the path is the pattern's literal at its place, spelt with a needless escape."""
     return any(
-        index < len(pattern)
+        index in path.escaped
         and pattern[index] == Fixed(path.segments[index])
         and _start(pattern[:index], path.segments) is not None
-        for index in path.escaped
+        for index in range(min(len(pattern), len(path.segments)))  # patterns are short, a path may be long
     )

@@ -32,8 +32,8 @@ METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS",
 """Methods shown in clear; any other is the caller's own word and stands in the box only."""
 
 LONGEST = {"service": 256, "method": 64, "path": 16_384, "host": 512, "ip": 64, "rq": 256}
-"""Characters of each member of the request that a record holds; the rest of a longer one is cut, and that is said. With
-the claims of the largest token they stay below the 60,000 bytes of a leaf, so that every refusal can be recorded."""
+"""Bytes of each member of the request that a record holds; the rest of a longer one is cut, and that is said. With the
+claims of the largest token they stay below the 60,000 bytes of a leaf, so that every refusal can be recorded."""
 
 MOST_RULES = 32
 """Rules whose clauses one record shows."""
@@ -41,6 +41,7 @@ MOST_RULES = 32
 MOST_SHAPED = 16
 """Segments of an undeclared path that its shape shows."""
 
+_LENGTHENED = re.compile(r'[\x00-\x1f"\\]')
 _INT = re.compile(r"-?[0-9]+\Z")
 _UUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\Z")
 
@@ -173,8 +174,8 @@ def inputs_of(evidence: Evidence) -> dict[str, Json]:
     """What the decision can be made again from: the request as it came, and what the cell's guards may read.
 
     `claims` are those read, as the token held them; `unread` names the declared ones that conformed and were not.
-    `facts` are the rows looked up, [relation, arguments, found]. `cut` names the members that were longer than a record
-    holds (only of refusals: see LONGEST_TARGET in pdp/evaluate.py).
+    `facts` are the rows looked up, [relation, arguments, found]. `cut` names the members that do not stand there as
+    they came, being too long or not text (only of refusals: see LONGEST_TARGET in pdp/evaluate.py).
     """
     inquiry, question, inputs = evidence.inquiry, evidence.question, evidence.inputs
     stated: dict[str, Json] = {}
@@ -187,10 +188,11 @@ def inputs_of(evidence: Evidence) -> dict[str, Json]:
             "ip": inquiry.ip,
             "rq": inquiry.request_id,
         }
-        stated |= {name: _text(value[: LONGEST[name]]) for name, value in whole.items() if value is not None}
-        cut = sorted(name for name, value in whole.items() if value is not None and len(value) > LONGEST[name])
+        shown = {name: _text(value, LONGEST[name]) for name, value in whole.items() if value is not None}
+        stated |= shown
+        cut = sorted(name for name, text in shown.items() if text != whole[name])
         if cut:
-            stated["cut"] = list(cut)
+            stated["cut"] = list[Json](cut)
     if question is not None and inputs is not None:
         stated["now"] = question.now_ms
         stated["at"] = [question.service, question.host]
@@ -208,6 +210,14 @@ def _row(looked: Looked) -> Json:
     return [looked.relation, arguments, looked.found]
 
 
-def _text(value: str) -> str:
-    """A string that can always be written down: lone surrogates (bytes that were not UTF-8) as escapes."""
-    return value.encode("utf-8", "backslashreplace").decode()
+def _text(value: str, most_bytes: int) -> str:
+    """A string that can always be written down and takes at most so many bytes of JSON.
+
+    Lone surrogates (bytes that were not UTF-8) stand as escapes. A text with characters that JSON would make longer
+    (controls, `"`, backslashes) has every control and every character outside ASCII spelt out, `/` for a backslash.
+    """
+    if _LENGTHENED.search(value) is None:
+        encoded = value[:most_bytes].encode("utf-8", "backslashreplace")
+    else:
+        encoded = value[:most_bytes].replace("\\", "/").replace('"', "'").encode("unicode_escape").replace(b"\\", b"/")
+    return encoded[:most_bytes].decode("utf-8", "ignore")

@@ -42,7 +42,7 @@ def replay(leaf: Leaf, opened: bytes, engine: Engine) -> Verdict | Undecidable:
     if by in (["token"], ["internal"]):
         return Undecidable("the credential or the fault that decided is not part of the record")
     if stated.has("cut"):
-        return Undecidable("the request was longer than a record holds")
+        return Undecidable("a part of the request is too long, or no text, and stands in the record in another form")
     if not stated.has("at"):
         return _before_the_engine(stated)
     path = canonical_path(stated.text("path"))
@@ -75,12 +75,13 @@ def _before_the_engine(stated: _Stated) -> Verdict | Undecidable:
 
 
 def agrees(leaf: Leaf, verdict: Verdict) -> bool:
-    """Whether a verdict is the answer that the record states: outcome, by, reason, challenges, log level."""
+    """Whether a verdict is the answer that the record states: outcome, by, reason, endpoint, challenges, log level."""
     clear = leaf.clear
     return (
         clear.get("d") == verdict.outcome
         and clear.get("by") == list(verdict.by)
         and clear.get("rc") == verdict.reason
+        and clear.get("ep") == verdict.endpoint
         and clear.get("ch", []) == [challenge.name for challenge in verdict.challenges]
         and clear.get("ll", "normal") == verdict.log.level
     )

@@ -8,11 +8,13 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeGuard
 
 import click
 
 from pdp.audit import ids
 from pdp.audit.box import BoxError, open_box, salt_of
+from pdp.audit.corrections import correction_of
 from pdp.audit.keys import LogKeys, load_keys
 from pdp.audit.leaf import Leaf, parse
 from pdp.audit.notice import write_durably
@@ -29,15 +31,20 @@ from policy_lang.explain import private_reads, sentence, trace_json
 from policy_lang.verdict import Verdict
 
 CLOCK_US = 1_000_000
+LATEST_US = 253_402_300_800 * CLOCK_US
+"""The year 10000: what a calendar can show."""
 
 
 @dataclass(frozen=True, slots=True)
 class Why:
-    """What re-evaluation came to: the verdict, where the record decides; `note` where it does not or may not."""
+    """What re-evaluation came to: the verdict, where the record decides; `note` says what could be done.
+
+    `agrees` is None where nothing could be compared.
+    """
 
     verdict: Verdict | None
     note: str
-    agrees: bool = True
+    agrees: bool | None = None
     opened: bytes | None = None
     private: frozenset[str] = frozenset()
 
@@ -73,11 +80,15 @@ def show(
         click.echo(f"no record {record_id} in {place.root}", err=True)
         ctx.exit(1)
     reason = _why(place, leaf, values=values) if why else None
+    corrected = correction_of(place.log, place.wal, leaf.id)
     if as_json:
-        click.echo(json.dumps(_json(leaf, reason, values=values), indent=2, sort_keys=True))
+        stated = _json(leaf, reason, values=values)
+        click.echo(json.dumps(stated | {"corrected_by": corrected}, indent=2, sort_keys=True))
     else:
         _print(leaf, reason, values=values)
-    ctx.exit(0 if reason is None or reason.agrees else 1)
+        if corrected is not None:
+            click.echo(f"the answer that left was another: a refusal by deadline, record {corrected}")
+    ctx.exit(1 if reason is not None and reason.agrees is False else 0)
 
 
 def _leaf(place: State, record_id: str) -> Leaf | None:
@@ -96,9 +107,12 @@ def _why(place: State, leaf: Leaf, *, values: bool) -> Why:
         return Why(None, "its inputs were not kept (log minimal): it cannot be decided again")
     try:
         keys = load_keys(place.keys)
+    except PdpError as error:
+        return Why(None, f"the values are sealed, and the key is not at hand: {error.detail}")
+    try:
         opened = _opened(place, keys, leaf)
-    except (PdpError, BoxError) as error:
-        return Why(None, f"the values are sealed, and the key is not at hand: {error}")
+    except BoxError as error:
+        return Why(None, f"the sealed inputs do not belong to this record: {error}", agrees=False)
     if values:
         clear: dict[str, Json] = {"t": time.time_ns() // 1_000, "of": leaf.id, "user": os.geteuid()}
         write_durably(place.root, keys, "audit.reidentify", clear)
@@ -163,19 +177,25 @@ def _recorded_rules(leaf: Leaf) -> list[str]:
     for rule in recorded if isinstance(recorded, list) else []:
         match rule:
             case [str(name), *clauses]:
-                shown.append(f"- {name}")
-                shown += [f"    {c[1]:<3} {c[0]}  {c[2]}" for c in clauses if isinstance(c, list) and len(c) == 3]
+                shown.append(f"- {_text(name)}")
+                shown += [f"    {_text(c[1]):<3} {_text(c[0])}  {_text(c[2])}" for c in clauses if _is_clause(c)]
     return shown
 
 
+def _is_clause(clause: Json) -> TypeGuard[list[Json]]:
+    return isinstance(clause, list) and len(clause) == 3
+
+
 def _instant(value: Json) -> str:
-    if not isinstance(value, int):
-        return ""
+    if not isinstance(value, int) or not 0 <= value < LATEST_US:
+        return _text(value)
     return datetime.fromtimestamp(value / CLOCK_US, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _text(value: Json) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    """A value for a terminal: what is not printable stands as an escape, whoever wrote the record."""
+    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _json(leaf: Leaf, reason: Why | None, *, values: bool) -> dict[str, Json]:

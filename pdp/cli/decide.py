@@ -85,7 +85,7 @@ def _load(path: Path) -> Json:
     try:
         text = path.read_text(encoding="utf-8")
         return cast("Json", json.loads(text) if path.suffix == ".json" else yaml.safe_load(text))
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise ConfigError("C203", f"cannot read the request in {path}: {error}") from error
 
 
@@ -124,7 +124,7 @@ def _split(url: str) -> tuple[str, str]:
         raise ConfigError("C205", f"`{url}` is no URL: {error}") from error
     if parts.scheme not in {"http", "https"} or not parts.netloc:
         raise ConfigError("C205", f"`{url}` is no URL: write https://host/path")
-    return parts.netloc, url.split(parts.netloc, 1)[1] or "/"
+    return parts.netloc, url.split("://", 1)[1].removeprefix(parts.netloc) or "/"
 
 
 def _service_of(engine: Engine, host: str) -> str | None:
@@ -149,7 +149,7 @@ def _claim(text: str) -> tuple[str, Json]:
         raise ConfigError("C204", f"--set {text}: write CLAIM=VALUE")
     try:
         return name, cast("Json", json.loads(value))
-    except ValueError:
+    except (ValueError, RecursionError):
         return name, value
 
 

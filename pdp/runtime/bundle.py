@@ -2,7 +2,9 @@
 
 A folder goes in (or an archive), `Bundle` comes out: relative paths with `/`, bytes, and the digest that names exactly
 these. What is not part of a bundle (a README, hidden files) is left out, so that it changes no digest.
-INVARIANT: nothing outside the folder is read: a symbolic link that leads out of it is refused, not followed.
+INVARIANT: nothing outside the folder is read, and nothing of it is left out in silence: a policy without the file that
+denies is another policy. A link that leads out, a folder that is a link, a folder that cannot be listed and a name that
+is no file are refusals, never skipped.
 Design: contracts.md "Bundles, places, configuration".
 
 Decision: 2026-11-21. Hidden names (leading dot) are no part of a bundle: mounted folders keep their generations there.
@@ -13,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -48,33 +51,53 @@ def bundle_of(files: Mapping[str, bytes]) -> Bundle:
 def read_folder(folder: Path) -> Bundle:
     """Read every policy and facts file below `folder`.
 
-    Errors: PolicyError P101 no such folder, P102 a link that leads out, P103 too large, P104 unreadable.
+    Errors: PolicyError P101 no such folder, P102 a link that is not followed, P103 too large, P104 unreadable.
     """
-    root = folder.resolve()
+    root = Path(os.path.realpath(folder))
     if not root.is_dir():
         raise PolicyError("P101", f"no policy folder at {folder}: name one with --policies or in pdp.toml")
     files: dict[str, bytes] = {}
     size = 0
     try:
         for path in _members(root):
-            if not path.resolve().is_relative_to(root):
-                raise PolicyError("P102", f"{path} leads out of the policy folder: copy the file into it")
-            data = path.read_bytes()
-            size += len(data)
+            size += path.stat().st_size
             if len(files) >= MOST_FILES or size > MOST_BYTES:
                 raise PolicyError("P103", f"{folder} holds more than {MOST_FILES} files or {MOST_BYTES} bytes")
-            files[path.relative_to(root).as_posix()] = data
-    except OSError as error:
+            files[path.relative_to(root).as_posix()] = path.read_bytes()
+    except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle
         raise PolicyError("P104", f"cannot read the policy folder {folder}: {error}") from error
     return bundle_of(files)
 
 
 def _members(root: Path) -> Iterator[Path]:
-    """The files of a bundle below `root`, sorted; hidden names and what is no bundle file left out."""
-    for path in sorted(root.rglob("*")):
-        relative = PurePosixPath(path.relative_to(root).as_posix())
-        if not any(part.startswith(".") for part in relative.parts) and _belongs(relative) and path.is_file():
-            yield path
+    """The files of a bundle below `root`, folder by folder; hidden names and what is no bundle file left out."""
+    for folder, folders, names in os.walk(root, onerror=_raise):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        here = Path(folder)
+        for name in folders:
+            if (here / name).is_symlink():
+                raise PolicyError("P102", f"{here / name} is a link to a folder: put the folder itself there")
+        for name in sorted(names):
+            path = here / name
+            if not name.startswith(".") and _belongs(PurePosixPath(path.relative_to(root).as_posix())):
+                yield _checked(root, path)
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
+def _checked(root: Path, path: Path) -> Path:
+    """A member that is a file within the folder, whose name can be written down."""
+    try:
+        path.name.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise PolicyError("P104", f"the name of {str(path)!a} is not UTF-8: rename the file") from error
+    if not path.resolve().is_relative_to(root):
+        raise PolicyError("P102", f"{path} leads out of the policy folder: copy the file into it")
+    if not path.is_file():
+        raise PolicyError("P104", f"{path} is no file that can be read: remove it, or mend the link")
+    return path
 
 
 def _belongs(relative: PurePosixPath) -> bool:

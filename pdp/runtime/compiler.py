@@ -10,18 +10,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import resource
 import sys
-
-from policy_lang.compile import compile_policy, sources_of
 
 from pdp.errors import PolicyError
 from pdp.runtime.bundle import Bundle, pack, unpack
 from pdp.runtime.engine import Engine, load_compiled
 from policy_lang import ir_codec
+from policy_lang.compile import compile_policy, sources_of
 from policy_lang.diagnostics import CompileError, render
 
 COMPILE_TIMEOUT_S = 120.0
 """A policy at the size limits compiles in a fraction of this; beyond it something is wrong with it."""
+
+MOST_MEMORY_BYTES = 4 * 1024**3
 
 
 async def compile_beside(bundle: Bundle, timeout_s: float = COMPILE_TIMEOUT_S) -> tuple[Engine, str]:
@@ -32,6 +34,7 @@ async def compile_beside(bundle: Bundle, timeout_s: float = COMPILE_TIMEOUT_S) -
     """
     child = await asyncio.create_subprocess_exec(
         sys.executable,
+        "-P",  # nothing is imported from the folder that the service was started in
         "-m",
         "pdp.runtime.compiler",
         bundle.digest,
@@ -40,7 +43,8 @@ async def compile_beside(bundle: Bundle, timeout_s: float = COMPILE_TIMEOUT_S) -
         stderr=asyncio.subprocess.PIPE,
     )
     try:
-        out, err = await asyncio.wait_for(child.communicate(pack(bundle)), timeout_s)
+        packed = await asyncio.to_thread(pack, bundle)
+        out, err = await asyncio.wait_for(child.communicate(packed), timeout_s)
     except TimeoutError as error:
         raise PolicyError("P121", f"the policy took more than {timeout_s:.0f} s to compile") from error
     finally:
@@ -49,7 +53,7 @@ async def compile_beside(bundle: Bundle, timeout_s: float = COMPILE_TIMEOUT_S) -
                 child.kill()
             await child.wait()
     try:
-        answer = json.loads(out)
+        answer = await asyncio.to_thread(json.loads, out)
         problems, compiled = answer.get("problems"), answer.get("ir")
     except (ValueError, AttributeError) as error:
         last = err.decode(errors="replace").strip().splitlines()[-1:] or ["no word from it"]
@@ -61,7 +65,9 @@ async def compile_beside(bundle: Bundle, timeout_s: float = COMPILE_TIMEOUT_S) -
 
 
 def main() -> int:
-    """The child."""
+    """The child; what it may take of the machine is bounded, also should its parent be gone."""
+    resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY_BYTES, MOST_MEMORY_BYTES))
+    resource.setrlimit(resource.RLIMIT_CPU, (int(COMPILE_TIMEOUT_S), int(COMPILE_TIMEOUT_S)))
     bundle = unpack(sys.stdin.buffer.read(), sys.argv[1])
     try:
         compiled = compile_policy(bundle.files)

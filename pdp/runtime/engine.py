@@ -48,9 +48,10 @@ class Engine:
         """Decide one question."""
         return self.reference.decide(question)
 
-    def inputs(self, question: Question) -> Inputs:
-        """What the decision of `question` takes in, for its record."""
-        return self.recorder.record(question)
+    def decide_and_note(self, question: Question) -> tuple[Verdict, Inputs]:
+        """Decide one question, and say what the decision took in, for its record."""
+        call = self.reference.admission.admit(question)
+        return self.reference.judge(question, call), self.recorder.record(question, call)
 
 
 def load_engine(bundle: Bundle, program: Program) -> Engine:
@@ -66,14 +67,15 @@ def load_engine(bundle: Bundle, program: Program) -> Engine:
     for service in program.services:
         for host in service.hosts:
             hosts[host] = (*hosts.get(host, ()), service.id)
+    reference = Reference.of(program)
     engine = Engine(
         digest=bundle.digest,
         ir_digest=hashlib.sha256(ir_codec.dump(program)).hexdigest(),
         files=frozenset(bundle.files),
         program=program,
         facts=facts,
-        reference=Reference.of(program),
-        recorder=Recorder(program),
+        reference=reference,
+        recorder=Recorder(reference.admission),
         kinds={kind.issuer: kind for kind in program.kinds},
         services={service.id: service for service in program.services},
         endpoints={endpoint.id: endpoint for endpoint in program.endpoints},

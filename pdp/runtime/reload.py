@@ -2,10 +2,12 @@
 
 (1) The folder is read twice, 200 ms apart, and must agree, so that a copy under way is not taken for a policy.
 (2) A bundle from which a file vanished waits for `pdp admin reload --confirm`, unless the folder is a symbolic link
-    that was swapped since (a deliberate act), or the service runs for development.
+    that leads elsewhere since it was last looked at (a deliberate act), or the service runs for development.
 (3) It is compiled in a child process. A refusal is recorded and printed once per digest; what was in force stays.
 (4) Its bytes are stored and synced, (5) the `policy.activated` leaf is durable, (6) the engine is swapped. A failure in
     (4) or (5) keeps the old engine.
+INVARIANT: a restart confirms nothing: where files vanished since the last run, the policy of that run is put in force
+again, from its stored bytes, and the folder's waits.
 Design: contracts.md "Reload".
 """
 
@@ -21,7 +23,7 @@ from pdp.errors import AuditError, PdpError
 from pdp.model import Json
 from pdp.runtime.bundle import Bundle, read_folder
 from pdp.runtime.compiler import compile_beside
-from pdp.runtime.store import BundleStore, EngineHolder
+from pdp.runtime.store import BundleStore, EngineHolder, InForce
 
 LOOK_EVERY_S = 1.0
 SETTLE_S = 0.2
@@ -60,10 +62,23 @@ class Reloader:
         self._record = record
         self._development = development
         self._in_force = in_force
-        self._target: Path | None = None
+        self._target = ""
         self._held: tuple[str, Outcome] | None = None
         self._busy = asyncio.Lock()
         self.last = Outcome("unchanged", "")
+
+    async def start(self) -> Outcome:
+        """Put the first policy in force: the folder's, or the last run's where files vanished since.
+
+        Errors: PolicyError where the stored policy of the last run is needed and not usable.
+        """
+        before = self._store.current()
+        if before is not None:
+            self._target = before.target
+            last = self._store.load(before.digest)
+            if not self._development and await asyncio.to_thread(self._vanished, last.files):
+                await self._activate(last)
+        return await self.look(confirmed=before is None)
 
     async def run(self) -> None:
         """Look at the folder every second, until cancelled."""
@@ -80,17 +95,20 @@ class Reloader:
             try:
                 outcome = await self._look(confirmed=confirmed)
             except (PdpError, OSError) as error:
-                detail = error.detail if isinstance(error, PdpError) else str(error)
-                outcome = Outcome("refused", detail)
+                outcome = Outcome("refused", error.detail if isinstance(error, PdpError) else str(error))
                 if self.last != outcome:
-                    log.error("policy not reloaded: %s", detail)
+                    log.error("policy not reloaded: %s", outcome.detail)
+            except Exception as error:  # whatever it was, the next look must come
+                outcome = Outcome("refused", f"a fault in pdp: {type(error).__name__}")
+                if self.last != outcome:
+                    log.exception("policy not reloaded")
             if outcome.state != "unchanged":
                 self.last = outcome
             return outcome
 
     async def _look(self, *, confirmed: bool) -> Outcome:
+        engine, target = self._holder.current(), self._leads_to()
         bundle = await asyncio.to_thread(read_folder, self._folder)
-        engine = self._holder.current()
         if engine is not None and bundle.digest == engine.digest:
             self._held = None
             return Outcome("unchanged", f"policy {bundle.digest[:12]} is in force")
@@ -99,21 +117,33 @@ class Reloader:
         await asyncio.sleep(SETTLE_S)
         if (await asyncio.to_thread(read_folder, self._folder)).digest != bundle.digest:
             return Outcome("unchanged", "the policy folder is changing")
+        swapped = target != self._target
+        self._target = target
         vanished = sorted(engine.files - set(bundle.files)) if engine is not None else []
-        if vanished and not (confirmed or self._development or self._swapped()):
+        if vanished and not (confirmed or self._development or swapped):
             names = ", ".join(vanished[:5])
             detail = f"{names} vanished: `pdp admin reload --confirm` puts the policy in force without"
             log.warning("policy waits: %s", detail)
             return self._hold(bundle, Outcome("waiting", detail))
         return await self._activate(bundle)
 
+    def _leads_to(self) -> str:
+        """What the folder leads to where it is a symbolic link, "" where it is none."""
+        return str(self._folder.readlink()) if self._folder.is_symlink() else ""
+
+    def _vanished(self, files: Mapping[str, bytes]) -> bool:
+        """Whether the folder lacks one of `files` and was not swapped. A folder that cannot be read lacks them all."""
+        if self._leads_to() != self._target:
+            return False
+        try:
+            return not set(files) <= set(read_folder(self._folder).files)
+        except (PdpError, OSError):
+            return True
+
     def _hold(self, bundle: Bundle, outcome: Outcome) -> Outcome:
         """Remember what a bundle came to, so that it is compiled and reported once and not every second."""
         self._held = (bundle.digest, outcome)
         return outcome
-
-    def _swapped(self) -> bool:
-        return self._folder.is_symlink() and self._folder.resolve() != self._target
 
     async def _activate(self, bundle: Bundle) -> Outcome:
         try:
@@ -135,7 +165,7 @@ class Reloader:
                 "files": len(bundle.files),
             },
         )
-        self._target = self._folder.resolve()
+        await asyncio.to_thread(self._store.note, InForce(bundle.digest, self._target))
         self._holder.swap(engine)
         self._in_force(engine.digest)
         self._held = None

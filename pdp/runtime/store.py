@@ -6,12 +6,16 @@ log, by digest, so that any record can be explained and replayed by the very pol
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pdp.audit.files import atomic_write
 from pdp.errors import PolicyError
 from pdp.runtime.bundle import Bundle, pack, unpack
 from pdp.runtime.engine import Engine
+
+CURRENT = "current"
 
 
 class EngineHolder:
@@ -29,8 +33,16 @@ class EngineHolder:
         self._engine = engine
 
 
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """Which bundle was put in force last, and what the policy folder, where it is a link, led to then ("" else)."""
+
+    digest: str
+    target: str
+
+
 class BundleStore:
-    """The bundles of a state folder: `bundles/<digest>.zip`."""
+    """The bundles of a state folder: `bundles/<digest>.zip`, and `bundles/current`, which says the last in force."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -49,6 +61,22 @@ class BundleStore:
         except OSError as error:
             raise PolicyError("P106", f"no stored bundle {digest} at {path}: {error}") from error
         return unpack(data, digest)
+
+    def note(self, current: InForce) -> None:
+        """State which bundle is in force; on return it is on disk. OSError when the disk does not take it."""
+        atomic_write(self._folder / CURRENT, json.dumps(asdict(current)).encode())
+
+    def current(self) -> InForce | None:
+        """Which bundle was in force last; None where none was yet. Errors: PolicyError P106 when that is unreadable."""
+        path = self._folder / CURRENT
+        try:
+            stated = json.loads(path.read_bytes())
+            return InForce(str(stated["digest"]), str(stated["target"]))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            detail = f"{path} does not say which policy was in force: {error}; remove it to start with the folder's"
+            raise PolicyError("P106", detail) from error
 
     def _path(self, digest: str) -> Path:
         if len(digest) != 64 or not set(digest) <= set("0123456789abcdef"):

@@ -20,6 +20,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 
 from google.protobuf.message import DecodeError
 
@@ -46,6 +47,14 @@ LATE = write(Decision(outcome="deny", by=("deadline",), reason="deadline.listene
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A reply, and the decision it writes (None: it was made here)."""
+
+    reply: bytes
+    decision: Decision | None
+
+
 class CheckCall:
     """Answers the checks of one gateway. The resource it holds: decisions under way."""
 
@@ -65,7 +74,7 @@ class CheckCall:
         self._metrics = metrics
         self._acr_values = acr_values
         self._message_bytes = message_bytes
-        self._running: set[asyncio.Task[bytes]] = set()
+        self._running: set[asyncio.Task[Answered]] = set()
         self._told: set[str] = set()
 
     async def answer(
@@ -79,15 +88,16 @@ class CheckCall:
         if left <= MARGIN_S:
             self._metrics.listener_refused("deadline")
             return LATE
-        budget = None if remaining_s is None else remaining_s - MARGIN_S
-        task = asyncio.ensure_future(self._decide(data, metadata, budget))
+        loop = asyncio.get_running_loop()
+        task = asyncio.ensure_future(self._decide(data, metadata, loop.time() + left - MARGIN_S))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         try:
             await asyncio.wait({task}, timeout=left - LAST_S)
         finally:
             if not task.done():
-                asyncio.get_running_loop().call_later(LINGER_S, task.cancel)
+                task.add_done_callback(self._overtaken)
+                loop.call_later(LINGER_S, task.cancel)
         return self._outcome(task)
 
     async def close(self) -> None:
@@ -97,40 +107,53 @@ class CheckCall:
         if self._running:
             await asyncio.wait(set(self._running), timeout=LINGER_S)
 
-    def _outcome(self, task: asyncio.Task[bytes]) -> bytes:
+    def _overtaken(self, task: asyncio.Task[Answered]) -> None:
+        """What came too late was not sent: where it was recorded, the record gets its correction."""
+        decision = None if task.cancelled() else task.result().decision
+        if decision is not None:
+            self._decider.overtaken(decision)
+
+    def _outcome(self, task: asyncio.Task[Answered]) -> bytes:
         if not task.done():
             self._metrics.listener_refused("deadline")
             return LATE
         if task.cancelled():
             self._metrics.listener_refused("internal")
             return INTERNAL
-        return task.result()
+        return task.result().reply
 
-    async def _decide(self, data: bytes, metadata: Iterable[tuple[str, str | bytes]], budget: float | None) -> bytes:
-        """Steps (2) and (4). Runs as a task of its own, so that a cancellation in here is not one of the caller."""
+    async def _decide(self, data: bytes, metadata: Iterable[tuple[str, str | bytes]], ends: float) -> Answered:
+        """Steps (2) and (4). Runs as a task of its own, so that a cancellation in here is not one of the caller.
+
+        `ends` is the instant, on the loop's clock, by which the service must have answered.
+        """
         try:
-            return await self._answered(data, metadata, budget)
+            return await self._answered(data, metadata, ends)
         except asyncio.CancelledError:
             raise
         except BaseException as error:  # noqa: BLE001  an exit raised in here would end the loop, and every call with it
             self._metrics.listener_refused("internal")
             self._tell(error)
-            return INTERNAL
+            return Answered(INTERNAL, None)
 
-    async def _answered(self, data: bytes, metadata: Iterable[tuple[str, str | bytes]], budget: float | None) -> bytes:
+    async def _answered(self, data: bytes, metadata: Iterable[tuple[str, str | bytes]], ends: float) -> Answered:
         now_us = self._clock_us()
         if len(data) > self._message_bytes or sum(len(k) + len(v) for k, v in metadata) > METADATA_BYTES:
-            return self._written(await self._decider.refuse("request.too_large", self._gateway.name, now_us, budget))
+            return await self._refused("request.too_large", now_us, ends)
         try:
             check = CheckRequest.FromString(data)
         except DecodeError:
-            return self._written(await self._decider.refuse("request.unreadable", self._gateway.name, now_us, budget))
+            return await self._refused("request.unreadable", now_us, ends)
         inquiry = read(check, self._gateway)
-        decision = await self._decider.decide(inquiry, now_us, budget)
-        return write(decision, inquiry, self._acr_values)
+        decision = await self._decider.decide(inquiry, now_us, self._until(ends))
+        return Answered(write(decision, inquiry, self._acr_values), decision)
 
-    def _written(self, refusal: Decision) -> bytes:
-        return write(refusal, None, self._acr_values)
+    async def _refused(self, reason: str, now_us: int, ends: float) -> Answered:
+        decision = await self._decider.refuse(reason, self._gateway.name, now_us, self._until(ends))
+        return Answered(write(decision, None, self._acr_values), decision)
+
+    def _until(self, ends: float) -> float:
+        return ends - asyncio.get_running_loop().time()
 
     def _tell(self, error: BaseException) -> None:
         """Each kind of failure is logged once, with its trace: a flood of them must not fill the disk."""

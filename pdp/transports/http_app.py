@@ -30,7 +30,8 @@ from pdp.errors import ConfigError
 from pdp.metrics import CONTENT_TYPE, Metrics
 from pdp.transports.readiness import Ready, is_ready
 
-MOST_CONNECTIONS = 64
+MOST_CONNECTIONS = 1024
+"""Idle ones count too, so this stands well above what probes and collectors open."""
 STOP_WITHIN_S = 2
 
 

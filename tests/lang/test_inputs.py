@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from policy_lang.admission import Admission
 from policy_lang.inputs import Inputs, Looked, Recorder, recorded_inputs, replay_question
 from policy_lang.ir import Attr, Const, Has, Kind, Lookup, Member, Relation, Truth
 from policy_lang.reference import decide
@@ -186,7 +187,8 @@ def test_a_lookup_by_two_rules_is_recorded_once() -> None:
 
 
 def test_a_kept_recorder_says_the_same_each_time() -> None:
-    recorder = Recorder(PROGRAM)
+    admission = Admission.of(PROGRAM)
+    recorder = Recorder(admission)
     questions = [ask("/accounts/a1", GOOD, facts=FACTS), ask("/scoped", GOOD), ask("/accounts/a1"), ask("/nowhere")]
     for question in questions * 2:
-        assert recorder.record(question) == recorded_inputs(PROGRAM, question)
+        assert recorder.record(question, admission.admit(question)) == recorded_inputs(PROGRAM, question)

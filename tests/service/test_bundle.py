@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,44 @@ def test_a_link_within_the_folder_is_a_file_like_any_other(tmp_path: Path) -> No
     folder = _folder(tmp_path, {".generation/a.pol": b"1"})
     (folder / "a.pol").symlink_to(folder / ".generation" / "a.pol")
     assert dict(read_folder(folder).files) == {"a.pol": b"1"}
+
+
+def test_a_linked_folder_is_refused_and_never_left_out(tmp_path: Path) -> None:
+    _folder(tmp_path / "denies", {"deny.pol": b"1"})
+    inside = _folder(tmp_path / "policies", {"a.pol": b"2"})
+    (inside / "denies").symlink_to(tmp_path / "denies")
+    with pytest.raises(PolicyError, match="link to a folder"):
+        read_folder(inside)
+
+
+@pytest.mark.parametrize("target", ["nowhere.pol", "deny.pol"], ids=["dangling", "looping"])
+def test_a_link_that_leads_to_no_file_is_refused_and_never_left_out(tmp_path: Path, target: str) -> None:
+    (tmp_path / "deny.pol").symlink_to(tmp_path / target)
+    with pytest.raises(PolicyError, match=r"deny\.pol"):
+        read_folder(tmp_path)
+
+
+def test_a_folder_in_place_of_a_policy_file_is_refused(tmp_path: Path) -> None:
+    _folder(tmp_path, {"deny.pol/a.pol": b"1"})
+    assert set(read_folder(tmp_path).files) == {"deny.pol/a.pol"}
+    (tmp_path / "deny.pol" / "a.pol").unlink()
+    os.mkfifo(tmp_path / "deny.pol" / "a.pol")
+    with pytest.raises(PolicyError, match="no file"):
+        read_folder(tmp_path)
+
+
+def test_a_name_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
+    (tmp_path / os.fsdecode(b"x\xff.pol")).write_bytes(b"1")
+    with pytest.raises(PolicyError, match="not UTF-8"):
+        read_folder(tmp_path)
+
+
+def test_a_file_larger_than_a_bundle_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    (tmp_path / "facts").mkdir()
+    with (tmp_path / "facts" / "big.csv").open("wb") as file:
+        file.truncate(8 * 1024**4)
+    with pytest.raises(PolicyError, match="P103"):
+        read_folder(tmp_path)
 
 
 def test_no_folder_is_a_refusal_that_says_what_to_do(tmp_path: Path) -> None:

@@ -68,8 +68,26 @@ def test_with_too_little_time_nobody_is_asked(left_s: float) -> None:
 def test_with_just_enough_time_the_decider_is_asked() -> None:
     decider = MemoryDecider()
     call = calling(decider)
-    assert CheckResponse.FromString(asyncio.run(call.answer(request(), (), 1.0))).status.code == 0
-    assert decider.asked[0][2] == pytest.approx(0.98)
+    assert CheckResponse.FromString(asyncio.run(call.answer(request(), (), 60.0))).status.code == 0
+    budget = decider.asked[0][2]
+    assert budget is not None
+    assert 50.0 < budget <= 60.0 - MARGIN_S  # what is left when the decider is asked, not when the call came
+
+
+def test_a_decision_that_was_overtaken_is_told_so_that_its_record_is_corrected() -> None:
+    async def slow() -> Decision:
+        await asyncio.sleep(0.06)
+        return ALLOW
+
+    decider = MemoryDecider(slow)
+
+    async def run() -> bytes:
+        answer = await calling(decider).answer(request(), (), 0.05)
+        await asyncio.sleep(0.05)
+        return answer
+
+    assert asyncio.run(run()) == LATE
+    assert decider.late == [ALLOW]
 
 
 def test_a_late_decision_may_bring_its_record_in_order() -> None:

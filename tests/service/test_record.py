@@ -91,9 +91,27 @@ def test_bytes_that_are_no_text_and_texts_that_never_end_can_be_recorded() -> No
     inquiry = _asked("/" + "x" * 100_000, host="h\udcff", request_id="r" * 100_000)
     stated = inputs_of(Evidence(inquiry, None, None, None))
     assert len(str(stated["path"])) == LONGEST["path"]
-    assert stated["cut"] == ["path", "rq"]
+    assert stated["cut"] == ["host", "path", "rq"]
     assert json.dumps(stated).encode("utf-8")
     clear, sealed = _entry(inquiry)
     assert "path.too_long" in clear
     assert sealed is not None
     assert len(sealed) < 60_000 * 3 // 4 - 200
+
+
+WORST = {
+    "three bytes a character": "\u20ac",
+    "four bytes": "\U0001f600",
+    "a control": "\x01",
+    "a quote": '"',
+    "a backslash": "\\",
+}
+
+
+@pytest.mark.parametrize("character", WORST.values(), ids=WORST.keys())
+def test_a_refusal_can_be_recorded_whatever_its_path_is_made_of(character: str) -> None:
+    clear, sealed = _entry(_asked("/" + character * 16_000, host=character * 600, request_id=character * 600))
+    assert '"by":["path"]' in clear
+    assert sealed is not None
+    assert len(sealed) < 40_000
+    assert "path" in json.loads(sealed)["cut"]

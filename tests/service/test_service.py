@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import pytest
 
 from pdp.audit.writer import Receipt
+from pdp.errors import AuditError
 from pdp.evaluate import Evaluator
 from pdp.identity.bearer import Identity
 from pdp.identity.jwt import Verifier
 from pdp.metrics import Metrics
-from pdp.model import Decision, Inquiry, Principal
+from pdp.model import Decision, Inquiry, Json, Principal
 from pdp.service import DecisionService, Receipts
 from tests.support.cases import NOW, engine
 from tests.support.memory_log import MemoryLog
@@ -194,3 +196,46 @@ def test_a_receipt_that_settles_on_another_thread_wakes_the_loop() -> None:
         assert await receipts.of(receipt, 5.0) is None
 
     asyncio.run(run())
+
+
+def test_a_decision_that_was_overtaken_gets_its_correction() -> None:
+    async def ask(service: DecisionService) -> Decision:
+        decision = await service.decide(HEALTH, NOW * 1_000_000, 1.0)
+        service.overtaken(decision)
+        return decision
+
+    decision, log = _run(ask)
+    assert isinstance(decision, Decision)
+    assert (log.leaves[-1].kind, log.leaves[-1].clear["of"]) == ("answer.changed", decision.id)
+
+
+def test_a_decision_that_nobody_waits_for_any_more_gets_its_correction() -> None:
+    async def ask(service: DecisionService) -> None:
+        task = asyncio.ensure_future(service.decide(HEALTH, NOW * 1_000_000, None))
+        await asyncio.sleep(0.01)
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+    _, log = _run(ask, prepare=lambda log: setattr(log, "stalls", True))
+    assert [leaf.kind for leaf in log.leaves] == ["decision", "answer.changed"]
+
+
+def test_a_refusal_whose_inputs_no_record_can_hold_is_recorded_without_them() -> None:
+    def picky(log: MemoryLog) -> None:
+        take = log.append
+
+        def append(kind: str, clear: Mapping[str, Json], inputs: bytes | None, strict: bool) -> Receipt:
+            if inputs is not None:
+                raise AuditError("audit.record", "too large")
+            return take(kind, clear, inputs, strict)
+
+        log.append = append  # type: ignore[method-assign, assignment]  # a fault
+
+    refused, log = _decide(_account(3), prepare=picky)
+    assert (refused.by, len(log.decisions())) == (("audit",), 0)  # its context cannot be recorded at all
+    anonymous = Inquiry(service="ledger", method="GET", path="/x", host="ledger.example", headers=(), gateway="edge")
+    refused, log = _decide(anonymous, prepare=picky)
+    assert (refused.by, refused.id) == (("route",), log.decisions()[0].receipt.id)
+    allowed, _ = _decide(HEALTH, prepare=picky)
+    assert allowed.by == ("audit",)

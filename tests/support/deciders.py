@@ -31,10 +31,14 @@ class MemoryDecider:
     behaviour: Behaviour = allow
     asked: list[tuple[Inquiry, int, float | None]] = field(default_factory=list)
     refused: list[tuple[str, str, int]] = field(default_factory=list)
+    late: list[Decision] = field(default_factory=list)
 
     async def decide(self, inquiry: Inquiry, now_us: int, budget_s: float | None) -> Decision:
         self.asked.append((inquiry, now_us, budget_s))
         return await self.behaviour()
+
+    def overtaken(self, decision: Decision) -> None:
+        self.late.append(decision)
 
     async def refuse(self, reason: str, gateway: str, now_us: int, budget_s: float | None) -> Decision:
         self.refused.append((reason, gateway, now_us))

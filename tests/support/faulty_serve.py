@@ -25,6 +25,9 @@ class _Raising:
     async def decide(self, inquiry: Inquiry, now_us: int, budget_s: float | None) -> Decision:
         raise RuntimeError("a fault in the service")
 
+    def overtaken(self, decision: Decision) -> None:
+        raise RuntimeError("a fault in the service")
+
     async def refuse(self, reason: str, gateway: str, now_us: int, budget_s: float | None) -> Decision:
         raise RuntimeError("a fault in the service")
 

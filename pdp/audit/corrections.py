@@ -1,0 +1,49 @@
+"""Whether another answer left than a record states: the `answer.changed` record that names it.
+
+A log folder, a write-ahead folder and a record's id go in; the id of the correction comes out, or None. Linear, like
+every search here: an index is a thing of its own. Nothing is proved: that is `verify`.
+Design: contracts.md "An answer that leaves otherwise than recorded".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from pdp.audit.disk import Folder
+from pdp.audit.frame import read_frames
+from pdp.audit.leaf import LeafError, parse
+from pdp.audit.reader import entries
+
+KIND = "answer.changed"
+
+
+def correction_of(log_dir: Path, wal_dir: Path, record_id: str) -> str | None:
+    """The id of the record that corrects `record_id`. Errors: those of `pdp.audit.reader.entries`."""
+    wanted = f'"of":"{record_id}"'.encode()
+    for leaf in _leaves(log_dir, wal_dir):
+        if wanted in leaf and (found := _named(leaf, record_id)) is not None:
+            return found
+    return None
+
+
+def _leaves(log_dir: Path, wal_dir: Path) -> Iterator[bytes]:
+    """Every record of the tree, then every whole record of the write-ahead logs; some come twice."""
+    for _, leaf in entries(log_dir):
+        yield leaf
+    files = Folder(wal_dir)
+    for path in sorted(wal_dir.glob("*.wal")):
+
+        def read_at(offset: int, size: int, name: str = path.name) -> bytes:
+            return files.read_at(name, offset, size)
+
+        for frame in read_frames(read_at):
+            yield from frame.leaves
+
+
+def _named(data: bytes, record_id: str) -> str | None:
+    try:
+        leaf = parse(data)
+    except LeafError:
+        return None
+    return leaf.id if leaf.kind == KIND and leaf.clear.get("of") == record_id else None

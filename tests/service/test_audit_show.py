@@ -1,0 +1,177 @@
+"""`pdp audit show`: what it says of a record, of a box that does not belong, and of an answer that was changed."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from pdp.audit.files import open_log_file
+from pdp.audit.frame import GENESIS, encode_frame, scan
+from pdp.audit.keys import create_keys, load_keys
+from pdp.audit.leaf import Sealed, encode, parse
+from pdp.audit.reader import find
+from pdp.audit.record import decision_entry
+from pdp.audit.writer import LogWriter, Receipt
+from pdp.cli import main
+from pdp.evaluate import Evaluator
+from pdp.identity.bearer import Identity
+from pdp.identity.jwt import Verifier
+from pdp.model import Inquiry, Principal
+from pdp.runtime.bundle import read_folder
+from pdp.runtime.store import BundleStore
+from pdp.state import State, prepare_state
+from tests.support.cases import NOW, POLICY, engine
+
+CLAIMS = {"sub": "canary-1", "accounts": ["canary-2"], "aud": "ledger"}
+Show = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> State:
+    state = prepare_state(tmp_path / "state")
+    create_keys(state.keys, "test.example/log", os.urandom)
+    BundleStore(state.bundles).keep(read_folder(POLICY))
+    return state
+
+
+@pytest.fixture
+def show(capfd: pytest.CaptureFixture[str], state: State) -> Show:
+    def run(record_id: str, *options: str) -> tuple[int, str]:
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as end:
+            main(["audit", "show", record_id, "--state", str(state.root), *options])
+        out, err = capfd.readouterr()
+        return int(end.value.code or 0), out + err
+
+    return run
+
+
+def _record(state: State, paths: Sequence[str], *, changed: bool = False) -> list[str]:
+    """Decide a call to each path and put its record into the log; the ids."""
+    settled = threading.Semaphore(0)
+
+    def on_settled(receipts: Sequence[Receipt]) -> None:
+        for _ in receipts:
+            settled.release()
+
+    writer = LogWriter(
+        state.wal,
+        0,
+        load_keys(state.keys),
+        open_file=open_log_file,
+        entropy=os.urandom,
+        clock_us=lambda: NOW * 1_000_000,
+        on_settled=on_settled,
+        software="test",
+    )
+    writer.start()
+    ids = []
+    for path in paths:
+        inquiry = Inquiry(
+            service="ledger",
+            method="GET",
+            path=path,
+            host="ledger.example",
+            headers=(),
+            gateway="edge",
+            principal=Principal("token", "user", CLAIMS),
+        )
+        evaluator = Evaluator(engine, Identity(Verifier([])), service_from_host=False)
+        made = evaluator.evaluate(inquiry, NOW * 1_000_000)
+        entry = decision_entry(made.decision, made.evidence, made.engine, NOW * 1_000_000, "edge", None)
+        ids.append(writer.append(entry.kind, entry.clear, entry.inputs, strict=False).id)
+        settled.acquire(timeout=10)
+    if changed:
+        writer.append("answer.changed", {"d": "deny", "by": ["deadline"]}, None, strict=True, same_id=ids[0])
+        settled.acquire(timeout=10)
+    writer.close(10)
+    return ids
+
+
+def test_why_decides_again_and_shows_no_value(state: State, show: Show) -> None:
+    (record,) = _record(state, ["/accounts/canary-2"])
+    code, text = show(record, "--why")
+    assert code == 0
+    assert "decided again by the policy of that record: the same" in text
+    assert "Allowed by `cases.owner_uses_own_account`" in text
+    assert "canary" not in text
+
+
+def test_values_are_shown_only_after_that_is_itself_on_record(state: State, show: Show) -> None:
+    (record,) = _record(state, ["/accounts/canary-2"])
+    code, text = show(record, "--why", "--values")
+    assert code == 0
+    assert "token.accounts = ['canary-2']" in text
+    logged = b"".join(path.read_bytes() for path in (state.log / "tile" / "entries").rglob("*") if path.is_file())
+    assert b'"k":"audit.reidentify"' in logged
+    assert f'"of":"{record}"'.encode() in logged
+
+
+def test_without_the_key_the_clauses_are_shown_and_the_values_are_said_to_be_sealed(state: State, show: Show) -> None:
+    (record,) = _record(state, ["/accounts/another"])
+    (state.keys / "box.key").unlink()
+    code, text = show(record, "--why")
+    assert code == 0
+    assert "the key is not at hand" in text
+    assert "when 1" in text
+    code, text = show(record, "--why", "--json")
+    assert json.loads(text)["agrees"] is None
+
+
+def test_a_box_of_another_record_is_not_the_same(state: State, show: Show) -> None:
+    first, second = _record(state, ["/accounts/canary-2", "/accounts/another"])
+    (wal,) = state.wal.glob("*.wal")
+    moved = _with_box_of(state, first, second)
+    assert moved is not None
+    _rewrite(state, wal, first, moved)
+    code, text = show(first, "--why")
+    assert code == 1, text
+    assert "do not belong to this record" in text
+    code, text = show(first, "--why", "--json")
+    assert (code, json.loads(text)["agrees"]) == (1, False)
+
+
+def _with_box_of(state: State, into: str, source: str) -> bytes:
+    target, other = (find(state.log, state.wal, each) for each in (into, source))
+    assert target is not None
+    assert other is not None
+    leaf, sealed = parse(target.leaf), parse(other.leaf).sealed
+    assert isinstance(sealed, Sealed)
+    return encode(leaf.kind, leaf.id, leaf.clear, sealed)
+
+
+def _rewrite(state: State, wal: Path, record: str, leaf: bytes) -> None:
+    """Put `leaf` in place of a record, in a write-ahead log made anew with every checksum right."""
+    data, previous = b"", GENESIS
+    for frame in scan(wal.read_bytes()).frames:
+        leaves = [leaf if parse(each).id == record else each for each in frame.leaves]
+        data += encode_frame(frame.writer, frame.first_seq, leaves, previous)
+        previous = scan(data).frames[-1].digest
+    wal.write_bytes(data)
+
+
+def test_an_answer_that_was_changed_is_said_to_be(state: State, show: Show) -> None:
+    (record,) = _record(state, ["/accounts/canary-2"], changed=True)
+    code, text = show(record, "--why")
+    assert code == 0
+    assert "the answer that left was another" in text
+    assert json.loads(show(record, "--json")[1])["corrected_by"]
+
+
+def test_what_a_forged_record_holds_does_not_reach_the_terminal_raw(state: State, show: Show) -> None:
+    (record,) = _record(state, ["/accounts/canary-2"])
+    found = find(state.log, state.wal, record)
+    assert found is not None
+    leaf = parse(found.leaf)
+    forged = {**leaf.clear, "gw": "edge\x1b]0;owned\x07\nresult sound\u202e", "t": 10**18, "by": ["\x1b[2J"]}
+    (wal,) = state.wal.glob("*.wal")
+    _rewrite(state, wal, record, encode(leaf.kind, leaf.id, forged, leaf.sealed))
+    code, text = show(record, "--why")
+    assert code == 1
+    assert not {"\x1b", "\x07", "\u202e"} & set(text)
+    assert "\nresult sound" not in text
