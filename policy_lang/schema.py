@@ -13,7 +13,7 @@ has no entry), or a `SchemaRefusal` that names the field and never its value.
     schema.query_missing    a required parameter is not there
     schema.query_repeated   a parameter declared scalar stands twice, in whatever spelling
     schema.query_value      a parameter is not of its type or range
-    schema.query_size       a set of more than `MAX_SET` members
+    schema.query_size       more pieces than `request.MAX_PARAMETERS`
 
 JSON to value: bool, string and uuid as they are (uuid in lower case); int only a JSON integer, so neither `true` nor
 `1.0`; time an integer or finite number of Unix seconds, rounded down to milliseconds; duration an integer of seconds;
@@ -168,8 +168,6 @@ def _parameter(declared: Type, texts: list[str]) -> _Read | str:
             return "schema.query_repeated"
         value = from_text(declared, texts[0])
         return "schema.query_value" if isinstance(value, Misfit) else _Read(value)
-    if len(texts) > MAX_SET:
-        return "schema.query_size"
     members: list[ScalarValue] = []
     for text in texts:
         value = from_text(declared.element, text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from policy_lang.ir import Kind, Value
+from policy_lang.request import MAX_PARAMETERS
 from policy_lang.schema import (
     ABSENT,
     MAX_SET,
@@ -261,7 +262,8 @@ QUERIES: dict[str, tuple[str | None, dict[str, Value] | SchemaRefusal]] = {
     "twice": ("limit=5&limit=5", SchemaRefusal("schema.query_repeated", "limit")),
     "twice in another spelling": ("limit=5&%6Cimit=5", SchemaRefusal("schema.query_repeated", "limit")),
     "a wrong member of a set": ("n=1&n=10", SchemaRefusal("schema.query_value", "n")),
-    "too many members": ("&".join(["n=1"] * (MAX_SET + 1)), SchemaRefusal("schema.query_size", "n")),
+    "too many pieces": ("&".join(["n=1"] * (MAX_PARAMETERS + 1)), SchemaRefusal("schema.query_size")),
+    "as many as there may be": ("&".join(["n=1"] * MAX_PARAMETERS), {"n": frozenset({1})}),
     "the name has its case": ("LIMIT=x", {}),
     "a semicolon": ("limit=5;after=x", SchemaRefusal("schema.query_semicolon")),
     "a control in an undeclared parameter": ("x=%00", SchemaRefusal("schema.query_control")),
