@@ -27,10 +27,13 @@ from pdp.model import Json
 from pdp.runtime.compiled import engine_of
 from pdp.runtime.store import BundleStore
 from pdp.state import State
-from policy_lang.explain import private_reads, sentence, trace_json
+from policy_lang.explain import sentence, trace_json
 from policy_lang.verdict import Verdict
 
 CLOCK_US = 1_000_000
+NOTHING_PRIVATE: frozenset[str] = frozenset()
+"""With --values everything is shown, private claims too: that it was is on record before."""
+
 LATEST_US = 253_402_300_800 * CLOCK_US
 """The year 10000: what a calendar can show."""
 
@@ -46,7 +49,6 @@ class Why:
     note: str
     agrees: bool | None = None
     opened: bytes | None = None
-    private: frozenset[str] = frozenset()
 
 
 @click.command()
@@ -128,9 +130,7 @@ def _why(place: State, leaf: Leaf, *, values: bool) -> Why:
         return Why(None, f"not decided again: {verdict.why}", opened=opened)
     same = agrees(leaf, verdict)
     note = "decided again by the policy of that record: the same" if same else "decided again: NOT the same"
-    kind = leaf.clear.get("pk")
-    private = private_reads(engine.program, kind if isinstance(kind, str) else None)
-    return Why(verdict, note, agrees=same, opened=opened, private=private)
+    return Why(verdict, note, agrees=same, opened=opened)
 
 
 def _opened(place: State, keys: LogKeys, leaf: Leaf) -> bytes:
@@ -163,7 +163,7 @@ def _print(leaf: Leaf, reason: Why | None, *, values: bool) -> None:
         return
     click.echo(sentence(reason.verdict))
     for trace in reason.verdict.rules:
-        click.echo(rule_text(trace, values=values, private=reason.private))
+        click.echo(rule_text(trace, values=values, private=NOTHING_PRIVATE))
     click.echo(reason.note)
     if values and reason.opened is not None:
         click.echo(json.dumps(json.loads(reason.opened), indent=2, sort_keys=True))
@@ -204,7 +204,7 @@ def _json(leaf: Leaf, reason: Why | None, *, values: bool) -> dict[str, Json]:
         shown["why"] = reason.note
         shown["agrees"] = reason.agrees
         if reason.verdict is not None:
-            shown["trace"] = trace_json(reason.verdict, reason.private, values=values)
+            shown["trace"] = trace_json(reason.verdict, NOTHING_PRIVATE, values=values)
         if values and reason.opened is not None:
             shown["inputs"] = json.loads(reason.opened)
     return shown

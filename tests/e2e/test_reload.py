@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -61,6 +63,7 @@ def test_an_edited_policy_is_put_in_force_by_itself(served: ServedPdp, policies:
     assert _health(served) == 0
     text = (policies / "cases.pol").read_text()
     (policies / "cases.pol").write_text(text.replace("on ledger.health, internal_only.ping", "on internal_only.ping"))
+    os.kill(served.pid, signal.SIGHUP)  # a look at once, beside the one every second
     _until(served, before)
     assert _health(served) != 0
 
