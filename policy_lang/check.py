@@ -9,15 +9,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from policy_lang import tree
+from policy_lang import ir, tree
 from policy_lang.check_expr import Checker, Factor
 from policy_lang.check_operands import NOTHING, Environment
+from policy_lang.check_outcomes import always_warnings, settled
 from policy_lang.check_rules import CheckedRule, check_rule
 from policy_lang.diagnostics import Diagnostic
 from policy_lang.guards import Formula
 from policy_lang.inventory import Inventory, KindEntry
 from policy_lang.mistakes.rules import NoAudience, UnreachableEndpoint, UnreachableService, Unused
-from policy_lang.mistakes.types import WrongType
+from policy_lang.mistakes.types import NotAClaim, WrongType
 from policy_lang.names import Names
 from policy_lang.typesystem import Scalar
 
@@ -48,12 +49,20 @@ def check(inventory: Inventory, names: Mapping[str, Names], found: list[Diagnost
 
 def _factor(kind: KindEntry, decl: tree.FactorDecl, names: Names, found: list[Diagnostic]) -> Factor:
     """A factor of one kind; what it reads is checked against that kind alone."""
-    checker = Checker(names, Environment(kind, None), {}, found)
+    environment = Environment(kind, None)
+    checker = Checker(names, environment, {}, found)
     when: Formula = True
     proves = NOTHING
     if decl.when is not None:
         checked = checker.condition(decl.when, NOTHING)
         when, proves = checked.formula, NOTHING if checked.when_true is None else checked.when_true
+        came_to = settled(when, environment)
+        found += always_warnings(decl.when, {came_to if isinstance(came_to, bool) else None})
+    bound = names.inputs.get(decl.at.id)
+    if isinstance(bound, ir.Now) or (isinstance(bound, ir.Attr) and bound.root == "request"):
+        name = ".".join((decl.at.root.text, *(part.text for part in decl.at.parts)))
+        found.append(NotAClaim(span=decl.at.span, name=name))
+        return Factor(when, proves, None)
     at = checker.operand(decl.at, Scalar.TIME, proves)
     if at is not None and at.type != Scalar.TIME:
         found.append(WrongType(span=decl.at.span, wanted="`time`", found=f"`{at.type}`"))

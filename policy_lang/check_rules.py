@@ -22,13 +22,12 @@ from typing import TypeVar, assert_never
 from policy_lang import ir, tree
 from policy_lang.check_expr import Checker, Factor
 from policy_lang.check_operands import NOTHING, Environment, Facts
+from policy_lang.check_outcomes import METHOD, Outcomes
 from policy_lang.diagnostics import Diagnostic, Label
 from policy_lang.endpoints import EndpointEntry, place_of
 from policy_lang.guards import Formula, negate
 from policy_lang.inventory import ConditionEntry, Inventory, KindEntry, ModuleEntry
 from policy_lang.mistakes.rules import (
-    AlwaysFalse,
-    AlwaysTrue,
     BadChallenge,
     DutyOnAllow,
     FactorOutOfReach,
@@ -101,7 +100,7 @@ def check_rule(
     written_for = "anyone" if shape.for_ is None else as_written(module.module.source, shape.for_.span, "for")
     groups: dict[object, Variant | None] = {}
     refused = False
-    outcomes: dict[int, set[bool | None]] = {}
+    outcomes = Outcomes()
     variants: dict[tuple[int, str | None], Variant] = {}
     endpoints = () if shape.on is None else names.targets.get(shape.on.id, ())
     kinds = _admitted(shape.for_, names, inventory)
@@ -112,15 +111,17 @@ def check_rule(
             kind_id = None if kind is None else kind.kind.id
             key = (kind_id, signature)
             if key not in groups:
-                checker = Checker(names, Environment(kind, endpoint), factors, found)
-                groups[key] = _variant(checker, written_for, conditions, shape.needs, module, outcomes)
+                environment = Environment(kind, endpoint)
+                checker = Checker(names, environment, factors, found)
+                meeting = _Meeting(checker, environment, rule.effect, outcomes)
+                groups[key] = _variant(meeting, written_for, conditions, shape.needs, module)
                 refused = refused or checker.refused
             variant = groups[key]
             if variant is not None:
                 variants[index, kind_id] = variant
-    if not variants:
+    if not outcomes.applies:
         found.append(NeverApplies(span=rule.name.span, name=rule.name.text))
-    found += _constant_conditions(conditions, outcomes)
+    found += outcomes.warnings()
     found += [
         FactorOutOfReach(span=need.span, name=need.name.text)
         for need in needs
@@ -238,15 +239,19 @@ def _admitted(for_: tree.ForClause | None, names: Names, inventory: Inventory) -
     return [kind for kind in inventory.kinds if kind.kind.id in admitted]
 
 
+Signature = tuple[tuple[tuple[Type, bool] | None, ...], tuple[frozenset[str], bool] | None]
+"""What sets apart endpoints for a rule: the types of what it reads, and the methods where it reads the method."""
+
+
 def _endpoint_reads(exprs: Iterable[tree.Expr], names: Names) -> tuple[ir.Attr, ...]:
-    """The captures and parameters that expressions mention, in their conditions too."""
+    """What expressions read that differs from endpoint to endpoint, in their conditions too."""
     todo = list(exprs)
     seen: set[tree.NodeId] = set()
     reads: dict[ir.Attr, None] = {}
     while todo:
         for node in walk(todo.pop()):
             bound = names.inputs.get(node.id)
-            if isinstance(bound, ir.Attr) and bound.root in {"path", "query"}:
+            if isinstance(bound, ir.Attr) and (bound.root in {"path", "query"} or bound == METHOD):
                 reads[bound] = None
             callee = names.calls.get(node.id)
             if isinstance(callee, ConditionEntry) and callee.decl.id not in seen:
@@ -255,54 +260,56 @@ def _endpoint_reads(exprs: Iterable[tree.Expr], names: Names) -> tuple[ir.Attr, 
     return tuple(reads)
 
 
-def _signature(endpoint: EndpointEntry, reads: tuple[ir.Attr, ...]) -> tuple[tuple[Type, bool] | None, ...]:
+def _signature(endpoint: EndpointEntry, reads: tuple[ir.Attr, ...]) -> Signature:
     environment = Environment(None, endpoint)
     slots = (environment.slot(attr) for attr in reads)
-    return tuple(None if slot is None else (slot.type, slot.optional) for slot in slots)
+    methods = (endpoint.methods, endpoint.follows) if METHOD in reads else None
+    return tuple(None if slot is None else (slot.type, slot.optional) for slot in slots), methods
+
+
+@dataclass(frozen=True, slots=True)
+class _Meeting:
+    """A rule of this effect in one environment, and where its outcomes are taken down."""
+
+    checker: Checker
+    environment: Environment
+    effect: ir.Effect
+    outcomes: Outcomes
 
 
 def _variant(
-    checker: Checker,
+    here: _Meeting,
     written_for: str,
     conditions: list[_Condition],
     needs: tuple[tree.NeedsClause, ...],
     module: ModuleEntry,
-    outcomes: dict[int, set[bool | None]],
 ) -> Variant | None:
     """The rule in one environment; None where its conditions cannot all be true there."""
     clauses = [CheckedClause("for", written_for, formula=True)]
     known: Facts = NOTHING
-    for number, condition in enumerate(conditions):
-        checked = checker.condition(condition.expr, known)
+    for condition in conditions:
+        checked = here.checker.condition(condition.expr, known)
         formula = negate(checked.formula) if condition.negated else checked.formula
         proved = checked.when_false if condition.negated else checked.when_true
-        outcomes.setdefault(number, set()).add(formula if isinstance(formula, bool) else None)
+        here.outcomes.clause(condition.expr, formula, here.effect, here.environment)
         if proved is None:
             return None
         known = proved
         clauses.append(CheckedClause(condition.label, condition.text, formula))
-    return Variant(tuple(clauses), tuple(_need(checker, need, known, module) for need in needs))
+    here.outcomes.together(tuple(clause.formula for clause in clauses), here.environment)
+    return Variant(tuple(clauses), tuple(_need(here, need, known, module) for need in needs))
 
 
-def _need(checker: Checker, clause: tree.NeedsClause, known: Facts, module: ModuleEntry) -> CheckedNeed:
+def _need(here: _Meeting, clause: tree.NeedsClause, known: Facts, module: ModuleEntry) -> CheckedNeed:
     need = clause.need
     text = as_written(module.module.source, clause.span, "needs")
     match need:
         case tree.FactorNeed(name=name, within_ms=within_ms):
-            formula = checker.factor(name.text, within_ms, known).formula
+            formula = here.checker.factor(name.text, within_ms, known).formula
             return CheckedNeed(text, formula, name.text, None if within_ms is None else within_ms // 1000)
         case tree.ConditionNeed(condition=condition, challenge=challenge):
-            return CheckedNeed(text, checker.condition(condition, known).formula, challenge.value, None)
+            formula = here.checker.condition(condition, known).formula
+            here.outcomes.need(condition, formula, here.environment)
+            return CheckedNeed(text, formula, challenge.value, None)
         case _:
             assert_never(need)
-
-
-def _constant_conditions(conditions: list[_Condition], outcomes: Mapping[int, set[bool | None]]) -> list[Diagnostic]:
-    """Warnings for clauses that came out the same in every environment that reached them."""
-    found: list[Diagnostic] = []
-    for number, condition in enumerate(conditions):
-        if outcomes.get(number) == {True}:
-            found.append(AlwaysTrue(span=condition.expr.span))
-        elif outcomes.get(number) == {False}:
-            found.append(AlwaysFalse(span=condition.expr.span))
-    return found

@@ -37,6 +37,7 @@ from policy_lang.mistakes.names import (
     UnknownLabel,
     UnknownName,
     UnknownService,
+    UnknownType,
 )
 from policy_lang.mistakes.rules import CoversNothing
 from policy_lang.mistakes.types import ExpressionMistake
@@ -50,6 +51,7 @@ _FOLLOWS_FROM_SYNTAX = (
     UnknownEndpoint,
     UnknownAttribute,
     UnknownLabel,
+    UnknownType,
     UnknownDecider,
     UnknownChallenge,
     CoversNothing,

@@ -18,6 +18,8 @@ import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from heapq import nlargest
+from itertools import islice
 from typing import ClassVar, Literal
 
 from policy_lang.source import Source, Span
@@ -84,10 +86,35 @@ class CompileError(Exception):
         self.diagnostics = tuple(diagnostics)
 
 
+MOST_COMPARED = 128
+"""Known names that a misspelt one is compared with; of more, those that begin and end most like it."""
+
+LONGEST_COMPARED = 100
+"""Characters of a name that gets a hint. Comparing takes the square of the length."""
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """A hint for a misspelt name: "did you mean `x`?", or nothing where no known name is near."""
-    close = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.6)
+    candidates = sorted(each for each in known if len(each) <= LONGEST_COMPARED)
+    if len(name) > LONGEST_COMPARED:
+        return ""
+    if len(candidates) > MOST_COMPARED:
+        candidates = sorted(nlargest(MOST_COMPARED, candidates, key=lambda each: _alike_at_ends(name, each)))
+    close = difflib.get_close_matches(name, candidates, n=1, cutoff=0.6)
     return f"did you mean `{close[0]}`?" if close else ""
+
+
+def hint_for(name: str, known: Iterable[str], found: Sequence[Diagnostic]) -> str:
+    """The same for one of many mistakes: once as many are `found` as are ever shown, there are no more hints."""
+    errors = islice((each for each in reversed(found) if each.severity == "error"), MOST_SHOWN)
+    return nearest(name, known) if sum(1 for _ in errors) < MOST_SHOWN else ""
+
+
+def _alike_at_ends(one: str, other: str) -> int:
+    """Characters in common from the front and from the back."""
+    front = next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+    back = next((i for i, (a, b) in enumerate(zip(one[::-1], other[::-1], strict=False)) if a != b), len(one))
+    return front + back
 
 
 def ordered(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:

@@ -3,20 +3,23 @@
 One `tree.ServiceDecl` goes in; `ServiceEntry` comes out with every mistake in it.
 INVARIANT: of two endpoints of a service that may take one call, one is the more specific, or they differ in that one
 declares HEAD and the other is GET, which HEAD otherwise follows.
+INVARIANT: `EndpointEntry.methods` are the methods of the calls that routing gives to the endpoint, HEAD included where
+it follows GET.
 Source: language.md 4.4, point L; contracts.md "Requests".
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 
 from policy_lang import ir, tree
 from policy_lang.diagnostics import Diagnostic, Label
 from policy_lang.fields import Slot, checked_scope, checked_text, duplicate, fields_of, is_canonical_host
 from policy_lang.mistakes.names import BadHost, BadPattern, UnknownLabel
 from policy_lang.mistakes.rules import AmbiguousEndpoints
+from policy_lang.pattern_index import PatternIndex
 from policy_lang.patterns import Pattern, PatternFault, more_specific, overlap, parse_pattern, same_shape
 from policy_lang.source import Source, Span
 from policy_lang.typesystem import IntType, Scalar, Type
@@ -26,7 +29,7 @@ _CAPTURE_NAME = re.compile(r"\{\s*([a-z][a-z0-9_]*)")
 
 @dataclass(frozen=True, slots=True)
 class EndpointEntry:
-    """`path` and `query` are what expressions may read."""
+    """`path` and `query` are what expressions may read; `follows` says that HEAD comes here because GET does."""
 
     endpoint: ir.Endpoint
     decl: tree.EndpointDecl
@@ -34,6 +37,16 @@ class EndpointEntry:
     pattern: Pattern
     path: Mapping[str, Slot]
     query: Mapping[str, Slot]
+    follows: bool
+
+    @property
+    def methods(self) -> frozenset[str]:
+        """The methods that calls to the endpoint may have; `ANY` stands for all."""
+        return frozenset((*self.endpoint.methods, *(("HEAD",) if self.follows else ())))
+
+    def takes(self, method: str) -> bool:
+        """Whether calls by a method come here, but for those that a more specific endpoint takes; `ANY` asks of all."""
+        return method in self.methods or "ANY" in self.methods
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +90,11 @@ def service_entry(
             broken_captures |= set(_CAPTURE_NAME.findall(endpoint.pattern.value))
         else:
             entries[name] = read.entry
-    _refuse_ambiguous(tuple(entries.values()), found)
     service = ir.Service(decl.name.text, tuple(dict.fromkeys(a for a in audiences if a is not None)), tuple(hosts))
     return ServiceEntry(
         service,
         decl,
-        entries,
+        {entry.decl.name.text: entry for entry in _beside_each_other(tuple(entries.values()), found)},
         frozenset(broken_endpoints),
         frozenset(broken_captures),
         frozenset(broken_parameters),
@@ -125,7 +137,7 @@ def _endpoint(
         for segment in pattern.segments
         if isinstance(segment, ir.Capture)
     }
-    entry = EndpointEntry(endpoint, decl, module.name.value, pattern, path, query.slots)
+    entry = EndpointEntry(endpoint, decl, module.name.value, pattern, path, query.slots, follows=False)
     return _Read(entry, query.broken)
 
 
@@ -153,16 +165,37 @@ def place_of(source: Source, span: Span) -> ir.Place:
     return ir.Place(source.name, at.line, at.column)
 
 
-def _refuse_ambiguous(entries: tuple[EndpointEntry, ...], found: list[Diagnostic]) -> None:
-    found += [
+def _beside_each_other(entries: tuple[EndpointEntry, ...], found: list[Diagnostic]) -> list[EndpointEntry]:
+    """The endpoints of one service with what each takes in view of the others; ambiguous ones are reported."""
+    index = PatternIndex()
+    for number, entry in enumerate(entries):
+        found += _ambiguous_with(entry, (entries[other] for other in index.near(entry.pattern)))
+        index.add(number, entry.pattern)
+    return [_with_head(entry, entries, index) for entry in entries]
+
+
+def _with_head(entry: EndpointEntry, entries: tuple[EndpointEntry, ...], index: PatternIndex) -> EndpointEntry:
+    """The entry, with `follows` said: HEAD follows GET unless an endpoint of that very pattern declares HEAD."""
+    if "GET" not in entry.endpoint.methods or not {"HEAD", "ANY"}.isdisjoint(entry.endpoint.methods):
+        return entry
+    declared = any(
+        "HEAD" in other.endpoint.methods
+        and overlap(other.pattern, entry.pattern)
+        and same_shape(other.pattern, entry.pattern)
+        for other in (entries[number] for number in index.near(entry.pattern))
+    )
+    return replace(entry, follows=not declared)
+
+
+def _ambiguous_with(one: EndpointEntry, others: Iterable[EndpointEntry]) -> list[Diagnostic]:
+    return [
         AmbiguousEndpoints(
             span=one.decl.pattern.span,
             one=one.decl.name.text,
             other=other.decl.name.text,
             others=(Label(other.decl.pattern.span, "the other one"),),
         )
-        for index, one in enumerate(entries)
-        for other in entries[:index]
+        for other in others
         if _ambiguous(one, other)
     ]
 

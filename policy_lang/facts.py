@@ -7,12 +7,16 @@ column and remedy.
 
 CSV: RFC 4180 in UTF-8; the header names the columns in any order; values as text (policy_lang/schema.py). JSON: a list
 of objects, one a row, whose members are the columns; values as in the JSON of a token. The same row twice is one row.
-Refused by name: a byte order mark, NUL, bytes that are not UTF-8, a column that is missing, unknown or named twice, a
-row with more or fewer values, a value of another type, a blank line, both files for one relation, a file for a relation
-that is not declared.
+Refused by name: a byte order mark, NUL, a CR without LF, bytes that are not UTF-8, a column that is missing, unknown or
+named twice, a row with more or fewer values, a value of another type, a blank line, a string with a control or an
+invisible character or with a blank at either end, both files for one relation, a file for a relation that is not
+declared.
 Source: contracts.md "Bundles, places, configuration"; language.md point I.
 
 Decision (2026-11-21): a time or a duration in a fact is in seconds, as in a token: one way to write it everywhere.
+Decision (2026-11-21): strings hold no line end, no tab and nothing of what a policy may not hold (E103), also not as an
+escape of JSON, and neither begin nor end with a blank. No identifier needs them, nobody sees them, and a row that is
+compared with the wrong text is a deny that does not hold.
 """
 
 from __future__ import annotations
@@ -23,10 +27,11 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Literal, assert_never
 
-from policy_lang.diagnostics import nearest
-from policy_lang.ir import Program, Relation
+from policy_lang.diagnostics import HIDDEN, nearest
+from policy_lang.ir import Program, Relation, ScalarValue
 from policy_lang.schema import Misfit, from_text, scalar_from_json
 from policy_lang.typesystem import IntType, Scalar, ScalarType, SetType
 from policy_lang.verdict import Facts, Json, Row
@@ -60,7 +65,7 @@ class Problem:
 def load_facts(program: Program, files: Mapping[str, bytes]) -> Facts:
     """The rows of every declared relation. Raises `FactsError` with all that is wrong."""
     relations = {relation.id: relation for relation in program.relations}
-    problems = list(_misplaced(relations, files))
+    problems = list(islice(_misplaced(relations, files), MOST_PROBLEMS))
     facts: dict[str, frozenset[Row]] = {}
     for id_, relation in sorted(relations.items()):
         paths = [path for path in (f"{FOLDER}{id_}.csv", f"{FOLDER}{id_}.json") if path in files]
@@ -127,6 +132,9 @@ def _text(data: bytes) -> str | Problem:
         return Problem("starts with a byte order mark; save the file as UTF-8 without one", 1, 1)
     if "\0" in text:
         return _at("holds a NUL character; remove it", text, text.index("\0"))
+    lone = _LONE_CR.search(text)
+    if lone is not None:
+        return _at("holds a carriage return without a line feed; end lines with LF or CR LF", text, lone.start())
     return text
 
 
@@ -137,6 +145,9 @@ def _at(problem: str, text: str, offset: int) -> Problem:
 
 
 # ---------------------------------------------------------------- columns and values
+
+_LONE_CR = re.compile(r"\r(?!\n)")
+_UNSEEN = re.compile(rf"[{HIDDEN}\t\r\n]")
 
 Rows = Iterator[Row | Problem]
 Columns = tuple[tuple[str, ScalarType], ...]
@@ -157,7 +168,8 @@ def _column_problems(relation: Relation, named: Sequence[str]) -> Iterator[str]:
 
 def _shown(text: str) -> str:
     """A text of the file in backticks, cut, and escaped where it is not printable."""
-    escaped = text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
+    plain = text.isprintable() and not _UNSEEN.search(text)
+    escaped = text if plain else text.encode("unicode_escape").decode("ascii")
     return f"`{escaped}`" if len(escaped) <= LONGEST_SHOWN else f"`{escaped[:LONGEST_SHOWN]}…`"
 
 
@@ -165,6 +177,19 @@ def _misfit(misfit: Misfit, name: str, declared: ScalarType, given: str) -> str:
     if misfit.fault == "range":
         return f"column `{name}`: {_shown(given)} is out of the range of `{declared}`"
     return f"column `{name}`: {_shown(given)} is no `{declared}`; write {_form(declared)}"
+
+
+def _unseen(value: ScalarValue, name: str) -> str | None:
+    """What a reader of the file would not see in a string."""
+    if not isinstance(value, str):
+        return None
+    hidden = _UNSEEN.search(value)
+    if hidden is not None:
+        named = f"U+{ord(hidden[0]):04X}"
+        return f"column `{name}`: {_shown(value)} holds {named}, a control or invisible character; remove it"
+    if value != value.strip():
+        return f"column `{name}`: {_shown(value)} begins or ends with a blank; remove it"
+    return None
 
 
 def _form(declared: ScalarType) -> str:
@@ -223,6 +248,8 @@ def _csv_row(columns: Columns, header: Sequence[str], fields: Sequence[str], lin
         value = from_text(declared, fields[index])
         if isinstance(value, Misfit):
             yield Problem(_misfit(value, name, declared, fields[index]), line, index + 1)
+        elif (unseen := _unseen(value, name)) is not None:
+            yield Problem(unseen, line, index + 1)
         else:
             row.append(value)
     if len(row) == len(columns):
@@ -265,7 +292,7 @@ def _json_rows(relation: Relation, columns: Columns, text: str) -> Rows:
 
 def _json_row(relation: Relation, columns: Columns, given: Json, line: int) -> Rows:
     if not isinstance(given, dict):
-        yield Problem(f"{_shown(json.dumps(given))} is no row; write an object whose members are the columns", line)
+        yield Problem(f"{_shown(_written(given))} is no row; write an object whose members are the columns", line)
         return
     faults = list(_column_problems(relation, list(given)))
     yield from (Problem(fault, line) for fault in faults)
@@ -275,11 +302,20 @@ def _json_row(relation: Relation, columns: Columns, given: Json, line: int) -> R
     for name, declared in columns:
         value = scalar_from_json(declared, given[name])
         if isinstance(value, Misfit):
-            yield Problem(_misfit(value, name, declared, json.dumps(given[name])), line)
+            yield Problem(_misfit(value, name, declared, _written(given[name])), line)
+        elif (unseen := _unseen(value, name)) is not None:
+            yield Problem(unseen, line)
         else:
             row.append(value)
     if len(row) == len(columns):
         yield tuple(row)
+
+
+def _written(given: Json) -> str:
+    try:
+        return json.dumps(given)
+    except RecursionError:
+        return "a deeply nested value"
 
 
 def _past_blanks(text: str, at: int) -> int:

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from policy_lang import tree
-from policy_lang.diagnostics import Diagnostic, Label
+from policy_lang.diagnostics import Diagnostic, Label, hint_for
 from policy_lang.ir import FieldSchema
 from policy_lang.mistakes.names import BadText, DuplicateName, ShadowedName, UnknownType
 from policy_lang.mistakes.types import EmptyRange, NotScalar
@@ -26,6 +26,7 @@ from policy_lang.typesystem import INT_MAX, INT_MIN, IntType, Scalar, ScalarType
 IMPLICIT_CLAIMS = ("aud", "scope")
 """Sets of string that every token has, present always."""
 
+_TYPES = ("int", "set", *(scalar.value for scalar in Scalar))
 _SCOPE_TOKEN = re.compile(r"[!#-\[\]-~]+")
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
@@ -52,7 +53,7 @@ def declared_type(written: tree.TypeExpr, found: list[Diagnostic]) -> Type | Non
         case "bool" | "string" | "uuid" | "time" | "duration" as word:
             return Scalar(word)
         case word:
-            found.append(UnknownType(span=written.span, word=word))
+            found.append(UnknownType(span=written.span, word=word, hint=hint_for(word, _TYPES, found)))
             return None
 
 

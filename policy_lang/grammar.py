@@ -4,7 +4,8 @@ In goes text and the rule to read it by; out comes a tree whose shape `grammar.l
 raised for any text. Linear in the text: Lark's automaton keeps its own stack, so that depth costs no recursion.
 
 Decision: 2026-11-21. The tokens are fed one by one, because Lark alone would read `onorders` as `on orders`: two
-tokens whose word characters touch are a fault. The tables are built at the first use (0.6 s), not loaded from a file:
+tokens whose word characters touch are a fault, and so is a path that a comment touches: `/a#b` reads as a path to some
+and as `/a` to us. The tables are built at the first use (0.6 s), not loaded from a file:
 a stale file of tables would be a second, silent grammar.
 Design: language.md 3.
 """
@@ -60,6 +61,8 @@ def read(text: str, start: Start) -> Tree[Token] | Fault:
                 return _fault(text, tokens, _start(token))
             reading.feed_token(token)
             tokens.append(token)
+            if token.type == "PATH" and text.startswith("#", token.end_pos):
+                return Fault(tuple(tokens), token.end_pos or 0)
         tree: Tree[Token] = reading.feed_eof(tokens[-1] if tokens else None)  # type: ignore[no-untyped-call]
     except UnexpectedCharacters as stop:
         return _fault(text, tokens, stop.pos_in_stream or 0)

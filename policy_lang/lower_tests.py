@@ -18,7 +18,7 @@ from policy_lang import ir, tree
 from policy_lang.case_values import claim_json, value_in_test
 from policy_lang.cases import DEFAULT_NOW_MS, Expected, TestCase
 from policy_lang.check_rules import log_duty
-from policy_lang.diagnostics import Diagnostic, Label, nearest
+from policy_lang.diagnostics import Diagnostic, Label, hint_for
 from policy_lang.endpoints import place_of
 from policy_lang.fields import IMPLICIT_CLAIMS
 from policy_lang.inventory import DECIDERS, Inventory, KindEntry, ModuleEntry
@@ -116,7 +116,7 @@ class _Lowering:
         kind = self._entry.kinds.get(given.kind.text)
         if kind is None:
             if given.kind.text not in self._entry.broken:
-                hint = nearest(given.kind.text, self._entry.kinds)
+                hint = hint_for(given.kind.text, self._entry.kinds, self._found)
                 self._found.append(
                     UnknownName(span=given.kind.span, what="token kind", name=given.kind.text, hint=hint)
                 )
@@ -137,7 +137,7 @@ class _Lowering:
         if slot is None:
             if ("token", name.text) not in self._inventory.broken:
                 why = f"token kind `{kind.kind.id}` has no such claim"
-                hint = nearest(name.text, kind.slots)
+                hint = hint_for(name.text, kind.slots, self._found)
                 self._found.append(UnknownAttribute(span=name.span, name=f"token.{name.text}", why=why, hint=hint))
             return
         if isinstance(expr, tree.UnsetLit):
@@ -157,7 +157,7 @@ class _Lowering:
             entry = self._entry.relations.get(name)
             if entry is None:
                 if name not in self._entry.broken:
-                    hint = nearest(name, self._entry.relations)
+                    hint = hint_for(name, self._entry.relations, self._found)
                     span = given.relation.span
                     self._found.append(UnknownName(span=span, what="relation", name=name, hint=hint))
                 continue
@@ -187,7 +187,7 @@ class _Lowering:
         before = len(self._found)
         name = case.service.text
         if name not in self._entry.services and name not in self._entry.broken:
-            hint = nearest(name, self._entry.services)
+            hint = hint_for(name, self._entry.services, self._found)
             self._found.append(UnknownService(span=case.service.span, name=name, hint=hint))
         if case.method == "ANY":
             self._found.append(NotAMethod(span=case.span, method=case.method))
@@ -270,7 +270,7 @@ class _Lowering:
         by = tuple(self._decider(name) for name in outcome.by)
         challenge = outcome.challenge
         if challenge is not None and challenge.text not in self._challenges:
-            hint = nearest(challenge.text, self._challenges)
+            hint = hint_for(challenge.text, self._challenges, self._found)
             self._found.append(UnknownChallenge(span=challenge.span, name=challenge.text, hint=hint))
         log = None if outcome.log is None else log_duty(outcome.log, self._found)
         return Expected(outcome.decision, by, None if challenge is None else challenge.text, log)
@@ -280,6 +280,6 @@ class _Lowering:
             return name.value
         full = f"{self._entry.name}.{name.value}"
         if full not in self._rules:
-            hint = nearest(name.value, self._entry.rules)
+            hint = hint_for(name.value, self._entry.rules, self._found)
             self._found.append(UnknownDecider(span=name.span, name=name.value, words=" ".join(DECIDERS), hint=hint))
         return full

@@ -17,7 +17,7 @@ from graphlib import CycleError, TopologicalSorter
 from typing import assert_never
 
 from policy_lang import ir, tree
-from policy_lang.diagnostics import Diagnostic, Label, nearest
+from policy_lang.diagnostics import Diagnostic, Label, hint_for
 from policy_lang.inventory import ConditionEntry, Inventory, ModuleEntry
 from policy_lang.mistakes.names import ConditionCycle, UnknownAttribute, UnknownName
 from policy_lang.mistakes.types import ArgumentCount
@@ -170,10 +170,13 @@ class _Binder:
 
     def _factor(self, name: tree.Name) -> None:
         if name.text not in self._factors:
-            self._unknown(name, "factor", self._factors)
+            hint = hint_for(name.text, self._factors, self._found)
+            where = "no token kind of the policy declares it"  # in whatever module
+            self._found.append(UnknownName(span=name.span, what="factor", name=name.text, where=where, hint=hint))
 
     def _unknown(self, name: tree.Name, what: str, known: Mapping[str, object] | frozenset[str]) -> None:
-        self._found.append(UnknownName(span=name.span, what=what, name=name.text, hint=nearest(name.text, known)))
+        hint = hint_for(name.text, known, self._found)
+        self._found.append(UnknownName(span=name.span, what=what, name=name.text, hint=hint))
 
     # ------------------------------------------------------------ expressions
 
@@ -216,7 +219,7 @@ class _Binder:
     def _attr(self, node: tree.Ref | tree.Has, name: tree.Name, written: str) -> None:
         root = node.root.text if isinstance(node, tree.Ref) else written.partition(".")[0]
         if name.text not in self._known[root]:
-            hint = nearest(name.text, self._known[root])
+            hint = hint_for(name.text, self._known[root], self._found)
             self._found.append(UnknownAttribute(span=node.span, name=written, why=_WHY[root], hint=hint))
         elif (root, name.text) not in self._inventory.broken and root in OPTIONAL_ROOTS:
             self._inputs[node.id] = ir.Attr(OPTIONAL_ROOTS[root], name.text)

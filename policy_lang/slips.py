@@ -123,7 +123,7 @@ class _Place:
 def diagnose(source: Source, base: int, fault: Fault, start: Start) -> Diagnostic:
     """Name the mistake behind `fault`, found when the text from offset `base` of `source` was read as `start`."""
     place = _place(source, base, fault, accepted(fault, start))
-    path = _bad_path(place)
+    path = _bad_path(place, base + fault.start)
     if path is not None:
         return path
     slip = _slip(place)
@@ -153,10 +153,15 @@ def _place(source: Source, base: int, fault: Fault, fits: frozenset[str]) -> _Pl
     return _Place(source, Span(source.name, at, end), source.text[at:end], fits, fault)
 
 
-def _bad_path(place: _Place) -> Diagnostic | None:
+def _bad_path(place: _Place, at: int) -> Diagnostic | None:
     """E120 where a path ends at a character that it cannot hold, and that nothing after a path starts with."""
     last = place.fault.tokens[-1] if place.fault.tokens else None
-    if last is None or last.type != "PATH" or not place.touches or place.found in ("", "}", ",", "|", ")"):
+    if last is None or last.type != "PATH":
+        return None
+    if place.source.text.startswith("#", at):
+        hint = "a blank stands between a path and a comment"
+        return BadPath(span=Span(place.source.name, at, at + 1), found="`#`", hint=hint)
+    if not place.touches or place.found in ("", "}", ",", "|", ")"):
         return None
     rest = _OF_A_PATH.match(place.source.text, place.span.start)
     end = rest.end() if rest is not None else place.span.end

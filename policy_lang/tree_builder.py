@@ -155,7 +155,7 @@ def _type(draft: Draft, tree: Tree[Token]) -> TypeExpr:
         case "t_bool" | "t_string" | "t_int" | "t_uuid" | "t_time" | "t_duration" as word:
             return TypeExpr(draft.id(), span, word.removeprefix("t_"))
         case "t_name":
-            draft.unavailable(f"the type `{tree.children[0]}`", span)
+            return TypeExpr(draft.id(), span, str(tree.children[0]))
         case _:
             _absent(draft, tree)
     return TypeExpr(draft.id(), span, "string")

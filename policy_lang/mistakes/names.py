@@ -18,10 +18,11 @@ class NoPolicy(Diagnostic):
 class UnknownName(Diagnostic):
     code = "E200"
     title = "unknown {what} `{name}`"
-    label = "not declared in this module"
+    label = "{where}"
 
     what: str
     name: str
+    where: str = "not declared in this module"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

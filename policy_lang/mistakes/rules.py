@@ -206,3 +206,25 @@ class FactorOutOfReach(Diagnostic):
     help = "the need is never met, so every call is a step-up that cannot succeed"
 
     name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeadComesToo(Diagnostic):
+    code = "W818"
+    severity = "warning"
+    title = "HEAD calls reach `{endpoint}` too"
+    label = "says nothing of HEAD, which follows GET"
+    help = 'write `request.method in ["GET", "HEAD"]`, or say it by `on`, where GET includes its HEAD'
+
+    endpoint: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MethodNeverComes(Diagnostic):
+    code = "W819"
+    severity = "warning"
+    title = "no call that this rule is about has the method `{method}`"
+    label = "so this always comes out the same"
+    help = "methods are compared with their case; correct it, or widen `on`"
+
+    method: str

@@ -110,6 +110,15 @@ class MissingHere(ExpressionMistake):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NotAClaim(ExpressionMistake):
+    code = "E311"
+    title = "a factor was proved at a claim of its token, not at `{name}`"
+    help = "write `at token.CLAIM`, a claim of type `time`; at anything else it would always be fresh"
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MayBeMissing(ExpressionMistake):
     code = "E330"
     title = "`{root}.{name}` may be missing here"

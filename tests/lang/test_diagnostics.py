@@ -5,19 +5,24 @@ from __future__ import annotations
 import inspect
 import json
 import re
+import time
 from dataclasses import dataclass, fields
 from string import Formatter
 from typing import ClassVar
 
 import pytest
 
+from policy_lang.compile import compile_policy
 from policy_lang.diagnostics import (
+    LONGEST_COMPARED,
+    MOST_COMPARED,
     MOST_SHOWN,
     CompileError,
     Diagnostic,
     Label,
     as_json,
     has_errors,
+    hint_for,
     nearest,
     ordered,
     render,
@@ -181,6 +186,51 @@ def test_nearest() -> None:
     assert nearest("acount", ["account", "order"]) == "did you mean `account`?"
     assert nearest("acount", []) == ""
     assert nearest("zzz", ["account"]) == ""
+
+
+MANY = [f"condition_number_{n}" for n in range(5 * MOST_COMPARED)]
+FAR_FROM_SORTED_NEIGHBOURS = {
+    "a letter too many at the end": ("account_holderx", "account_holder"),
+    "another first letter": ("bccount_holder", "account_holder"),
+    "a letter less in the middle": ("accont_holder", "account_holder"),
+    "two letters turned round": ("accoutn_holder", "account_holder"),
+}
+
+
+@pytest.mark.parametrize("case", FAR_FROM_SORTED_NEIGHBOURS)
+def test_nearest_among_many(case: str) -> None:
+    name, meant = FAR_FROM_SORTED_NEIGHBOURS[case]
+    assert nearest(name, [*MANY, meant, *(f"account_{n}" for n in range(MOST_COMPARED // 2))]) == (
+        f"did you mean `{meant}`?"
+    )
+
+
+def test_names_too_long_to_compare_get_no_hint() -> None:
+    long = "a" * (LONGEST_COMPARED + 1)
+    assert nearest(long, [long[1:]]) == ""
+    assert nearest(long[1:], [long]) == ""
+    assert nearest(long[2:], [long[1:]]) == f"did you mean `{long[1:]}`?"
+
+
+def test_hints_end_where_mistakes_are_no_longer_shown() -> None:
+    errors: list[Diagnostic] = [mistake(i, i + 1) for i in range(MOST_SHOWN - 1)]
+    doubts: list[Diagnostic] = [Doubt(span=Span("a.pol", i, i)) for i in range(MOST_SHOWN)]
+    assert hint_for("acount", ["account"], [*errors, *doubts]) == "did you mean `account`?"
+    assert hint_for("acount", ["account"], [*errors, *doubts, mistake(0, 1)]) == ""
+
+
+def test_two_thousand_unknown_names_beside_two_thousand_known_take_seconds() -> None:
+    count = 2000
+    known = "".join(f'condition cond_number_{n} (x: string) = x == "y"\n' for n in range(count))
+    rules = "".join(f'deny d{n} on s when cond_nunber_{n}x(request.host) because "-"\n' for n in range(count))
+    text = f'module m\n{known}service s {{ audience "s" host "s.example" endpoint e GET / }}\n{rules}'
+    started = time.process_time()
+    with pytest.raises(CompileError) as refused:
+        compile_policy({"m.pol": text.encode()})
+    assert [each.code for each in refused.value.diagnostics] == ["E200"] * count
+    assert sum(bool(each.hint) for each in refused.value.diagnostics) == MOST_SHOWN
+    # Two seconds; comparing every name with every other took minutes.
+    assert time.process_time() - started < 20
 
 
 def test_a_compile_error_counts_and_carries() -> None:

@@ -42,8 +42,8 @@ GOOD: dict[str, tuple[str, bytes, set[Row]]] = {
     "only a header": ("csv", b"account,user\n", set()),
     "no line feed at the end": ("csv", b"account,user\na1,u1", {("a1", "u1")}),
     "CR LF": ("csv", b"account,user\r\na1,u1\r\n", {("a1", "u1")}),
-    "quotes": ("csv", b'account,user\n"a,""1""\n2",u1\n', {('a,"1"\n2', "u1")}),
-    "spaces are data": ("csv", b"account,user\n a1 ,u1\n", {(" a1 ", "u1")}),
+    "quotes": ("csv", b'account,user\n"a,""1""2",u1\n', {('a,"1"2', "u1")}),
+    "spaces within are data": ("csv", b"account,user\na 1,u1\n", {("a 1", "u1")}),
     "empty strings": ("csv", b"account,user\n,\n", {("", "")}),
     "a row twice": ("csv", b"account,user\na1,u1\na1,u1\n", {("a1", "u1")}),
     "UTF-8": ("csv", "account,user\né,ü\n".encode(), {("é", "ü")}),
@@ -96,10 +96,6 @@ BAD_CSV: dict[str, tuple[bytes, str]] = {
     ),
     "blank line": (b"account,user\na1,u1\n\na2,u2\n", "facts/m.shared.csv:3: the line is blank; remove it"),
     "blank line at the end": (b"account,user\n\n", "facts/m.shared.csv:2: the line is blank; remove it"),
-    "lines after a value of two lines": (
-        b'account,user\n"a\nb",u1\nx\n',
-        "facts/m.shared.csv:4: the row has 1 values where the header has 2 columns",
-    ),
     "not UTF-8": (b"account,user\na1,\xff\n", "facts/m.shared.csv:2:4: not UTF-8; save the file as UTF-8"),
     "UTF-16": ("account,user\n".encode("utf-16"), "facts/m.shared.csv:1:1: not UTF-8; save the file as UTF-8"),
     "byte order mark": (
@@ -107,6 +103,10 @@ BAD_CSV: dict[str, tuple[bytes, str]] = {
         "facts/m.shared.csv:1:1: starts with a byte order mark; save the file as UTF-8 without one",
     ),
     "NUL": (b"account,user\na1,u\x001\n", "facts/m.shared.csv:2:5: holds a NUL character; remove it"),
+    "CR without LF": (
+        b"account,user\ra1,u1\r",
+        "facts/m.shared.csv:1:13: holds a carriage return without a line feed; end lines with LF or CR LF",
+    ),
     "quote that does not end": (b'account,user\n"a1,u1\n', "facts/m.shared.csv:2: not CSV: unexpected end of data"),
     "text behind a quote": (b'account,user\n"a1"x,u1\n', "facts/m.shared.csv:2: not CSV: ',' expected after '\"'"),
     "semicolons for commas": (
@@ -124,6 +124,46 @@ BAD_CSV: dict[str, tuple[bytes, str]] = {
 def test_bad_csv(case: str) -> None:
     data, want = BAD_CSV[case]
     assert problems_of({"facts/m.shared.csv": data})[0] == want
+
+
+def test_lines_are_counted_through_a_value_of_two() -> None:
+    told = problems_of({"facts/m.shared.csv": b'account,user\n"a\nb",u1\nx\n'})
+    assert told == (
+        "facts/m.shared.csv:2:1: column `account`: `a\\nb` holds U+000A, a control or invisible character; remove it",
+        "facts/m.shared.csv:4: the row has 1 values where the header has 2 columns",
+    )
+
+
+UNSEEN: dict[str, tuple[str, str]] = {
+    "line end": ("a\n1", "`a\\n1` holds U+000A, a control or invisible character; remove it"),
+    "CR LF": ("a\r\n1", "`a\\r\\n1` holds U+000D, a control or invisible character; remove it"),
+    "tab": ("a\t1", "`a\\t1` holds U+0009, a control or invisible character; remove it"),
+    "escape": ("\x1b[2J", "`\\x1b[2J` holds U+001B, a control or invisible character; remove it"),
+    "C1 control": ("a\x85", "`a\\x85` holds U+0085, a control or invisible character; remove it"),
+    "text turned round": ("a\u202e", "`a\\u202e` holds U+202E, a control or invisible character; remove it"),
+    "line separator": ("a\u2028b", "`a\\u2028b` holds U+2028, a control or invisible character; remove it"),
+    "no width": ("a\u200bb", "`a\\u200bb` holds U+200B, a control or invisible character; remove it"),
+    "a letter nobody sees": ("a\u3164", "`a\\u3164` holds U+3164, a control or invisible character; remove it"),
+    "byte order mark within": ("a\ufeff", "`a\\ufeff` holds U+FEFF, a control or invisible character; remove it"),
+    "blank before": (" a1", "` a1` begins or ends with a blank; remove it"),
+    "blank after": ("a1 ", "`a1 ` begins or ends with a blank; remove it"),
+    "only a blank": (" ", "` ` begins or ends with a blank; remove it"),
+    "blank of another width": ("a1\u00a0", "`a1\\xa0` begins or ends with a blank; remove it"),
+}
+
+
+@pytest.mark.parametrize("case", UNSEEN)
+def test_what_a_reader_would_not_see_in_a_value(case: str) -> None:
+    value, want = UNSEEN[case]
+    as_csv = f'account,user\na1,u1\na2,"{value}"\n'.encode()
+    assert problems_of({"facts/m.shared.csv": as_csv}) == (f"facts/m.shared.csv:3:2: column `user`: {want}",)
+    as_json = json.dumps([{"account": "a1", "user": value}], indent=0).replace("\n", "", 1).encode()
+    assert problems_of({"facts/m.shared.json": as_json}) == (f"facts/m.shared.json:1: column `user`: {want}",)
+
+
+def test_a_header_with_blanks_is_unknown() -> None:
+    told = problems_of({"facts/m.shared.csv": b"account, user\n"})
+    assert told[1] == "facts/m.shared.csv:1: unknown column ` user`; did you mean `user`?"
 
 
 BAD_VALUES: dict[str, tuple[str, str]] = {

@@ -166,6 +166,35 @@ def test_targets(on: str) -> None:
     assert {program.endpoints[cell.endpoint].id for cell in program.cells if cell.deny} == TARGETS[on]
 
 
+def refusal(text: str) -> Diagnostic:
+    with pytest.raises(CompileError) as refused:
+        compile_policy({"m.pol": f"module m {KIND} {SERVICE} {text}".encode()})
+    (only,) = refused.value.diagnostics
+    return only
+
+
+def test_an_unknown_factor_is_said_to_be_missing_where_it_was_looked_for() -> None:
+    factor = refusal("require r on s needs factor mfa")
+    assert (factor.code, factor.label_text) == ("E200", "no token kind of the policy declares it")
+    condition = refusal('deny r on s when mfa() because "-"')
+    assert (condition.code, condition.label_text) == ("E200", "not declared in this module")
+
+
+def test_a_factor_of_another_module_is_known() -> None:
+    kind = 'module b token peer { issuer "https://b" claim at: time factor mfa at token.at }'
+    assert codes({"a.pol": f"module a {KIND} {SERVICE} require r on s needs factor mfa", "b.pol": kind}) == []
+
+
+def test_an_unknown_type_has_a_hint_and_what_rests_on_it_no_mistake_of_its_own() -> None:
+    kind = 'token peer { issuer "https://b" claim a: strin } '
+    unknown = refusal(kind + 'deny d on s when token is peer and token.a == "x" because "-"')
+    assert (unknown.code, unknown.message, unknown.hint) == (
+        "E204",
+        "unknown type `strin`",
+        "did you mean `string`?",
+    )
+
+
 def test_a_long_chain_of_conditions_is_walked_without_recursion() -> None:
     links = "\n".join(f"condition c{i} = c{i + 1}()" for i in range(2000))
     last = 'condition c2000 = token.sub == "x" allow r for any user on s when c0() because "-"'

@@ -207,7 +207,6 @@ ABSENT = {
     "a host from a setting": (SERVICE.format("host idp"), "a setting"),
     "a claim of type ip": ('token user { issuer "i" claim a: ip }', "the type `ip`"),
     "a set of ip": ('token user { issuer "i" claim a: set of ip }', "the type `ip`"),
-    "an enum as a type": ('token user { issuer "i" claim a: colour }', "the type `colour`"),
     "a role column": ("relation r (a: role)", "the type `role`"),
     "a role parameter": ("condition c (a: role) = b", "the type `role`"),
     "grants by": (SERVICE.format("grants by a.b"), "`grants by`"),
