@@ -1,7 +1,7 @@
 """One run of a writer: its numbers, and the key its boxes are sealed with.
 
-A record goes in, its id and its leaf come out. A run has a boot number and a salt of its own, drawn at random, and
-counts its records from 0; it lasts as long as one write-ahead log.
+A record goes in, its id and its leaf come out. A run has a boot number of its own (pdp.audit.wal) and a salt drawn at
+random, and counts its records from 0; it lasts as long as one write-ahead log.
 
 INVARIANT: sequence numbers are contiguous: a record that could not be made takes none.
 Design: audit.md 3.2, 4.2; contracts.md "The log, from the first commit".
@@ -21,9 +21,12 @@ from pdp.model import Json
 class Boot:
     """Makes the records of one run. Not thread-safe: the writer calls it under its lock."""
 
-    def __init__(self, keys: LogKeys, writer: int, entropy: Callable[[int], bytes], now_us: int, software: str) -> None:
-        """`writer` is 0 to 255; `entropy(n)` gives n random bytes; `software` is stated in the first record."""
-        self.number = int.from_bytes(entropy(4), "big")
+    def __init__(
+        self, keys: LogKeys, writer: int, number: int, entropy: Callable[[int], bytes], now_us: int, software: str
+    ) -> None:
+        """`writer` is 0 to 255; `number` 32 bits that no run of that writer had; `entropy(n)` gives n random bytes;
+        `software` is stated in the first record."""
+        self.number = number
         self.next_seq = 0
         self._writer = writer
         self._ids = IdKey(keys.id_key)

@@ -23,6 +23,9 @@ from pdp.errors import StateError
 
 FORMAT = 1
 
+MOST_BYTES = 64 * 1024 * 1024
+"""A longer file is no cursor: it would name some 300,000 write-ahead logs."""
+
 _FILE = re.compile(r"[0-9a-f]{2}-[0-9a-f]{8}\.wal\Z")
 _DIGEST = re.compile(r"[0-9a-f]{64}\Z")
 

@@ -1,13 +1,16 @@
 """Durable file operations. Each says what has reached the disk when it returns.
 
 `LogFile` is what the log writer needs of an append-only file, `OpenLogFile` how it comes by one: a test hands in files
-that fail. After an error of `write` or `sync` nothing is known about the bytes of that file any more (a second
+that fail. A file that is open for appending is locked (flock): who finds the lock free knows that nobody appends.
+After an error of `write` or `sync` nothing is known about the bytes of that file any more (a second
 fdatasync may report success for pages that were lost), so no operation here is ever tried twice.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
+import fcntl
 import os
 import tempfile
 from collections.abc import Callable
@@ -36,7 +39,7 @@ OpenLogFile = Callable[[Path], LogFile]
 
 
 class PosixLogFile:
-    """A `LogFile` over a file descriptor, which it owns."""
+    """A `LogFile` over a file descriptor, which it owns, with every lock on it."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -50,22 +53,34 @@ class PosixLogFile:
         os.fdatasync(self._descriptor)
 
     def close(self) -> None:
-        """One close(2), without a sync."""
+        """One close(2), without a sync; it gives the lock back."""
         os.close(self._descriptor)
 
 
 def open_log_file(path: Path) -> LogFile:
-    """Create `path` for appending, mode 0600; on return its directory entry is on the disk.
+    """Create `path` for appending, mode 0600; on return its directory entry is on the disk and it is locked.
 
     Errors: OSError; FileExistsError when anything, a link included, has that name.
     """
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
+        hold_for_appending(descriptor)
         sync_directory(path.parent)
     except OSError:
         os.close(descriptor)
         raise
     return PosixLogFile(descriptor)
+
+
+def hold_for_appending(descriptor: int) -> None:
+    """Lock an open file (flock, exclusive) until it is closed.
+
+    Errors: OSError when somebody else has the lock, or removed the file before it was held: what were written to it
+        then, nobody would ever read.
+    """
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    if os.fstat(descriptor).st_nlink == 0:
+        raise OSError(errno.ESTALE, "the new log file was removed before it was locked")
 
 
 def atomic_write(path: Path, data: bytes) -> None:

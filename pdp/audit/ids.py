@@ -1,7 +1,7 @@
 """Decision ids: where a record stands in the log, with a proof that we gave it that place.
 
-An id is 128 bits, shown as 32 lower-case hex digits: boot 32 | writer 8 | seq 40 | mac 48. `boot` is drawn at random
-whenever a writer opens a file, `writer` names the worker, `seq` counts from 0 without a gap, so that a list of ids
+An id is 128 bits, shown as 32 lower-case hex digits: boot 32 | writer 8 | seq 40 | mac 48. `boot` grows with every file
+that a writer opens (pdp.audit.wal), `writer` names the worker, `seq` counts from 0 without a gap, so that a list of ids
 alone (a gateway's log) shows which are missing. `mac` is HMAC-SHA256 under the id key over the first ten bytes, cut to
 six: it lets us disown an id we never gave.
 Design: audit.md 3.2.

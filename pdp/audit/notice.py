@@ -6,6 +6,7 @@ Design: contracts.md "The log, from the first commit" (`show --values`).
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import subprocess
@@ -25,6 +26,7 @@ from pdp.model import Json
 
 COMMAND_LINE_WRITER = MAX_WRITER
 WITHIN_S = 10.0
+INTEGRATE_WITHIN_S = 60.0
 
 
 def write_durably(root: Path, keys: LogKeys, kind: str, clear: Mapping[str, Json]) -> str:
@@ -57,7 +59,7 @@ def write_durably(root: Path, keys: LogKeys, kind: str, clear: Mapping[str, Json
     finally:
         writer.close(WITHIN_S)
     if not _sequencer_runs(root / "log" / ".lock"):
-        _integrate(root)
+        _integrate(root, INTEGRATE_WITHIN_S)
     return receipt.id
 
 
@@ -72,12 +74,17 @@ def _sequencer_runs(lock: Path) -> bool:
     return False
 
 
-def _integrate(root: Path) -> None:
-    """Run a sequencer whose parent is gone already: it takes in what is there and ends."""
+def _integrate(root: Path, within_s: float) -> None:
+    """Run a sequencer whose parent is gone already: it takes in what is there and ends.
+
+    One that takes longer is ended: the record is on disk, and the next sequencer brings it into the tree.
+    """
     read_end, write_end = os.pipe()
     os.close(write_end)
     try:
-        command = [sys.executable, "-m", "pdp.audit.sequencer_main", "--state", str(root), "--parent-fd", str(read_end)]
-        subprocess.run(command, pass_fds=(read_end,), check=False, timeout=60)  # noqa: S603 - our own module
+        command = [sys.executable, "-P", "-m", "pdp.audit.sequencer_main", "--state", str(root)]
+        command += ["--parent-fd", str(read_end)]
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            subprocess.run(command, pass_fds=(read_end,), check=False, timeout=within_s)  # noqa: S603 - our own module
     finally:
         os.close(read_end)

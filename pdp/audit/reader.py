@@ -3,6 +3,7 @@
 A log folder and a write-ahead folder go in, leaf bytes come out. Nothing is proved here: that is `verify`. A tile that
 grew while it was looked for is read in its wider form, whose first hashes or entries are the same.
 
+SECURITY: what stands in a folder in place of a file, and a file larger than ours can be, is an error that names it.
 INVARIANT: a record is "not there" only when every file that could hold it was read; a missing or broken one raises.
 Design: contracts.md "The log, from the first commit"; C2SP tlog-tiles ("Partial tiles").
 
@@ -20,14 +21,28 @@ from typing import Literal
 
 from pdp.audit import frame as frames
 from pdp.audit import ids, leaf
-from pdp.audit.checkpoint import unproved_checkpoint
-from pdp.audit.disk import Files, Folder
+from pdp.audit.checkpoint import MOST_BYTES, unproved_checkpoint
+from pdp.audit.disk import Files, Folder, MemberError
 from pdp.audit.frame import Frame
-from pdp.audit.merkle import TILE_WIDTH
-from pdp.audit.tiles import CHECKPOINT, ENTRIES, TileError, TileRef, parse_bundle, refs_of_level
+from pdp.audit.merkle import HASH_BYTES, TILE_WIDTH
+from pdp.audit.tiles import (
+    CHECKPOINT,
+    ENTRIES,
+    MAX_ENTRY_BYTES,
+    TileError,
+    TileRef,
+    parse_bundle,
+    refs_of_level,
+)
+
+MOST_WAL_BYTES = 1024 * 1024 * 1024
+"""A longer write-ahead log is none: a writer goes on in another file at a quarter of it."""
 
 _WAL_NAME = re.compile(r"([0-9a-f]{2})-([0-9a-f]{8})\.wal\Z")
 _ATTEMPTS = 8
+_MOST_TILE_BYTES = TILE_WIDTH * HASH_BYTES + 1
+_MOST_BUNDLE_BYTES = TILE_WIDTH * (2 + MAX_ENTRY_BYTES) + 1
+"""One more than there can be, so that a file which is too long is told from one that is not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +101,13 @@ def start_leaf(log_dir: Path, wal_dir: Path | None, boot: int, writer: int) -> F
 
 def tree_size(files: Files) -> int:
     """The size that the checkpoint claims; 0 where there is no checkpoint yet."""
-    data = files.read(CHECKPOINT)
+    data = read_checkpoint(files)
     return 0 if data is None else unproved_checkpoint(data).size
+
+
+def read_checkpoint(files: Files) -> bytes | None:
+    """The checkpoint as it stands there, unread; None where there is none. Errors: MemberError; OSError."""
+    return files.read(CHECKPOINT, MOST_BYTES)
 
 
 def read_bundle(files: Files, ref: TileRef) -> tuple[bytes, ...]:
@@ -106,9 +126,11 @@ def fetch(files: Files, ref: TileRef) -> Fetched | None:
     """A tile or bundle in the width asked for, else in any wider form; None where there is none.
 
     A sequencer at work removes a narrow form once a wider one is covered by a checkpoint: hence the second looks.
+    Errors: MemberError; OSError.
     """
+    most = _MOST_BUNDLE_BYTES if isinstance(ref.level, str) else _MOST_TILE_BYTES
     for _ in range(_ATTEMPTS):
-        data = files.read(ref.path)
+        data = files.read(ref.path, most)
         if data is not None:
             return Fetched(data, ref.path, exact=True)
         if ref.width == TILE_WIDTH:
@@ -116,7 +138,7 @@ def fetch(files: Files, ref: TileRef) -> Fetched | None:
         wider = [w for w in map(_width, files.names(ref.partial_folder)) if w is not None and w > ref.width]
         paths = [f"{ref.partial_folder}/{w}" for w in wider] + [ref.full_path]
         for path in paths:
-            data = files.read(path)
+            data = files.read(path, most)
             if data is not None:
                 return Fetched(data, path, exact=False)
         if not wider:
@@ -133,6 +155,14 @@ def wal_name(text: str) -> WalName | None:
     """Read the name of a write-ahead log; None for any other name."""
     match = _WAL_NAME.match(text)
     return None if match is None else WalName(int(match[1], 16), int(match[2], 16))
+
+
+def wal_length(files: Files, name: str) -> int | None:
+    """The bytes of a write-ahead log; None where it is gone. Errors: MemberError, also for one that is too long."""
+    length = files.length(name)
+    if length is not None and length > MOST_WAL_BYTES:
+        raise MemberError(name, f"it has {length} bytes, a write-ahead log of ours has at most {MOST_WAL_BYTES}")
+    return length
 
 
 def _width(name: str) -> int | None:
@@ -167,6 +197,7 @@ def _find_in_wal(files: Files, name: str, seq: int, prefix: str) -> Found | None
     def read_at(offset: int, size: int) -> bytes:
         return files.read_at(name, offset, size)
 
+    wal_length(files, name)
     end = 0
     for frame in frames.read_frames(read_at):
         end = frame.end

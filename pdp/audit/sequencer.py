@@ -5,9 +5,13 @@ Write-ahead logs come in, the tree and its checkpoint go out. One step is `integ
 
 INVARIANT I1: a signed checkpoint never covers a leaf that is not durable: a write-ahead log is synced before anything
     read from it enters the tree, and the tree is synced before the checkpoint that covers it is written.
-INVARIANT: every record enters the tree once, in the order of its writer; nothing behind a bad frame ever does.
+INVARIANT: every record enters the tree once, in the order of its writer: its older files, which have the lower boot
+    numbers, before its newer ones. So a `log.recovered` never enters before the records it speaks of, unless those are
+    in a file that is stuck. Nothing behind a bad frame ever enters, nor a file that does not begin with the `log.start`
+    its name promises.
 INVARIANT: a write-ahead log is removed only when the checkpoint on disk covers every byte of it and nobody will write
-    to it again. One with anything else in it (a torn end, damage) stays.
+    to it again: its writer locks it while it is open, and it is removed under that same lock. One with anything else in
+    it (a torn end, damage) stays.
 Design: contracts.md "The log, from the first commit"; audit.md 4.1.
 
 Decision: 2026-11-21. Reading and signing are two calls, because reading is wanted five times a second and the edge of
@@ -15,11 +19,11 @@ Decision: 2026-11-21. Reading and signing are two calls, because reading is want
 Decision: 2026-11-21. A log without a checkpoint is new only where it has no tiles either; a fresh log gets a signed
     checkpoint of size 0 before anything else. So a lost checkpoint stops the sequencer instead of starting a second
     history over the first.
-Decision: 2026-11-21. Boot numbers are random, so which of two files of one writer is newer is told by watching: a file
-    seen to grow, or to appear, later than another one was last seen to grow is the newer, since a writer number is held
-    by one process and that writes to one file at a time.
+Decision: 2026-11-21. The position of a file that is gone, but was not removed here, is kept: an operator may have set
+    it aside, and once put back it would enter the tree a second time.
 Decision: 2026-11-21. After an error of `Disk` the object is of no use; the process ends and its successor starts from
-    the checkpoint. Only a failing sync of a write-ahead log is contained: that file is left alone, the others go on.
+    the checkpoint. What is wrong with one write-ahead log is contained (a failing sync, a folder or a pipe in its
+    place): that one is left alone and named in `stuck`, the others go on.
 """
 
 from __future__ import annotations
@@ -30,12 +34,22 @@ from dataclasses import dataclass
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from pdp.audit import frame as frames
+from pdp.audit import ids, leaf
 from pdp.audit.checkpoint import Checkpoint, format_vkey, open_checkpoint, parse_vkey, sign_checkpoint
-from pdp.audit.cursor import START, CursorEntry, Position, encode_cursor, matching_entry, position_of, sequences_of
-from pdp.audit.disk import Disk
+from pdp.audit.cursor import (
+    MOST_BYTES,
+    START,
+    CursorEntry,
+    Position,
+    encode_cursor,
+    matching_entry,
+    position_of,
+    sequences_of,
+)
+from pdp.audit.disk import Disk, MemberError
 from pdp.audit.frame import Frame, ReadAt
 from pdp.audit.merkle import EMPTY_ROOT
-from pdp.audit.reader import WalName, read_bundle, wal_names
+from pdp.audit.reader import WalName, read_bundle, read_checkpoint, wal_length, wal_names
 from pdp.audit.tiles import CHECKPOINT, ENTRIES, refs_of_level
 from pdp.audit.tree import Tree, open_tree
 from pdp.errors import StateError
@@ -51,10 +65,9 @@ QUIET_S = 10.0
 
 @dataclass(slots=True)
 class _Watch:
-    """What was seen of one write-ahead log: its length, in which look it last grew or appeared, and when."""
+    """What was seen of one write-ahead log: its length, and when it last grew or appeared."""
 
     length: int
-    look: int
     at: float
 
 
@@ -70,7 +83,6 @@ class Sequencer:
         self._clock = clock
         self._positions: dict[str, Position] = {}
         self._watches: dict[str, _Watch] = {}
-        self._looks = 0
         self._stuck: dict[str, str] = {}
 
     def start(self) -> None:
@@ -78,11 +90,11 @@ class Sequencer:
 
         Errors: CheckpointError for a checkpoint that is not ours; StateError A630 for tiles without a checkpoint, A631
             for a tree that differs from it; StateError A632 or TileError where the cursor is lost and a record cannot
-            be read; OSError.
+            be read; MemberError where the checkpoint or the cursor is no file; OSError.
         """
-        data = self._log.read(CHECKPOINT)
+        data = read_checkpoint(self._log)
         if data is None:
-            if self._log.names("tile") or self._log.read(CURSOR) is not None:
+            if self._log.names("tile") or self._log.length(CURSOR) is not None:
                 raise StateError("A630", "the log has tiles and no checkpoint: put `log/checkpoint` back from a copy")
             data = sign_checkpoint(self._origin, 0, EMPTY_ROOT, self._key)
             self._log.replace({CHECKPOINT: data})
@@ -107,7 +119,6 @@ class Sequencer:
 
         A long backlog takes several calls. Errors: OSError, after which this object is of no use.
         """
-        self._looks += 1
         budget = MOST_STEP_BYTES
         taken = False
         for name in wal_names(self._wal):
@@ -144,8 +155,18 @@ class Sequencer:
         """The good frames after the position, durable by now, and the position after them."""
         text = str(name)
         position = self._positions.get(text, START)
+        if text in self._stuck:
+            return [], position
+        try:
+            return self._read_on(name, position, budget)
+        except MemberError as error:
+            self._stuck[text] = error.text
+            return [], position
+
+    def _read_on(self, name: WalName, position: Position, budget: int) -> tuple[list[Frame], Position]:
+        text = str(name)
         length = self._watch(text)
-        if text in self._stuck or length == position.offset:
+        if length == position.offset:
             return [], position
         found: list[Frame] = []
         read_at = _reading(self._wal, text)
@@ -160,6 +181,9 @@ class Sequencer:
                 break
         if not found:
             self._note_damage(text, position.offset, length)
+            return [], position
+        if position == START and not _is_start_of(name, found[0].leaves[0]):
+            self._stuck[text] = "its first record is not the `log.start` of the writer and boot in its name"
             return [], position
         try:
             self._wal.sync(text)
@@ -185,10 +209,10 @@ class Sequencer:
 
     def _watch(self, name: str) -> int:
         """The length of a file now, with a note of whether it grew since the last look."""
-        length = self._wal.length(name) or 0
+        length = wal_length(self._wal, name) or 0
         seen = self._watches.get(name)
         if seen is None or length > seen.length:
-            self._watches[name] = _Watch(length, self._looks, self._clock())
+            self._watches[name] = _Watch(length, self._clock())
         else:
             seen.length = length
         return length
@@ -196,11 +220,10 @@ class Sequencer:
     def _find_positions(self, checkpoint: Checkpoint) -> dict[str, Position]:
         """From the cursor where it has an entry for this checkpoint, else from the ids of the records."""
         self._wal.sync("")  # what a predecessor removed must not come back once its position is forgotten
-        data = self._log.read(CURSOR)
+        data = self._log.read(CURSOR, MOST_BYTES)
         entry = None if data is None else matching_entry(data, checkpoint.size, checkpoint.root)
         if entry is not None:
-            there = {str(name) for name in wal_names(self._wal)}
-            return {name: position for name, position in entry.positions.items() if name in there}
+            return dict(entry.positions)
         positions: dict[str, Position] = {}
         following = sequences_of(_all_entries(self._log, checkpoint.size))
         for name in wal_names(self._wal):
@@ -208,8 +231,10 @@ class Sequencer:
                 position = position_of(str(name), following.get(name, 0), _reading(self._wal, str(name)))
             except StateError as error:
                 self._stuck[str(name)] = error.detail
-                continue
-            positions[str(name)] = position
+            except MemberError as error:
+                self._stuck[str(name)] = error.text
+            else:
+                positions[str(name)] = position
         return positions
 
     def _remove_done(self) -> None:
@@ -220,22 +245,29 @@ class Sequencer:
         for name in wal_names(self._wal):
             text = str(name)
             watch = self._watches.get(text)
-            if watch is None or text in self._stuck:
+            if watch is None or text in self._stuck or self._clock() - watch.at < QUIET_S:
                 continue
-            covered = self._published.positions.get(text, START).offset == watch.length == self._wal.length(text)
-            quiet = self._clock() - watch.at >= QUIET_S
-            if covered and quiet and self._is_abandoned(name, watch):
-                self._wal.remove(text)
+            covered = self._published.positions.get(text, START).offset
+            if covered == watch.length and self._removed(text, covered):
                 self._wal.sync("")
                 self._positions.pop(text, None)
                 del self._watches[text]
 
-    def _is_abandoned(self, name: WalName, watch: _Watch) -> bool:
-        for other in wal_names(self._wal):
-            later = self._watches.get(str(other))
-            if other.writer == name.writer and other != name and later is not None and later.look > watch.look:
-                return True
-        return self._wal.is_free(f"{name.writer:02x}.lock")
+    def _removed(self, name: str, length: int) -> bool:
+        try:
+            return self._wal.remove_closed(name, length)
+        except MemberError as error:
+            self._stuck[name] = error.text
+            return False
+
+
+def _is_start_of(name: WalName, entry: bytes) -> bool:
+    try:
+        record = leaf.parse(entry)
+    except leaf.LeafError:
+        return False
+    at = ids.parse(record.id)
+    return record.kind == "log.start" and (at.writer, at.boot, at.seq) == (name.writer, name.boot, 0)
 
 
 def _reading(disk: Disk, name: str) -> ReadAt:

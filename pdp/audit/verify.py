@@ -10,12 +10,16 @@ writer. Nothing that the log folder says about itself is believed but what the k
 INVARIANT: every edit below the checkpoint is found from the folder and the key alone; a rollback, a cut tail under an
 older checkpoint and a second history need a head remembered elsewhere. Memory does not grow with the records.
 INVARIANT: nothing that writes a log is imported here: neither the writer nor the sequencer, nor what seals boxes.
+SECURITY: the folder may be anybody's. A folder, a link, a pipe, a device or a file beyond any size of ours in place of
+    a file of the log is a finding (40) that names it; nothing of it is waited for or read.
 Specification: contracts.md, "Exit codes of `audit verify`"; RFC 6962 2.1; C2SP tlog-tiles, tlog-checkpoint.
 
 Decision: 2026-11-21. A checkpoint of ours states no time, and the time of a file is anybody's to set. The age of a log
     is that of the newest instant stated by a record under the signed root.
 Decision: 2026-11-21. A torn end of a write-ahead log is a note: a live one has a frame on its way at any moment. So an
     edit of the very last frame, which no checkpoint covers yet, may pass for one.
+Decision: 2026-11-21. Before a log is called incomplete it is read once more where its checkpoint is another by then: a
+    sequencer at work may have taken in, and removed, a write-ahead log that the first reading wanted.
 """
 
 from __future__ import annotations
@@ -27,10 +31,10 @@ from pathlib import Path
 from pdp.audit import frame as frames
 from pdp.audit import ids, leaf
 from pdp.audit.checkpoint import Checkpoint, CheckpointError, Verifier, open_checkpoint, parse_vkey
-from pdp.audit.disk import Files, Folder
+from pdp.audit.disk import Files, Folder, MemberError
 from pdp.audit.frame import Frame
 from pdp.audit.merkle import Edge, Tile, leaf_hash
-from pdp.audit.reader import WalName, fetch, wal_names
+from pdp.audit.reader import WalName, fetch, read_checkpoint, wal_length, wal_names
 from pdp.audit.report import FORK, INCOMPLETE, INVALID, STALE, Findings, Report
 from pdp.audit.sequences import Sequences
 from pdp.audit.tiles import CHECKPOINT, ENTRIES, TileError, TileRef, parse_bundle, parse_tile, refs_of_level
@@ -97,6 +101,21 @@ def verify_log(
 
 def verify_files(log: Files, wal: Files | None, verifier: Verifier, progress: Progress, wanted: Wanted) -> Report:
     """As `verify_log`, over any way to read files."""
+    before = _signed(log)
+    report = _read_once(log, wal, verifier, progress, wanted)
+    if report.exit_code == INCOMPLETE and _signed(log) != before:
+        report = _read_once(log, wal, verifier, progress, wanted)
+    return report
+
+
+def _signed(log: Files) -> bytes | None:
+    try:
+        return read_checkpoint(log)
+    except MemberError:  # the reading itself reports it
+        return None
+
+
+def _read_once(log: Files, wal: Files | None, verifier: Verifier, progress: Progress, wanted: Wanted) -> Report:
     findings = Findings()
     sequences = Sequences(findings)
     head = None if wanted.known_head is None else open_checkpoint(wanted.known_head, verifier)
@@ -134,7 +153,11 @@ def verify_files(log: Files, wal: Files | None, verifier: Verifier, progress: Pr
 
 
 def _checkpoint(log: Files, verifier: Verifier, findings: Findings) -> Checkpoint | None:
-    data = log.read(CHECKPOINT)
+    try:
+        data = read_checkpoint(log)
+    except MemberError as error:
+        findings.add(INVALID, error.path, error.text)
+        return None
     if data is None:
         findings.add(INCOMPLETE, CHECKPOINT, "there is none: nothing in this folder is signed")
         return None
@@ -176,7 +199,11 @@ def _load(
     walk: _Walk, ref: TileRef, parse: Callable[[bytes, int, bool], tuple[bytes, ...]]
 ) -> tuple[bytes, ...] | None:
     """The parts of one file; None, and a finding, where it is missing or broken."""
-    fetched = fetch(walk.log, ref)
+    try:
+        fetched = fetch(walk.log, ref)
+    except MemberError as error:
+        walk.findings.add(INVALID, error.path, f"{error.text}; it covers {_range(ref)}")
+        return None
     if fetched is None:
         walk.findings.add(INCOMPLETE, ref.path, f"it is missing, and covers {_range(ref)}")
         return None
@@ -271,7 +298,16 @@ def _check_head(walk: _Walk, checkpoint: Checkpoint) -> None:
 
 def _check_wal(wal: Files, name: WalName, sequences: Sequences, findings: Findings, notes: list[str]) -> int:
     """Step (4) for one write-ahead log: it continues what the tree holds of it; how many records it adds."""
+    try:
+        return _check_frames(wal, name, sequences, findings, notes)
+    except MemberError as error:
+        findings.add(INVALID, error.path, error.text)
+        return 0
+
+
+def _check_frames(wal: Files, name: WalName, sequences: Sequences, findings: Findings, notes: list[str]) -> int:
     text = str(name)
+    wal_length(wal, text)
 
     def read_at(offset: int, size: int) -> bytes:
         return wal.read_at(text, offset, size)
@@ -285,7 +321,7 @@ def _check_wal(wal: Files, name: WalName, sequences: Sequences, findings: Findin
             _check_wal_record(name, i, entry, sequences, findings)
         last = frame
     end, following = (0, 0) if last is None else (last.end, last.next_seq)
-    length = wal.length(text)
+    length = wal_length(wal, text)
     if length is None:
         return 0  # a sequencer at work removed it: all of it is in the tree that grows meanwhile
     if following < held:

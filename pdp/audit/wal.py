@@ -1,12 +1,21 @@
 """One write-ahead log on the disk: its name, its lock, how it is appended to, and what a crash left of it.
 
     wal/<writer:02x>-<boot:08x>.wal   frames (pdp.audit.frame), from sequence 0
-    wal/<writer:02x>.lock             held with flock as long as the writer lives
+                                      held with flock as long as the writer has it open (pdp.audit.files)
+    wal/<writer:02x>.lock             held with flock as long as the writer lives; its text is the last boot number
 
 INVARIANT: after one error nothing is appended to a file again: what stands behind the error is unknown.
 INVARIANT: recovery removes nothing but a torn tail (pdp.audit.frame says what is one) and reports how much; a damaged
 file is evidence and stays as it is.
-Design: audit.md 4.1, 4.6.
+INVARIANT: no boot number is given out twice for a writer: a record's id names one record for ever.
+Design: audit.md 3.2, 4.1, 4.6.
+
+Decision: 2026-11-21. Boot numbers grow: Unix seconds, or one more than the last where the clock has not moved on or was
+    set back. Random ones repeat by the birthday rule, and one repeated id is a log that verifies never again; files of
+    one writer also sort by age. An id may tell when its writer began; that it is ours its mac says, not its boot.
+Decision: 2026-11-21. The last number stands in the lock file, which whoever takes a number holds, and is on the disk
+    before the file of that number exists. The names in the folder count as well. A text that is no number is refused;
+    an empty one, and the zeros that a power cut leaves of the first, come from a number that no file had yet.
 """
 
 from __future__ import annotations
@@ -21,11 +30,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pdp.audit.files import LogFile, truncate
+from pdp.audit.files import LogFile, sync_directory, truncate
 from pdp.audit.frame import GENESIS, encode_frame, has_frame_after, read_frames
+from pdp.audit.ids import MAX_BOOT
+from pdp.audit.reader import MOST_WAL_BYTES
 from pdp.errors import StateError
 
 _NAME = re.compile(r"(?P<writer>[0-9a-f]{2})-(?P<boot>[0-9a-f]{8})\.wal\Z")
+_LAST_BOOT = re.compile(rb"[0-9a-f]{8}\n\Z")
+_LATEST_S = 0xF000_0000
+"""A clock beyond it (the year 2097) is wrong and must not use the numbers up."""
+
 _LOCK_TRIES = 20
 _LOCK_PAUSE_S = 0.05
 
@@ -81,7 +96,7 @@ class WalFile:
 def hold_writer(wal_dir: Path, writer: int) -> int:
     """Take the writer number for this process; the descriptor returned holds it until it is closed.
 
-    Tries for up to a second: the sequencer takes the lock for a moment when it asks whether a writer is gone.
+    Tries for up to a second: a predecessor may be about to end.
     Errors: StateError S121 when another process has it or the lock file cannot be opened.
     """
     path = wal_dir / f"{writer:02x}.lock"
@@ -103,6 +118,31 @@ def _locked(descriptor: int) -> bool:
     except OSError:
         return False
     return True
+
+
+def next_boot(lock: int, wal_dir: Path, writer: int, now_us: int) -> int:
+    """A boot number above every one before it; on return it is on the disk. `lock` is what `hold_writer` returned.
+
+    Errors: OSError; StateError S121 when the lock file holds no number, or none is left.
+    """
+    path = wal_dir / f"{writer:02x}.lock"
+    text = os.pread(lock, 64, 0)
+    used = text.strip(b"\x00")
+    if used and _LAST_BOOT.match(text) is None:
+        raise StateError("S121", f"{path} does not hold a boot number: write the highest of {writer:02x}-*.wal into it")
+    names = [match for match in map(_NAME.match, os.listdir(wal_dir)) if match is not None]  # noqa: PTH208 - names
+    last = max([int(used, 16) if used else 0, *(int(m["boot"], 16) for m in names if int(m["writer"], 16) == writer)])
+    now_s = now_us // 1_000_000
+    boot = now_s if last < now_s < _LATEST_S else last + 1
+    if boot > MAX_BOOT:
+        raise StateError(
+            "S121", f"writer {writer} has no boot number left after {last:08x}: begin another state folder"
+        )
+    os.pwrite(lock, f"{boot:08x}\n".encode(), 0)
+    os.fsync(lock)
+    if not used:
+        sync_directory(wal_dir)  # the name of the lock file, once
+    return boot
 
 
 def recover(wal_dir: Path, writer: int) -> tuple[Recovered, ...]:
@@ -136,6 +176,8 @@ def _recover_file(path: Path, writer: int) -> Recovered | None:
         about = os.fstat(descriptor)
         if not stat.S_ISREG(about.st_mode):
             raise StateError("S122", f"the earlier log {path} is not a file: move it away")
+        if about.st_size > MOST_WAL_BYTES:
+            raise StateError("S122", f"the earlier log {path} is larger than any of ours: move it away")
         return _recover_open(descriptor, path.name, about.st_size, writer)
     except OSError as error:
         raise StateError("S122", f"the earlier log {path} cannot be recovered: {error}") from error

@@ -7,7 +7,7 @@ sync has. What was written and not synced is synced within 20 ms, or with the ne
 INVARIANT (I2): a strict receipt is settled without error only after a sync that began after its bytes were written
 returned; a standard one only after its write returned. Every receipt is settled once, unless `close` ran out of time.
 INVARIANT: nothing is tried twice on a file after an error. The file is given up, every receipt that hung on it fails,
-and appends are refused until another file, under another boot number, has been opened and synced.
+and appends are refused until another file, under a higher boot number, has been opened and synced.
 INVARIANT: refused appends and failed receipts are counted, and the count goes into a `log.gap` leaf before anything
 else is written to a new file, or once the ring is half empty again.
 Design: contracts.md "Durability"; audit.md 4.1, 4.6.
@@ -27,6 +27,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from pdp.audit.boot import Boot
@@ -35,7 +36,7 @@ from pdp.audit.gap import Gap
 from pdp.audit.ids import MAX_WRITER
 from pdp.audit.keys import LogKeys
 from pdp.audit.leaf import LeafError
-from pdp.audit.wal import Recovered, WalFile, hold_writer, recover, wal_name
+from pdp.audit.wal import Recovered, WalFile, hold_writer, next_boot, recover, wal_name
 from pdp.errors import AuditError
 from pdp.model import Json
 
@@ -97,7 +98,8 @@ class _Pending:
 
 
 class LogWriter:
-    """The one writer of a worker process. `append`, `boot` and `status` are for any thread and never wait for a disk.
+    """The one writer of a worker process. `append`, `boot` and `status` are for any thread and never wait for a disk;
+    `boot` and `status` are for after `start`.
 
     `clock_us` gives Unix microseconds. `on_settled` is called on the writer's thread, under no lock, at most twice a
     group (its standard receipts, its strict ones) and once when a file is given up; it must be quick and must not
@@ -127,7 +129,6 @@ class LogWriter:
 
         # Shared, under `_ready`.
         self._ready = threading.Condition(threading.Lock())
-        self._boot = self._new_boot()
         self._ring: list[_Pending] = []
         self._pending = 0
         self._pending_bytes = 0
@@ -148,12 +149,14 @@ class LogWriter:
     def start(self) -> None:
         """Take the writer number, recover earlier files, open the first one; on return `log.start` is on the disk.
 
-        Errors: StateError S121 the number is in use, S122 an earlier file cannot be recovered; AuditError
-            audit.unavailable when the log cannot be written. After an error the writer is of no use.
+        Errors: StateError S121 the number is in use or has no boots, S122 an earlier file cannot be recovered;
+            AuditError audit.unavailable when the log cannot be written. After an error the writer is of no use.
         """
         self._lock = hold_writer(self._wal_dir, self._writer)
+        self._boot_number = partial(next_boot, self._lock, self._wal_dir, self._writer)
         try:
             found = recover(self._wal_dir, self._writer)
+            self._boot = self._new_boot()
             self._file = self._open(self._boot, [_recovered(each, self._clock_us()) for each in found])
             self._accepting = True
             self._thread.start()
@@ -416,7 +419,8 @@ class LogWriter:
         self._file = self._open(boot, [])
 
     def _new_boot(self) -> Boot:
-        return Boot(self._keys, self._writer, self._entropy, self._clock_us(), self._software)
+        now_us = self._clock_us()
+        return Boot(self._keys, self._writer, self._boot_number(now_us), self._entropy, now_us, self._software)
 
     def _release(self) -> None:
         if self._lock is not None:

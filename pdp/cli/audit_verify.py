@@ -25,6 +25,8 @@ from pdp.cli.options import config_option, configured, json_option, path_type, s
 from pdp.state import State
 
 SHOW_AFTER_S = 1.0
+MOST_GIVEN_BYTES = 64 * 1024
+"""So much is read of a key or of a remembered head: they are smaller."""
 
 _RESULTS = {
     SOUND: "sound",
@@ -86,7 +88,7 @@ def verify(
     """
     place = State(state or configured(config_path).state)
     folder = log_dir or place.log
-    if not folder.is_dir():
+    if not _stands(folder.is_dir):
         raise click.UsageError(f"there is no log folder {folder}: name one with --state or --log")
     wanted = Wanted(
         known_head=None if known_head is None else _read(known_head, "--known-head"),
@@ -113,17 +115,26 @@ def verify(
 def _key(given: str | None, place: State) -> str:
     if given is None:
         path = place.keys / "log.vkey"
-        if not path.is_file():
+        if not _stands(path.is_file):
             raise click.UsageError(f"no key to check against: there is no {path}, name one with --key")
         return _read(path, "the key").decode("ascii", "replace")
-    if Path(given).is_file():
+    if _stands(Path(given).is_file):
         return _read(Path(given), "--key").decode("ascii", "replace")
     return given
 
 
+def _stands(asked: Callable[[], bool]) -> bool:
+    """The answer of the disk; False where it will not look, as at a name too long for it."""
+    try:
+        return asked()
+    except OSError:
+        return False
+
+
 def _read(path: Path, what: str) -> bytes:
     try:
-        return path.read_bytes()
+        with path.open("rb") as file:
+            return file.read(MOST_GIVEN_BYTES + 1)
     except OSError as error:
         raise click.UsageError(f"{what}: {path} cannot be read: {error.strerror}") from error
 

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import resource
+import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import redirect_stderr
 from io import StringIO
 from pathlib import Path
@@ -12,8 +17,66 @@ import pytest
 from click.testing import CliRunner, Result
 
 from pdp.audit.checkpoint import CheckpointError, format_vkey
+from pdp.audit.wal import wal_name
+from pdp.audit.writer import Limits
 from pdp.cli.audit_verify import SHOW_AFTER_S, _Bar, verify
-from tests.support.logs import ORIGIN, OTHER_KEY, VKEY, add_wal, build_log, record, records, wal_file
+from tests.support.logs import (
+    ORIGIN,
+    OTHER_KEY,
+    VKEY,
+    LiveLog,
+    add_wal,
+    build_log,
+    put,
+    record,
+    records,
+    wal_file,
+)
+
+
+def writes(live: LiveLog, over: threading.Event) -> None:
+    """A service that is killed and started again, ten times, each time with a frame on its way; its files are small."""
+    try:
+        for _ in range(10):
+            with live.writing(limits=Limits(file_bytes=20_000)) as writer:
+                put(writer, 100, 1_000)
+                newest = live.state / "wal" / wal_name(0, writer.boot())
+            with (
+                contextlib.suppress(FileNotFoundError),
+                os.fdopen(os.open(newest, os.O_WRONLY | os.O_APPEND), "wb") as f,
+            ):
+                f.write(b"PWAL, and then the power failed")
+    finally:
+        over.set()
+
+
+def sequences(live: LiveLog, over: threading.Event) -> None:
+    """Takes in, signs, and removes what is done, as fast as it can."""
+    sequencer = live.sequencer()
+    while not over.is_set():
+        live.pass_quietly(sequencer)
+    live.pass_quietly(sequencer)
+
+
+def test_a_log_that_lives_is_sound_at_every_moment(tmp_path: Path) -> None:
+    live = LiveLog(tmp_path)
+    sequencer = live.sequencer()
+    sequencer.publish()
+    over = threading.Event()
+    with ThreadPoolExecutor(2) as pool:
+        works = [pool.submit(work, live, over) for work in (writes, sequences)]
+        outputs = []
+        while not over.is_set() or len(outputs) < 3:
+            result = run("--state", live.state)
+            outputs.append(result.output)
+            assert result.exit_code == 0, result.output
+    for work in works:
+        assert work.exception() is None
+    result = run("--state", live.state, "--json")
+    stated = json.loads(result.stdout)
+    assert (stated["exit_code"], stated["findings"], stated["pending"]) == (0, [], 0)
+    assert stated["records"] > 1_000
+    assert len(live.names()) < stated["writers"]
 
 
 @pytest.fixture
@@ -97,6 +160,7 @@ MISUSED: dict[str, Sequence[object]] = {
     "no such state": ("--state", "/nonexistent/state"),
     "no such head": ("--known-head", "/nonexistent/head"),
     "a negative age": ("--max-age", "-1"),
+    "a folder name beyond any": ("--log", "a" * 300),
 }
 
 
@@ -106,12 +170,24 @@ def test_misuse_ends_2(state: Path, name: str) -> None:
 
 
 def test_a_disk_that_fails_is_our_fault(state: Path) -> None:
+    """No file can be opened any more: that says nothing about the log."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+    try:
+        result = run("--state", state, "--key", VKEY)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert result.exit_code == 3
+    assert "cannot be read" in result.stderr
+
+
+def test_a_folder_in_place_of_a_tile_is_what_is_wrong_with_the_log(state: Path) -> None:
     path = state / "log/tile/0/000"
     path.unlink()
     path.mkdir()
     result = run("--state", state)
-    assert result.exit_code == 3
-    assert "cannot be read" in result.stderr
+    assert result.exit_code == 40
+    assert result.stdout.splitlines()[-1] == ("  40 tile/0/000: it is a folder, not a file; it covers records 0 to 255")
 
 
 def test_a_foreign_key_is_not_believed(state: Path) -> None:
@@ -121,10 +197,22 @@ def test_a_foreign_key_is_not_believed(state: Path) -> None:
     assert result.stdout.splitlines()[1] == "result      invalid: something was changed"
 
 
-def test_a_key_that_is_none_is_refused(state: Path) -> None:
+@pytest.mark.parametrize(
+    "key",
+    ["my key", "a" * 300 + "+00000000+AAAA", "a/" * 3000, "a\0b", ""],
+    ids=["short", "long", "deep", "nul", "empty"],
+)
+def test_a_key_that_is_none_is_refused(state: Path, key: str) -> None:
     with pytest.raises(CheckpointError, match="A601") as refused:
-        CliRunner().invoke(verify, ["--state", str(state), "--key", "my key"], catch_exceptions=False)
+        CliRunner().invoke(verify, ["--state", str(state), "--key", key], catch_exceptions=False)
     assert refused.value.exit_code == 2
+
+
+def test_a_key_file_without_end_is_refused(state: Path, tmp_path: Path) -> None:
+    (tmp_path / "key").touch()
+    os.truncate(tmp_path / "key", 1 << 40)
+    with pytest.raises(CheckpointError, match="A601"):
+        CliRunner().invoke(verify, ["--state", str(state), "--key", str(tmp_path / "key")], catch_exceptions=False)
 
 
 def test_on_a_terminal_a_long_run_shows_how_far_it_is(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from pathlib import Path
 
 import pytest
 
-from pdp.audit.files import PosixLogFile, atomic_write, open_log_file, truncate
+from pdp.audit.files import PosixLogFile, atomic_write, hold_for_appending, open_log_file, truncate
 
 
 def test_an_atomic_write_replaces_the_whole_file(tmp_path: Path) -> None:
@@ -53,6 +54,35 @@ def test_a_log_file_is_never_made_through_a_link(tmp_path: Path) -> None:
     with pytest.raises(FileExistsError):
         open_log_file(tmp_path / "a.wal")
     assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_log_file_is_locked_as_long_as_it_is_open(tmp_path: Path) -> None:
+    file = open_log_file(tmp_path / "a.wal")
+    other = os.open(tmp_path / "a.wal", os.O_RDONLY)
+    try:
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        file.close()
+        fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    finally:
+        os.close(other)
+
+
+def test_a_file_that_somebody_else_holds_or_removed_first_is_not_written_to(tmp_path: Path) -> None:
+    """Between its creation and its lock anybody may have come: what were written then would be lost."""
+    ours = os.open(tmp_path / "a.wal", os.O_WRONLY | os.O_CREAT)
+    other = os.open(tmp_path / "a.wal", os.O_RDONLY)
+    try:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(BlockingIOError):
+            hold_for_appending(ours)
+        (tmp_path / "a.wal").unlink()
+        fcntl.flock(other, fcntl.LOCK_UN)
+        with pytest.raises(OSError, match="removed before it was locked"):
+            hold_for_appending(ours)
+    finally:
+        os.close(other)
+        os.close(ours)
 
 
 def test_a_full_disk_is_an_error() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -13,37 +14,33 @@ from pdp.audit.checkpoint import CheckpointError, parse_vkey, sign_checkpoint
 from pdp.audit.cursor import CursorEntry, Position, encode_cursor, matching_entry
 from pdp.audit.frame import scan
 from pdp.audit.merkle import EMPTY_ROOT
-from pdp.audit.reader import entries, read_bundle, tree_size
-from pdp.audit.sequencer import QUIET_S, Sequencer
+from pdp.audit.reader import MOST_WAL_BYTES, entries, find, read_bundle, tree_size
+from pdp.audit.sequencer import MOST_STEP_BYTES, QUIET_S, Sequencer
 from pdp.audit.tiles import ENTRIES, refs_of_level
-from pdp.audit.verify import Wanted, verify_files
+from pdp.audit.verify import Wanted, verify_files, verify_log
+from pdp.audit.wal import wal_name
+from pdp.audit.writer import Receipt
 from pdp.errors import StateError
 from tests.support.logs import (
     KEY,
     ORIGIN,
     OTHER_KEY,
     VKEY,
+    Clock,
     Faults,
+    LiveLog,
     MemoryDisk,
     add_wal,
     build_log,
     ignore,
+    put,
+    record,
     records,
     sequencer_of,
     verified,
     wal_bytes,
     wal_file,
 )
-
-
-class Clock:
-    """Seconds that pass when told."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def tree_of(state: Path) -> list[bytes]:
@@ -243,8 +240,8 @@ def test_a_file_that_cannot_be_synced_does_not_enter_and_does_not_stop_the_other
 def removal(*, free: bool = True, log: MemoryDisk | None = None) -> tuple[Sequencer, MemoryDisk, Clock]:
     wal, clock = MemoryDisk(Faults()), Clock()
     wal.append(wal_file(), wal_bytes([records(3)]))
-    if free:
-        wal.free.add("00.lock")
+    if not free:
+        wal.held.add(wal_file())
     sequencer = Sequencer(log or MemoryDisk(Faults()), wal, ORIGIN, KEY, clock)
     sequencer.start()
     sequencer.integrate()
@@ -293,9 +290,10 @@ def test_a_file_with_a_torn_end_is_kept() -> None:
     assert wal.files
 
 
-def test_an_older_file_of_a_living_writer_is_removed_once_a_newer_one_grows() -> None:
-    sequencer, wal, clock = removal(free=False)
+def test_an_older_file_of_a_living_writer_is_removed_once_it_is_closed() -> None:
+    sequencer, wal, clock = removal()
     wal.append(wal_file(boot=1), wal_bytes([records(2, boot=1)]))
+    wal.held.add(wal_file(boot=1))
     clock.now = QUIET_S
     sequencer.integrate()
     sequencer.publish()
@@ -306,12 +304,223 @@ def test_which_of_two_files_is_older_is_not_guessed() -> None:
     log, wal, clock = MemoryDisk(Faults()), MemoryDisk(Faults()), Clock()
     for boot in (1, 2):
         wal.append(wal_file(boot=boot), wal_bytes([records(2, boot=boot)]))
+        wal.held.add(wal_file(boot=boot))
     sequencer = Sequencer(log, wal, ORIGIN, KEY, clock)
     sequencer.start()
     sequencer.integrate()
     clock.now = QUIET_S
     sequencer.publish()
     assert len(wal.files) == 2
+
+
+def test_an_open_file_is_kept_though_another_of_its_writer_appears_and_grows_later() -> None:
+    """What an old file does that was set aside and is put back, or that a long backlog hid until now."""
+    sequencer, wal, clock = removal(free=False)
+    for leaves in (records(2, boot=1), records(4, boot=1)):
+        clock.now += QUIET_S
+        wal.files[wal_file(boot=1)] = wal_bytes([leaves])
+        sequencer.integrate()
+        sequencer.publish()
+    clock.now += QUIET_S
+    sequencer.publish()
+    assert wal_file() in wal.files
+
+
+# ------------------------------------------------------------------ write-ahead logs of a real writer
+
+
+def assert_there(live: LiveLog, receipts: list[Receipt]) -> None:
+    """Every record is in the log, and the log is sound."""
+    for receipt in receipts:
+        assert find(live.state / "log", live.state / "wal", receipt.id) is not None
+    report = verify_log(live.state / "log", live.state / "wal", live.keys.vkey, ignore)
+    assert (report.exit_code, report.findings) == (0, ())
+
+
+BACKLOG = MOST_STEP_BYTES // 50_000 + 50
+"""Records of 50,000 bytes that do not fit one step."""
+
+
+def test_a_backlog_does_not_make_the_open_file_of_a_writer_look_abandoned(tmp_path: Path) -> None:
+    live = LiveLog(tmp_path)
+    with live.writing(b"\xee\0\0\0") as writer:
+        receipts = put(writer, 3)
+    with live.writing(b"\x11\0\0\0") as writer:
+        receipts += put(writer, BACKLOG, 50_000)
+        sequencer = live.sequencer()
+        live.pass_quietly(sequencer)
+        assert live.names() == [wal_name(0, writer.boot())]
+        receipts += put(writer, 5)
+        live.pass_quietly(sequencer)
+        assert_there(live, receipts[-6:])
+    live.pass_quietly(sequencer)
+    assert live.names() == []
+    assert_there(live, receipts[-6:])
+
+
+def test_an_old_file_put_back_does_not_make_the_open_one_look_abandoned(tmp_path: Path) -> None:
+    live = LiveLog(tmp_path)
+    with live.writing() as writer:
+        receipts = put(writer, 1)
+    old = tmp_path / "wal" / live.names()[0]
+    old.rename(tmp_path / "aside")
+    with live.writing() as writer:
+        receipts += put(writer, 1)
+        sequencer = live.sequencer()
+        live.pass_quietly(sequencer)
+        (tmp_path / "aside").rename(old)
+        live.pass_quietly(sequencer)
+        assert live.names() == [wal_name(0, writer.boot())]
+        receipts += put(writer, 1)
+        live.pass_quietly(sequencer)
+        assert_there(live, receipts)
+
+
+def test_a_file_set_aside_and_put_back_over_restarts_enters_once(tmp_path: Path) -> None:
+    live = LiveLog(tmp_path)
+    with live.writing() as writer:
+        put(writer, 2)
+    sequencer = live.sequencer()
+    sequencer.integrate()
+    sequencer.publish()
+    old = tmp_path / "wal" / live.names()[0]
+    old.rename(tmp_path / "aside")
+    with live.writing() as writer:
+        put(writer, 1)
+    sequencer = live.sequencer()
+    sequencer.integrate()
+    sequencer.publish()
+    (tmp_path / "aside").rename(old)
+    sequencer = live.sequencer()
+    live.pass_quietly(sequencer)
+    assert sequencer.size == 4 + 3
+    assert_there(live, [])
+
+
+def test_a_repeated_draw_of_random_bytes_repeats_no_id(tmp_path: Path) -> None:
+    live = LiveLog(tmp_path)
+    receipts: list[Receipt] = []
+    for _ in range(2):
+        with live.writing(b"\x12\x34\x56\x78") as writer:
+            receipts += put(writer, 1)
+        live.pass_quietly(live.sequencer())
+        assert live.names() == []
+    assert receipts[0].id != receipts[1].id
+    assert_there(live, receipts)
+
+
+def test_a_log_is_sound_at_every_step_of_a_backlog_after_a_crash(tmp_path: Path) -> None:
+    """A `log.recovered` never enters the tree before the last of the records that it says were kept."""
+    live = LiveLog(tmp_path)
+    with live.writing(b"\xee\0\0\0") as writer:
+        put(writer, BACKLOG, 50_000)
+    (old,) = (tmp_path / "wal").glob("*.wal")
+    old.write_bytes(old.read_bytes() + b"PWAL, and then the power failed")
+    with live.writing(b"\x11\0\0\0") as writer:
+        put(writer, 3)
+    sequencer = live.sequencer()
+    steps = 0
+    while sequencer.integrate():
+        sequencer.publish()
+        steps += 1
+        report = verify_log(tmp_path / "log", None, live.keys.vkey, ignore)
+        assert (report.exit_code, report.findings) == (0, ())
+    assert steps == 2
+    assert sequencer.size == BACKLOG + 2 + 3 + 3
+
+
+# ------------------------------------------------------------------ what stands in the place of a write-ahead log
+
+
+def fifo(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def device(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+def dangling(path: Path) -> None:
+    path.symlink_to("nowhere")
+
+
+def loop(path: Path) -> None:
+    path.symlink_to(path.name)
+
+
+def huge(path: Path) -> None:
+    with path.open("wb") as file:
+        file.truncate(MOST_WAL_BYTES + 1)
+
+
+ODD: dict[str, tuple[Callable[[Path], None], str]] = {
+    "a folder": (Path.mkdir, "it is a folder, not a file"),
+    "a pipe": (fifo, "it is a pipe, not a file"),
+    "a link to a device": (device, "it is a link, not a file"),
+    "a link to nothing": (dangling, "it is a link, not a file"),
+    "a link to itself": (loop, "it is a link, not a file"),
+    "a file beyond any size": (
+        huge,
+        f"it has {MOST_WAL_BYTES + 1} bytes, a write-ahead log of ours has at most {MOST_WAL_BYTES}",
+    ),
+}
+
+
+@pytest.mark.parametrize("cursor", [True, False], ids=["with a cursor", "cursor lost"])
+@pytest.mark.parametrize("name", ODD)
+def test_what_is_no_write_ahead_log_is_named_and_set_aside(tmp_path: Path, name: str, cursor: bool) -> None:
+    make, reason = ODD[name]
+    log = build_log(tmp_path, records(100))
+    if not cursor:
+        (log / ".cursor").unlink()
+    odd = tmp_path / "wal" / wal_file(boot=1)
+    make(odd)
+    add_wal(tmp_path, records(105))
+    clock = Clock()
+    sequencer = sequencer_of(tmp_path, clock)
+    assert sequencer.integrate()
+    clock.now = QUIET_S
+    sequencer.publish()
+    assert sequencer.stuck == {wal_file(boot=1): reason}
+    assert sequencer.size == 105
+    assert os.path.lexists(odd)
+
+
+FOREIGN: dict[str, list[bytes]] = {
+    "the records of another boot": records(3, boot=7),
+    "the records of another writer": records(3, writer=1, boot=1),
+    "records that do not begin with a log.start": [record(0, boot=1, kind="log.gap")],
+    "records that begin later": [record(1, boot=1)],
+    "what is no record": [b"{}"],
+}
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_a_file_that_does_not_begin_as_its_name_says_never_enters(tmp_path: Path, name: str) -> None:
+    (tmp_path / "wal").mkdir()
+    (tmp_path / "wal" / wal_file(boot=1)).write_bytes(wal_bytes([FOREIGN[name]]))
+    clock = Clock()
+    sequencer = sequencer_of(tmp_path, clock)
+    for _ in range(2):
+        assert not sequencer.integrate()
+        sequencer.publish()
+        clock.now += QUIET_S
+    assert sequencer.stuck == {
+        wal_file(boot=1): "its first record is not the `log.start` of the writer and boot in its name"
+    }
+    assert (sequencer.size, (tmp_path / "wal" / wal_file(boot=1)).exists()) == (0, True)
+
+
+def test_an_empty_file_whose_writer_is_gone_is_removed(tmp_path: Path) -> None:
+    """What is left of a writer that was killed between creating its file and writing to it."""
+    (tmp_path / "wal").mkdir()
+    (tmp_path / "wal" / wal_file()).touch()
+    clock = Clock()
+    sequencer = sequencer_of(tmp_path, clock)
+    sequencer.integrate()
+    clock.now = QUIET_S
+    sequencer.publish()
+    assert not list((tmp_path / "wal").iterdir())
 
 
 # ------------------------------------------------------------------ crashes
@@ -329,12 +538,14 @@ class World:
     def write(self, count: int) -> None:
         """Each writer appends two frames to a new file."""
         self.boot += 1
+        self.wal.held = {wal_file(writer, self.boot) for writer in (0, 1)}
         for writer in (0, 1):
             leaves = records(count + writer, writer, self.boot)
             self.wal.append(wal_file(writer, self.boot), wal_bytes([leaves[:3], leaves[3:]], writer))
 
     def run(self) -> None:
-        """One life of a sequencer."""
+        """One life of a sequencer and of the writers before it."""
+        self.wal.held = set()
         sequencer = Sequencer(self.log, self.wal, ORIGIN, KEY, self.clock)
         sequencer.start()
         for count in (150, 200):

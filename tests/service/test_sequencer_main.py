@@ -18,7 +18,7 @@ from pdp.audit.reader import tree_size
 from pdp.audit.sequencer_main import LOCK_WAIT_S, hold_log
 from pdp.audit.verify import verify_log
 from pdp.errors import StateError
-from tests.support.logs import ORIGIN, add_wal, ignore, records
+from tests.support.logs import ORIGIN, add_wal, ignore, records, wal_file
 
 
 class Child:
@@ -126,6 +126,27 @@ def test_killed_at_work_its_successor_finishes(tmp_path: Path, child_of: Callabl
     assert child_of(state, "--interval-ms", "20").end()[0] == 0
     report = verify_log(state / "log", state / "wal", vkey, ignore)
     assert (report.exit_code, report.size) == (0, 2000)
+
+
+def test_what_is_no_write_ahead_log_is_named_once_and_the_rest_goes_on(
+    tmp_path: Path, child_of: Callable[..., Child]
+) -> None:
+    state, vkey = state_with_keys(tmp_path)
+    (state / "wal" / wal_file(boot=1)).mkdir(parents=True)
+    os.mkfifo(state / "wal" / wal_file(boot=2))
+    child = child_of(state, "--interval-ms", "20")
+    for count in (100, 200):
+        add_wal(state, records(count))
+        wait_for(lambda wanted=count: tree_size(Folder(state / "log")) == wanted)  # type: ignore[misc]
+    code, said = child.end()
+    assert (code, said.splitlines()) == (
+        0,
+        [
+            "sequencer: wal/00-00000001.wal is not read on: it is a folder, not a file; run `pdp audit verify`",
+            "sequencer: wal/00-00000002.wal is not read on: it is a pipe, not a file; run `pdp audit verify`",
+        ],
+    )
+    assert verify_log(state / "log", state / "wal", vkey, ignore).exit_code == 40
 
 
 def test_without_keys_it_says_so_in_one_line(tmp_path: Path, child_of: Callable[..., Child]) -> None:

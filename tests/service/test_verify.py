@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from pdp.audit.checkpoint import CheckpointError, format_vkey, sign_checkpoint
 from pdp.audit.merkle import Edge, leaf_hash
+from pdp.audit.reader import MOST_WAL_BYTES
 from pdp.audit.report import MOST_FINDINGS, Findings, Report
+from pdp.audit.sequencer import QUIET_S
 from pdp.audit.tiles import encode_bundle, encode_tile, parse_bundle
 from pdp.audit.verify import Wanted, verify_log
 from tests.support.logs import (
@@ -24,6 +29,7 @@ from tests.support.logs import (
     ignore,
     record,
     records,
+    sequencer_of,
     verified,
     wal_bytes,
     wal_file,
@@ -306,6 +312,127 @@ def test_a_write_ahead_log_of_the_records_of_another(tmp_path: Path) -> None:
         (40, "01-0badcafe.wal, sequence 0"),
         (40, "02-0badcafe.wal, sequence 0"),
     ]
+
+
+# ------------------------------------------------------------------ what stands in the place of a file
+
+
+def folder(path: Path) -> None:
+    path.mkdir()
+
+
+def fifo(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def loop(path: Path) -> None:
+    path.symlink_to(path.name)
+
+
+def device(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+def tebibyte(path: Path) -> None:
+    path.touch()
+    os.truncate(path, 1 << 40)
+
+
+KINDS: dict[str, Callable[[Path], None]] = {
+    "a folder": folder,
+    "a pipe": fifo,
+    "a link to itself": loop,
+    "a link to a device": device,
+    "a file of a tebibyte": tebibyte,
+}
+MEMBERS = ("log/checkpoint", "log/tile/0/000", "log/tile/1/000.p/1", "log/tile/entries/001.p/44", "wal/00-deadbeef.wal")
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("member", MEMBERS)
+@pytest.mark.parametrize("name", KINDS)
+def test_what_is_no_file_of_ours_is_a_finding_that_names_it(tmp_path: Path, name: str, member: str) -> None:
+    build_log(tmp_path, records(300))
+    (tmp_path / member).unlink(missing_ok=True)
+    KINDS[name](tmp_path / member)
+    report = verified(tmp_path)
+    assert report.exit_code == 40
+    assert member.partition("/")[2] in [finding.place for finding in report.findings]
+
+
+def test_a_write_ahead_log_one_byte_beyond_any_of_ours_is_a_finding(tmp_path: Path) -> None:
+    build_log(tmp_path, records(3))
+    os.truncate(tmp_path / "wal" / wal_file(), MOST_WAL_BYTES + 1)
+    assert texts(verified(tmp_path)) == [
+        f"40 00-0badcafe.wal: it has {MOST_WAL_BYTES + 1} bytes, a write-ahead log of ours has at most {MOST_WAL_BYTES}"
+    ]
+
+
+def test_the_folders_above_may_be_elsewhere(tmp_path: Path) -> None:
+    log = build_log(tmp_path, records(300))
+    (log / "tile").rename(tmp_path / "other disk")
+    (log / "tile").symlink_to(tmp_path / "other disk")
+    log.rename(tmp_path / "moved")
+    log.symlink_to("moved")
+    assert verified(tmp_path).exit_code == 0
+
+
+# ------------------------------------------------------------------ while a sequencer works
+
+
+def recovering(tmp_path: Path) -> None:
+    """Put the file of a boot there that says it saw 500 records of the boot before."""
+    recovered = record(1, boot=2, kind="log.recovered", file=wal_file(boot=1), kept_seq=499, discarded=9, damaged=False)
+    add_wal(tmp_path, [record(0, boot=2), recovered], boot=2)
+
+
+def test_a_file_that_is_taken_in_and_removed_meanwhile_is_no_loss(tmp_path: Path) -> None:
+    clock = [0.0]
+    add_wal(tmp_path, records(300, boot=1), boot=1)
+    sequencer = sequencer_of(tmp_path, lambda: clock[0])
+    sequencer.integrate()
+    sequencer.publish()
+    add_wal(tmp_path, records(500, boot=1), boot=1)
+    recovering(tmp_path)
+    runs: list[int] = []
+
+    def work(done: int, total: int) -> None:
+        """The sequencer goes on while the tree is read."""
+        runs.append(total)
+        sequencer.integrate()
+        sequencer.publish()
+        clock[0] += QUIET_S
+        sequencer.publish()
+
+    with (tmp_path / "wal" / wal_file(boot=2)).open("rb") as open_file:
+        fcntl.flock(open_file, fcntl.LOCK_EX)
+        report = verify_log(tmp_path / "log", tmp_path / "wal", VKEY, work)
+    assert not (tmp_path / "wal" / wal_file(boot=1)).exists()
+    assert (report.exit_code, report.findings) == (0, ())
+    assert set(runs) == {300, 502}
+
+
+def test_a_loss_is_one_after_the_second_reading_too(tmp_path: Path) -> None:
+    add_wal(tmp_path, records(300, boot=1), boot=1)
+    sequencer = sequencer_of(tmp_path)
+    sequencer.integrate()
+    sequencer.publish()
+    recovering(tmp_path)
+
+    def work(done: int, total: int) -> None:
+        sequencer.integrate()
+        sequencer.publish()
+
+    report = verify_log(tmp_path / "log", tmp_path / "wal", VKEY, work)
+    assert texts(report) == ["20 00-00000001.wal: its records end before 300, `log.recovered` saw 499"]
+
+
+def test_a_log_that_stands_still_is_read_once(tmp_path: Path) -> None:
+    build_log(tmp_path, records(3))
+    (tmp_path / "log/tile/entries/000.p/3").unlink()
+    seen: list[int] = []
+    report = verify_log(tmp_path / "log", None, VKEY, lambda _, total: seen.append(total))
+    assert (report.exit_code, seen) == (20, [3])
 
 
 # ------------------------------------------------------------------ heads, keys, age

@@ -6,11 +6,16 @@ import fcntl
 import os
 import threading
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pdp.audit.frame import GENESIS, encode_frame, scan
-from pdp.audit.wal import Recovered, WalFile, hold_writer, recover, wal_name
+from pdp.audit.ids import MAX_BOOT
+from pdp.audit.reader import MOST_WAL_BYTES
+from pdp.audit.wal import Recovered, WalFile, hold_writer, next_boot, recover, wal_name
 from pdp.errors import StateError
 
 WRITER = 3
@@ -78,6 +83,11 @@ def test_a_file_that_cannot_be_recovered_stops_the_start(tmp_path: Path) -> None
     os.mkfifo(tmp_path / NAME)
     with pytest.raises(StateError, match="S122"):
         recover(tmp_path, WRITER)
+    (tmp_path / NAME).unlink()
+    (tmp_path / NAME).touch()
+    os.truncate(tmp_path / NAME, MOST_WAL_BYTES + 1)
+    with pytest.raises(StateError, match="S122"):
+        recover(tmp_path, WRITER)
 
 
 def test_a_writer_number_is_held_by_one(tmp_path: Path) -> None:
@@ -106,6 +116,67 @@ def test_a_lock_behind_a_link_is_refused(tmp_path: Path) -> None:
         hold_writer(tmp_path, WRITER)
     with pytest.raises(StateError, match="S121"):
         hold_writer(tmp_path / "missing", WRITER)
+
+
+NOW_US = 1_790_000_000_000_000
+NOW_S = NOW_US // 1_000_000
+
+
+def _boot(folder: Path, now_us: int = NOW_US, writer: int = WRITER) -> int:
+    """The next boot number, as a process that just started takes it."""
+    lock = hold_writer(folder, writer)
+    try:
+        return next_boot(lock, folder, writer, now_us)
+    finally:
+        os.close(lock)
+
+
+def test_boots_grow_with_the_clock_and_without_it(tmp_path: Path) -> None:
+    clocks = [NOW_US, NOW_US, NOW_US + 999_999, NOW_US + 5_000_000, 0, -1, NOW_US + 10_000_000]
+    assert [_boot(tmp_path, now_us) - NOW_S for now_us in clocks] == [0, 1, 2, 5, 6, 7, 10]
+
+
+@given(st.lists(st.integers(-(2**63), 2**63), min_size=2, max_size=8))
+def test_whatever_the_clock_says_no_boot_comes_twice(clocks: list[int]) -> None:
+    """For all clocks t1, t2, …: boot(t1) < boot(t2) < …, and all fit their 32 bits."""
+    with TemporaryDirectory() as folder:
+        boots = [_boot(Path(folder), now_us) for now_us in clocks]
+    assert boots == sorted(set(boots))
+    assert boots[0] > 0
+    assert boots[-1] <= MAX_BOOT
+
+
+def test_a_boot_is_above_every_file_of_the_writer_in_the_folder(tmp_path: Path) -> None:
+    (tmp_path / wal_name(WRITER, NOW_S + 100)).touch()
+    (tmp_path / wal_name(WRITER + 1, NOW_S + 500)).touch()
+    (tmp_path / f"{wal_name(WRITER, NOW_S + 900)}.aside").touch()
+    assert _boot(tmp_path) == NOW_S + 101
+    (tmp_path / wal_name(WRITER, NOW_S + 100)).unlink()
+    assert _boot(tmp_path) == NOW_S + 102, "the lock file remembers"
+    assert _boot(tmp_path, writer=WRITER + 1) == NOW_S + 501, "each writer counts for itself"
+
+
+def test_zeros_that_a_power_cut_left_are_no_boot(tmp_path: Path) -> None:
+    (tmp_path / "03.lock").write_bytes(bytes(9))
+    assert _boot(tmp_path) == NOW_S
+    assert (tmp_path / "03.lock").read_text() == f"{NOW_S:08x}\n"
+
+
+@pytest.mark.parametrize(
+    "text", [b"1", b"6ab0f0c1", b"6AB0F0C1\n", b"6ab0f0c1\n\n", b"\x006ab0f0c\n", b"6ab0f0c1\n\x00", b"x" * 99]
+)
+def test_a_lock_file_that_holds_no_boot_is_refused(tmp_path: Path, text: bytes) -> None:
+    (tmp_path / "03.lock").write_bytes(text)
+    with pytest.raises(StateError, match=r"S121: .*03\.lock does not hold a boot number"):
+        _boot(tmp_path)
+    assert (tmp_path / "03.lock").read_bytes() == text
+
+
+def test_where_no_boot_is_left_none_is_given_out(tmp_path: Path) -> None:
+    (tmp_path / wal_name(WRITER, MAX_BOOT - 1)).touch()
+    assert _boot(tmp_path) == MAX_BOOT
+    with pytest.raises(StateError, match="S121: writer 3 has no boot number left"):
+        _boot(tmp_path)
 
 
 class _Sparse:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import itertools
 import os
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -752,13 +754,14 @@ def test_what_earlier_runs_left_is_recovered_and_stated(bench: Bench) -> None:
     }
 
 
-def test_entropy_decides_the_boot_and_the_random_bytes(bench: Bench) -> None:
-    """Two writers with the same entropy write the same bytes: nothing else is random."""
+def test_entropy_and_the_clock_decide_every_byte(bench: Bench) -> None:
+    """Two writers with the same entropy, clock and empty folder write the same bytes: nothing else is random."""
     digests = set()
-    for _ in range(2):
+    for name in ("a", "b"):
         disk, settled = Disk(), Settled()
+        (bench.wal / name).mkdir()
         writer = LogWriter(
-            bench.wal,
+            bench.wal / name,
             1,
             bench.keys,
             open_file=disk.open,
@@ -773,6 +776,60 @@ def test_entropy_decides_the_boot_and_the_random_bytes(bench: Bench) -> None:
         (stored,) = disk.files.values()
         digests.add(sha256(stored.data).digest())
     assert len(digests) == 1
+
+
+def test_every_file_has_a_higher_boot_though_the_clock_stands_still_or_is_set_back(bench: Bench) -> None:
+    boots = []
+    for step_us in (0, 0, -3_600_000_000, 60_000_000):
+        bench.clock.now_us += step_us
+        disk, settled = Disk(), Settled()
+        with bench.running(disk.open, settled, Limits(file_bytes=500)) as writer:
+            for n in range(5):
+                writer.append("decision", {"n": n, "a": "x" * 500}, None, strict=True)
+                settled.wait(n + 1)
+        boots += [int(name[3:11], 16) for name in disk.files]
+    assert len(boots) >= 8
+    assert boots == sorted(set(boots))
+    assert boots[0] == bench.clock.now_us // 1_000_000 + 3_540
+
+
+def test_the_boot_number_is_on_the_disk_before_its_file_is_created(bench: Bench) -> None:
+    seen: list[tuple[str, str]] = []
+    disk, settled = Disk(), Settled()
+
+    def open_file(path: Path) -> LogFile:
+        seen.append((path.name, (bench.wal / "01.lock").read_text()))
+        return disk.open(path)
+
+    with bench.running(open_file, settled, Limits(file_bytes=500)) as writer:
+        for n in range(3):
+            writer.append("decision", {"a": "x" * 500}, None, strict=True)
+            settled.wait(n + 1)
+    assert len(seen) >= 3
+    assert all(name == f"01-{text.removesuffix(chr(10))}.wal" for name, text in seen)
+
+
+def test_a_writer_locks_the_file_it_has_open_and_no_other(bench: Bench) -> None:
+    settled = Settled()
+    with bench.running(open_log_file, settled, Limits(file_bytes=500)) as writer:
+        for n in range(3):
+            writer.append("decision", {"a": "x" * 500}, None, strict=True)
+            settled.wait(n + 1)
+        until = time.monotonic() + WAIT_S
+        while (locked := {path.name for path in bench.wal.glob("*.wal") if _is_locked(path)}) != {
+            wal_name(1, writer.boot())
+        }:
+            assert time.monotonic() < until, locked
+    assert not any(map(_is_locked, bench.wal.glob("*.wal")))
+
+
+def _is_locked(path: Path) -> bool:
+    with path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 # ---------------------------------------------------------------- a real process, killed

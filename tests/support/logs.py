@@ -1,22 +1,29 @@
-"""Small logs for tests: records, write-ahead logs, a disk in memory that fails and loses power, and whole folders."""
+"""Small logs for tests: records, write-ahead logs, a disk in memory that fails and loses power, whole folders, and a
+log with a real writer."""
 
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Mapping, Sequence
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from pdp.audit.checkpoint import format_vkey
-from pdp.audit.disk import Folder
+from pdp.audit.disk import Folder, MemberError
+from pdp.audit.files import open_log_file
 from pdp.audit.frame import GENESIS, encode_frame
 from pdp.audit.ids import IdKey
+from pdp.audit.keys import LogKeys, create_keys
 from pdp.audit.leaf import encode
 from pdp.audit.report import Report
-from pdp.audit.sequencer import Sequencer
+from pdp.audit.sequencer import QUIET_S, Sequencer
 from pdp.audit.verify import Wanted, verify_log
+from pdp.audit.writer import Limits, LogWriter, Receipt
 from pdp.model import Json
 
 ORIGIN = "test.example/log"
@@ -109,16 +116,22 @@ class Faults:
 
 
 class MemoryDisk:
-    """`Disk` in memory. `files` is what processes see, `durable` what a power cut leaves for certain."""
+    """`Disk` in memory. `files` is what processes see, `durable` what a power cut leaves for certain.
+
+    `held` are the files whose writer lives.
+    """
 
     def __init__(self, faults: Faults) -> None:
         self.files: dict[str, bytes] = {}
         self.durable: dict[str, bytes] = {}
-        self.free: set[str] = set()
+        self.held: set[str] = set()
         self.faults = faults
 
-    def read(self, path: str) -> bytes | None:
-        return self.files.get(path)
+    def read(self, path: str, most: int = 1 << 30) -> bytes | None:
+        data = self.files.get(path)
+        if data is not None and len(data) > most:
+            raise MemberError(path, "it is too large")
+        return data
 
     def read_at(self, path: str, offset: int, size: int) -> bytes:
         return self.files.get(path, b"")[offset : offset + size]
@@ -150,8 +163,11 @@ class MemoryDisk:
         for name in [p for p in self.files if p == path or p.startswith(f"{path}/")]:
             del self.files[name]
 
-    def is_free(self, path: str) -> bool:
-        return path in self.free
+    def remove_closed(self, path: str, length: int) -> bool:
+        if path in self.held or self.length(path) != length:
+            return False
+        self.remove(path)
+        return True
 
     def append(self, path: str, data: bytes) -> None:
         """What a writer does without a sync."""
@@ -162,3 +178,78 @@ class MemoryDisk:
         survived = {p: data for p, data in self.files.items() if keeps(p)}
         self.files = {**self.durable, **survived}
         self.durable = dict(self.files)
+
+
+class Clock:
+    """Seconds that pass when told."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class LiveLog:
+    """A state folder with keys, real writers that come and go, and a sequencer whose seconds pass when told."""
+
+    def __init__(self, state: Path) -> None:
+        for folder in ("wal", "log"):
+            (state / folder).mkdir(parents=True)
+        self.state = state
+        self.keys: LogKeys = create_keys(state / "keys", ORIGIN, os.urandom)
+        self.clock = Clock()
+
+    @contextmanager
+    def writing(self, drawn: bytes = b"", limits: Limits | None = None) -> Iterator[LogWriter]:
+        """A writer at work; `drawn` are its random bytes wherever so many are wanted."""
+        writer = LogWriter(
+            self.state / "wal",
+            0,
+            self.keys,
+            open_file=open_log_file,
+            entropy=lambda size: drawn if size == len(drawn) else os.urandom(size),
+            clock_us=lambda: time.time_ns() // 1000,
+            on_settled=lambda _: None,
+            software="test",
+            limits=limits or Limits(),
+        )
+        writer.start()
+        try:
+            yield writer
+        finally:
+            writer.close(20)
+
+    def sequencer(self) -> Sequencer:
+        """A started sequencer."""
+        log, wal = Folder(self.state / "log"), Folder(self.state / "wal")
+        sequencer = Sequencer(log, wal, self.keys.origin, self.keys.sign_key, self.clock)
+        sequencer.start()
+        return sequencer
+
+    def pass_quietly(self, sequencer: Sequencer) -> None:
+        """Let the sequencer take in and sign what is there, and see it quiet for long enough to remove what is done."""
+        for _ in range(3):
+            while sequencer.integrate():
+                pass
+            sequencer.publish()
+            self.clock.now += QUIET_S
+
+    def names(self) -> list[str]:
+        """The write-ahead logs that are there."""
+        return sorted(path.name for path in (self.state / "wal").glob("*.wal"))
+
+
+def put(writer: LogWriter, count: int, size: int = 10) -> list[Receipt]:
+    """Append records of about so many bytes, the last one strict, and wait until all are acknowledged."""
+    receipts = []
+    for number in range(count):
+        while writer.status().pending > 500:
+            time.sleep(0.001)
+        receipts.append(writer.append("decision", {"pad": "x" * size}, None, strict=number == count - 1))
+    until = time.monotonic() + 20
+    while not all(receipt.settled for receipt in receipts):
+        assert time.monotonic() < until
+        time.sleep(0.001)
+    assert [receipt.error for receipt in receipts] == [None] * count
+    return receipts
