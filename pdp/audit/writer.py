@@ -404,6 +404,7 @@ class LogWriter:
         with self._ready:
             self._boot = boot
             self._poisoned = None
+            self._reopen = False  # asked for again meanwhile: another file would get this one's records
         self._file = file
 
     def _follow(self, file: WalFile) -> None:

@@ -136,6 +136,11 @@ def test_boots_grow_with_the_clock_and_without_it(tmp_path: Path) -> None:
     assert [_boot(tmp_path, now_us) - NOW_S for now_us in clocks] == [0, 1, 2, 5, 6, 7, 10]
 
 
+def test_a_clock_that_is_far_ahead_does_not_use_the_boots_up(tmp_path: Path) -> None:
+    clocks = [MAX_BOOT * 1_000_000, NOW_US, (MAX_BOOT - 5) * 1_000_000, 10**18, NOW_US + 9_000_000]
+    assert [_boot(tmp_path, now_us) for now_us in clocks] == [1, NOW_S, NOW_S + 1, NOW_S + 2, NOW_S + 9]
+
+
 @given(st.lists(st.integers(-(2**63), 2**63), min_size=2, max_size=8))
 def test_whatever_the_clock_says_no_boot_comes_twice(clocks: list[int]) -> None:
     """For all clocks t1, t2, …: boot(t1) < boot(t2) < …, and all fit their 32 bits."""

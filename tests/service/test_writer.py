@@ -492,6 +492,43 @@ def test_a_dead_disk_is_asked_once_a_second_and_the_gap_is_stated(bench: Bench) 
     assert (gap["from"], gap["to"]) == (died_us, died_us + 3_000_000)
 
 
+def test_a_file_asked_for_again_while_it_is_opened_is_opened_once(bench: Bench) -> None:
+    """Else a second file would take the first one's place, and with it records that have the ids of the first."""
+    broken, opening, go = threading.Event(), threading.Event(), threading.Event()
+
+    def fault(operation: str, number: int) -> None:
+        if operation == "sync" and broken.is_set():
+            broken.clear()
+            raise OSError(errno.EIO, "once")
+        if operation == "open" and number > 0:
+            opening.set()
+            _wait(go)
+
+    disk, settled = Disk(fault), Settled()
+    with bench.running(disk.open, settled) as writer:
+        broken.set()
+        writer.append("decision", {}, None, strict=True)
+        settled.wait(1)
+        for _ in range(2):
+            with pytest.raises(AuditError, match="once"):
+                writer.append("decision", {}, None, strict=True)
+            bench.clock.now_us += 1_000_000
+            assert opening.wait(WAIT_S)
+        go.set()
+        until = time.monotonic() + WAIT_S
+        while writer.status().poisoned is not None:
+            assert time.monotonic() < until
+            time.sleep(0.001)
+        after = writer.append("decision", {}, None, strict=True)
+        settled.wait(2)
+        assert after.error is None
+    assert [Counter(_kinds(file.leaves())) for file in disk.files.values()] == [
+        {"log.start": 1, "decision": 1},
+        {"log.start": 1, "log.gap": 2, "decision": 1, "log.stop": 1},
+    ]
+    _assert_contiguous(disk, bench.keys)
+
+
 def test_a_gap_that_no_append_followed_is_stated_at_the_end(bench: Bench) -> None:
     broken = threading.Event()
 
