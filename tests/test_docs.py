@@ -7,7 +7,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +17,6 @@ import yaml
 from pdp.cli import cli
 from pdp.demo.envoy import HTTP_MANAGER
 from tests.support.envoy import envoy_binary
-from tests.support.issuing import TestIssuer
 from tests.support.process import ROOT
 from tests.support.readme import blocks, replay_document
 
@@ -37,16 +35,15 @@ def environment(tmp_path: Path) -> dict[str, str]:
     pdp = bin_folder / "pdp"
     pdp.write_text(f'#!/bin/sh\nexec {sys.executable} -m pdp "$@"\n')
     pdp.chmod(0o755)
+    python = bin_folder / "python"
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    python.chmod(0o755)
     return {**os.environ, "PATH": f"{bin_folder}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT), "COLUMNS": "120"}
 
 
 def test_the_readme_runs_from_the_first_policy_to_the_last_decision(
     tmp_path: Path, environment: dict[str, str]
 ) -> None:
-    issuer = TestIssuer("https://id.library.example")
-    issuer.write_keys(tmp_path / "jwks.json")
-    claims = {"sub": "r1", "cards": ["c1"], "aud": "loans"}
-    (tmp_path / "reader.jwt").write_text(issuer.mint(claims, int(time.time())))
     assert replay_document(README, tmp_path, environment, skip=frozenset({"demo", "envoy"})) >= 5
 
 

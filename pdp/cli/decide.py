@@ -74,7 +74,7 @@ def decide(
             raise click.UsageError("give METHOD and URL, or --request FILE")
         written = WrittenRequest(_inquiry(engine, method, url, service, token, kind, claims), None)
     at_us = instant_us(now, "--now") if now is not None else written.now_us
-    identity = Identity(Verifier(read_issuers(config.issuers)))
+    identity = Identity(Verifier(() if kind is not None else read_issuers(config.issuers)))
     evaluator = Evaluator(lambda: engine, identity, service_from_host=config.service_from_host)
     evaluation = evaluator.evaluate(written.inquiry, time.time_ns() // 1_000 if at_us is None else at_us)
     _show(evaluation, engine, explain=explain, as_json=as_json)

@@ -111,7 +111,11 @@ class Reloader:
         bundle = await asyncio.to_thread(read_folder, self._folder)
         if engine is not None and bundle.digest == engine.digest:
             self._held = None
-            return Outcome("unchanged", f"policy {bundle.digest[:12]} is in force")
+            in_force = Outcome("unchanged", f"policy {bundle.digest[:12]} is in force")
+            if self.last.state in {"refused", "waiting"}:
+                log.info("the policy folder holds again what is in force")
+                self.last = in_force
+            return in_force
         if self._held is not None and self._held[0] == bundle.digest and not confirmed:
             return self._held[1]
         await asyncio.sleep(SETTLE_S)
@@ -149,7 +153,8 @@ class Reloader:
         try:
             engine, warnings = await compile_beside(bundle)
         except PdpError as error:
-            log.error("policy refused, the last good one stays in force: %s", error.detail)
+            kept = ", the last good one stays in force" if self._holder.current() is not None else ""
+            log.error("policy refused%s: %s", kept, error.detail)
             await self._note_refusal(bundle, error)
             return self._hold(bundle, Outcome("refused", error.detail))
         if warnings:

@@ -158,6 +158,17 @@ def test_a_log_that_cannot_take_the_activation_keeps_the_old_engine(policies: Pa
     assert run.look().state == "activated"
 
 
+def test_a_folder_put_back_as_it_was_is_no_longer_called_refused(policies: Path, stored: Path) -> None:
+    run = _Run(policies, stored)
+    run.start()
+    good = (policies / "second.pol").read_bytes()
+    (policies / "second.pol").write_bytes(b"module second\nallow")
+    assert run.look().state == "refused"
+    (policies / "second.pol").write_bytes(good)
+    assert run.look().state == "unchanged"
+    assert run.reloader.last.state == "unchanged"
+
+
 def test_what_nobody_foresaw_is_a_refusal_and_the_next_look_comes(policies: Path, stored: Path) -> None:
     run = _Run(policies, stored)
     run.start()
