@@ -10,7 +10,8 @@ import click
 from pdp.cli.options import json_option, path_type
 from pdp.runtime.bundle import Bundle, read_folder
 from policy_lang.compile import Compiled, compile_policy, sources_of
-from policy_lang.diagnostics import CompileError, Diagnostic, as_json, render
+from policy_lang.diagnostics import CompileError, Diagnostic, render
+from policy_lang.diagnostics import as_json as diagnostics_json
 
 
 @click.command()
@@ -41,13 +42,9 @@ def check(ctx: click.Context, folder: Path, *, as_json: bool) -> None:
 def _report(diagnostics: tuple[Diagnostic, ...], bundle: Bundle, *, as_json: bool) -> None:
     sources = sources_of(bundle.files)
     if as_json:
-        click.echo(json.dumps(_as_json(diagnostics, bundle), indent=2))
+        click.echo(json.dumps(diagnostics_json(diagnostics, sources), indent=2))
     elif diagnostics:
         click.echo(render(diagnostics, sources), err=True)
-
-
-def _as_json(diagnostics: tuple[Diagnostic, ...], bundle: Bundle) -> list[dict[str, object]]:
-    return as_json(diagnostics, sources_of(bundle.files))
 
 
 def _summary(folder: Path, bundle: Bundle, compiled: Compiled) -> None:
