@@ -13,7 +13,7 @@ from policy_lang.diagnostics import Diagnostic
 from policy_lang.literals_typed import literal_operand
 from policy_lang.mistakes.cases import CannotSet, NotATestValue
 from policy_lang.mistakes.types import LiteralMisfit, TypesDiffer, WrongType
-from policy_lang.typesystem import Scalar, ScalarType, SetType, Type, same
+from policy_lang.typesystem import Scalar, ScalarType, SetType, Type, moved, same
 from policy_lang.verdict import Json
 
 
@@ -58,17 +58,13 @@ def _shifted(expr: tree.Arithmetic, now_ms: int) -> _Known | Diagnostic:
         return left
     if isinstance(right, Diagnostic):
         return right
-    match left.type, expr.op, right.type:
-        case Scalar.TIME, "-", Scalar.TIME:
-            type_: Type = Scalar.DURATION
-        case ((Scalar.TIME | Scalar.DURATION), _, Scalar.DURATION):
-            type_ = left.type
-        case _:
-            return TypesDiffer(span=expr.span, form=expr.op, left=f"`{left.type}`", right=f"`{right.type}`")
-    moved = values.shift(left.value, 1 if expr.op == "+" else -1, right.value)
-    if moved is None:
+    type_ = moved(left.type, expr.op, right.type)
+    if type_ is None:
+        return TypesDiffer(span=expr.span, form=expr.op, left=f"`{left.type}`", right=f"`{right.type}`")
+    result = values.shift(left.value, 1 if expr.op == "+" else -1, right.value)
+    if result is None:
         return LiteralMisfit(span=expr.span, value="the result", wanted=f"`{type_}`")
-    return _Known(moved, type_)
+    return _Known(result, type_)
 
 
 def claim_json(value: ir.Value, type_: Type, expr: tree.Expr, name: str) -> Json | Diagnostic:

@@ -34,7 +34,7 @@ from policy_lang.mistakes.types import (
     WrongType,
 )
 from policy_lang.names import Names, Parameter
-from policy_lang.typesystem import Scalar, Type, same
+from policy_lang.typesystem import Scalar, Type, moved, same
 
 MOST_NESTED = 100
 """Levels of an expanded expression: every later recursion over it stays far from Python's own limit."""
@@ -146,14 +146,10 @@ class Operands:
         right = self.operand(expr.right, None, known)
         if left is None or right is None:
             return None
-        match left.type, expr.op, right.type:
-            case Scalar.TIME, "-", Scalar.TIME:
-                type_: Type = Scalar.DURATION
-            case ((Scalar.TIME | Scalar.DURATION), _, Scalar.DURATION):
-                type_ = left.type
-            case _:
-                self.differ(expr, expr.op, left, right)
-                return None
+        type_ = moved(left.type, expr.op, right.type)
+        if type_ is None:
+            self.differ(expr, expr.op, left, right)
+            return None
         return Typed(shifted(left.operand, 1 if expr.op == "+" else -1, right.operand), type_)
 
     def argument(self, expr: tree.Expr, wanted: Type, known: Facts) -> Typed | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import Literal
 
 
 class Scalar(Enum):
@@ -59,3 +60,14 @@ def same(left: Type, right: Type) -> bool:
     if isinstance(left, SetType) and isinstance(right, SetType):
         return same(left.element, right.element)
     return left == right
+
+
+def moved(left: Type, op: Literal["+", "-"], right: Type) -> Type | None:
+    """The type of time arithmetic: time - time, and time or duration +- duration; None for anything else."""
+    match left, op, right:
+        case Scalar.TIME, "-", Scalar.TIME:
+            return Scalar.DURATION
+        case ((Scalar.TIME | Scalar.DURATION), _, Scalar.DURATION):
+            return left
+        case _:
+            return None
