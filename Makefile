@@ -19,7 +19,7 @@ SEED ?= 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-nightly check lint format types proto docs clean setup-serve setup-test
+.PHONY: help serve test test-nightly check lint format types proto grammar bench docs clean setup-serve setup-test
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -57,6 +57,15 @@ types: setup-test ## check the types, strictly
 
 proto: setup-test ## write the descriptors anew from proto/
 	@$(BIN)/python tools/protos.py
+
+grammar: setup-test ## write the parser's tables and the editor's grammar anew from policy_lang/grammar.lark
+	@$(BIN)/python -m tools.grammar_tables
+	@$(BIN)/python -m tools.editor_grammar
+
+bench: setup-test ## measure parsing, compiling, loading and deciding as policy grows
+	@$(BIN)/python -m benchmarks.parsing
+	@$(BIN)/python -m benchmarks.compiling
+	@$(BIN)/python -m benchmarks.plans
 
 docs: setup-test ## write docs/configuration.md anew from the code
 	@$(BIN)/python tools/config_docs.py

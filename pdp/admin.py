@@ -19,7 +19,7 @@ from pdp.model import Json
 
 LONGEST_LINE = 64 * 1024
 ANSWER_WITHIN_S = 150.0
-"""Longer than a reload may take (pdp.runtime.compiler.COMPILE_TIMEOUT_S)."""
+"""Longer than a reload may take (pdp.runtime.compiling.COMPILE_TIMEOUT_S)."""
 
 Verb = Callable[[Mapping[str, Json]], Awaitable[Mapping[str, Json]]]
 

@@ -7,6 +7,8 @@ can end a line.
 INVARIANT: the code is 0 for an allow that bears the id of its record, and for nothing else.
 Design: contracts.md "Who decided". RFC 6750 3 (challenges), RFC 9470 3 (step-up), RFC 9110 5.6.4 (quoted strings).
 
+Decision: 2026-11-21. A refusal that a rule wants answered by another status than 403 has that status and a title of
+its own, and nothing else that tells it from any other: the code stays 7, and the decision id goes along.
 Decision: 2026-11-21. A step-up for a caller without a credential is a plain 401: the 401 row for "no valid credential"
 stands above it, so that nobody learns what an endpoint asks for before saying who they are.
 Decision: 2026-11-21. An allow without a decision id has no record, whatever went wrong; it is answered as `internal`.
@@ -48,6 +50,13 @@ _ANONYMOUS = _Row(401, 16, "a credential is required")
 _STEP_UP = _Row(401, 16, "a stronger or more recent authentication is required")
 _SCOPE = _Row(403, 7, "the credential does not cover this request")
 _FORBIDDEN = _Row(403, 7, "the request is not permitted")
+_ANSWERS = {
+    403: _FORBIDDEN,
+    404: _Row(404, 7, "there is nothing here"),
+    429: _Row(429, 7, "too many requests"),
+    451: _Row(451, 7, "not available for legal reasons"),
+    503: _Row(503, 7, "not available now"),
+}
 _FAILED = _Row(503, 13, "no decision can be given now")
 _UNRECORDED = _Row(503, 14, "no decision can be given now")
 
@@ -70,7 +79,7 @@ def _row(decision: Decision) -> _Row:
         case ("scope", *_):
             return _SCOPE
         case _:
-            return _FORBIDDEN
+            return _FORBIDDEN if decision.status is None else _ANSWERS.get(decision.status, _FORBIDDEN)
 
 
 def check_code(decision: Decision) -> int:

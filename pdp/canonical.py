@@ -20,6 +20,7 @@ The path is `policy_lang/request.py`'s.
 | `header.alias` | a name that only `_` for `-` tells from an identity header or from an `x-portcullis-` header |
 | `header.too_many` `header.too_large` | more than 256 fields, more than 131,072 characters in all |
 | `address.malformed` | an address that is not an IPv4 or IPv6 literal |
+| `address.peer` | a peer that is no SPIFFE id |
 
 Repaired: a host's case, its port and one trailing dot are dropped, and an IPv6 address is written as RFC 5952 says.
 Design: contracts.md "Which service, which gateway, which caller", "Headers at Envoy"; security.md 2.2.
@@ -36,6 +37,8 @@ from __future__ import annotations
 import ipaddress
 import re
 from dataclasses import dataclass
+
+from policy_lang.spiffe import is_workload
 
 MOST_HEADERS = 256
 MOST_HEADER_CHARACTERS = 128 * 1024
@@ -198,6 +201,13 @@ def _ipv6(text: str) -> ipaddress.IPv6Address | None:
         return ipaddress.IPv6Address(text)
     except ValueError:
         return None
+
+
+def canonical_peer(raw: str | None) -> str | Refusal:
+    """The SPIFFE id of the peer, which has one spelling only; "" where there is no peer."""
+    if raw is None:
+        return ""
+    return raw if is_workload(raw) else _refused("address.peer")
 
 
 def _refused(reason: str) -> Refusal:

@@ -8,6 +8,11 @@ Errors: ConfigError C101 (the file cannot be read), C102 (not TOML), C103 (keys 
 Design: contracts.md "Bundles, places, configuration".
 
 Decision: 2026-11-21. Without `[[listeners]]` there is one, at 127.0.0.1:9191, called `edge`, for every service.
+Decision: 2026-11-21. A gateway is a listener: who asks is known by where it asks. What policies call it is its
+`identity`, a SPIFFE id, since `via` compares those; without one no `via` holds by it.
+Decision: 2026-11-21. A listener cannot be said to have the capabilities `redact` and `issue_token`: nothing in an
+ext_authz answer redacts a body, and there is no key yet to sign a token with. An allow that needs them is refused.
+Decision: 2026-11-21. Readings in metadata are read only where a listener says `signals`: other filters write there too.
 Decision: 2026-11-21. Types of tokens that were never meant to be presented to an API (ID tokens, DPoP proofs, logout
 and security event tokens) cannot be configured as access tokens.
 """
@@ -24,6 +29,7 @@ from types import MappingProxyType
 from pdp.errors import ConfigError
 from pdp.identity.jwks import ALGORITHMS
 from pdp.identity.jwt import DEFAULT_LEEWAY_S, DEFAULT_LIFETIME_S, MOST_LEEWAY_S, type_name
+from pdp.model import EXT_AUTHZ
 from pdp.toml_keys import (
     Address,
     Flag,
@@ -48,6 +54,10 @@ NOT_ACCESS_TOKENS = frozenset(
 _PRINTABLE = Text(re.compile(r"[!-~]+"), "a string of printable characters without spaces")
 _NAME = Text(re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]*"), "a name of letters, digits, `.`, `_`, `/` and `-`")
 _METHOD = Text(re.compile(r"[A-Z][A-Z-]{0,31}"), "an HTTP method in upper case")
+_LABEL = Text(re.compile(r"[a-z][a-z0-9_]*(?:\.[a-z][a-z0-9_]*)*"), "a label, with or without its module")
+_SETTINGS = Text(re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*"), "a name of letters, digits, `.`, `_` and `-`")
+_SPIFFE = Text(re.compile(r"spiffe://[a-z0-9._-]{1,255}(?:/[A-Za-z0-9._-]+)+"), "a SPIFFE id, `spiffe://domain/path`")
+_DIGEST = Text(re.compile(r"[0-9a-f]{64}"), "64 hex digits")
 _ORIGIN = Text(re.compile(r"[!-*,-~]+"), "a string of printable characters without spaces and `+`")
 
 
@@ -120,6 +130,32 @@ class ListenerConfig:
             "the services this gateway may ask about; any other is refused",
             '["orders", "payments"]',
             "every service",
+        ),
+    )
+    identity: str | None = field(
+        default=None,
+        metadata=key(
+            _SPIFFE,
+            "the SPIFFE id by which policies know this gateway (`via`)",
+            '"spiffe://shop.example/edge"',
+            "none: no `via` holds by the gateway",
+        ),
+    )
+    capabilities: tuple[str, ...] = field(
+        default=tuple(sorted(EXT_AUTHZ)),
+        metadata=key(
+            Texts(choices=tuple(sorted(EXT_AUTHZ)), may_be_empty=True, wanted="an array of names"),
+            "what this gateway does with our answers; an allow that needs more is refused by `capability`",
+            '["answer", "remove_header", "set_header", "step_up"]',
+        ),
+    )
+    signals: bool = field(
+        default=False,
+        metadata=key(
+            Flag(),
+            "whether readings for `context.NAME` are taken from this gateway's metadata `portcullis.signals`; every "
+            "filter before the check can write there",
+            "false",
         ),
     )
 
@@ -199,7 +235,46 @@ class Config:
     )
     policies: Path | None = field(
         default=None,
-        metadata=key(Place(), "the policy folder", '"policies/shop"', "none: `pdp serve` then needs `--policies`"),
+        metadata=key(
+            Place(),
+            "the policy folder, or a file that `pdp check --build` wrote",
+            '"policies/shop"',
+            "none: `pdp serve` then needs `--policies`",
+        ),
+    )
+    bundle_digest: str | None = field(
+        default=None,
+        metadata=key(
+            _DIGEST,
+            "the SHA-256 of the built policy that is served; a file is served only with it",
+            f'"{64 * "0"}"',
+            "none: only a folder is served",
+        ),
+    )
+    settings: str | None = field(
+        default=None,
+        metadata=key(
+            _SETTINGS,
+            "the environment: binds the settings of `settings/NAME.toml` of the policy folder",
+            '"prod"',
+            "none: every setting has its default",
+        ),
+    )
+    never_observe: tuple[str, ...] = field(
+        default=(),
+        metadata=key(
+            Texts(_LABEL, may_be_empty=True, wanted="an array of labels"),
+            "labels that no service under `observe until` may carry; a plain name means that of every module",
+            '["money", "shop.pii"]',
+        ),
+    )
+    compare_every: int = field(
+        default=1000,
+        metadata=key(
+            Whole(0, 1_000_000_000),
+            "each so-many-th decision is made by the reference evaluator too, and refused where the two differ; 0 none",
+            "1000",
+        ),
     )
     service_from_host: bool = field(
         default=False,

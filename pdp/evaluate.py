@@ -6,31 +6,42 @@
     (3) decision   the engine's verdict
 
 (1) and (2) both run; the first of `token`, `path`, `route` that refuses is `by`. Pure but for what the identity
-remembers. Anything unforeseen becomes a refusal by `internal`, here and nowhere else.
+remembers and the counts of what is compared and explained. Anything unforeseen becomes a refusal by `internal`, here
+and nowhere else.
+
+Each so-many-th decision is asked of both evaluators, and so is every one that is explained; where they differ, the call
+is refused (`internal.disagreement`): one of the two is wrong, and nobody can say which.
 Design: architecture.md "The way of a request"; contracts.md "Which service", "Who decided".
+
+Decision: 2026-11-21. A declared peer is known by its exact SPIFFE id, whether or not the rest of the request is
+canonical: a refusal for it is 403, not a plain 401.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from pdp.audit.record import Evidence
-from pdp.canonical import Headers, Refusal, canonical_address, canonical_headers, canonical_host, canonical_method
+from pdp.audit.inputs import Evidence
+from pdp.canonical import Refusal, canonical_headers
+from pdp.canonical_call import CanonicalCall, canonical_call
 from pdp.identity.bearer import Identity, Proven
 from pdp.identity.jwt import TokenRefusal
 from pdp.model import ANONYMOUS, Decision, Inquiry, Principal
-from pdp.runtime.engine import Engine
-from policy_lang.request import Path, PathRefusal, canonical_path
-from policy_lang.verdict import Caller, Question, Verdict
+from pdp.runtime.engine import Engine, same
+from policy_lang.admission import Call, Refused
+from policy_lang.ir import Value
+from policy_lang.signals import read_signals
+from policy_lang.verdict import ActionCall, Caller, Question, Verdict
 
 log = logging.getLogger(__name__)
 
-LONGEST_TARGET = 16_384
-"""Characters of a path with its query: what a record can hold whole, so that every allow can be decided again."""
+EXPLAINED_PER_SECOND = 50
+COMPARE_EVERY = 1000
 
 NOTHING = Evidence(inquiry=None, principal=None, question=None, inputs=None)
+NO_SIGNALS: Mapping[str, Value] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,23 +53,33 @@ class Evaluation:
     engine: Engine | None
 
 
-@dataclass(frozen=True, slots=True)
-class _Canonical:
-    """Station (1), passed."""
-
-    path: Path
-    host: str
-    method: str
-    headers: Headers
+class DisagreementError(Exception):
+    """The two evaluators said different things."""
 
 
 class Evaluator:
-    """Decides inquiries by the engine that is in force when each begins."""
+    """Decides inquiries by the engine that is in force when each begins.
 
-    def __init__(self, engine: Callable[[], Engine | None], identity: Identity, *, service_from_host: bool) -> None:
+    `explained_per_second` bounds the refusals by `default` whose nearest rule is looked for. `compare_every` 0 compares
+    no others than those that are explained. An engine without plans explains every decision.
+    """
+
+    def __init__(
+        self,
+        engine: Callable[[], Engine | None],
+        identity: Identity,
+        *,
+        service_from_host: bool,
+        explained_per_second: int = EXPLAINED_PER_SECOND,
+        compare_every: int = COMPARE_EVERY,
+    ) -> None:
         self._engine = engine
         self._identity = identity
         self._service_from_host = service_from_host
+        self._explained_per_second = explained_per_second
+        self._compare_every = compare_every
+        self._explained = (0, 0)
+        self._judged = 0
         self._told: set[str] = set()
 
     def evaluate(self, inquiry: Inquiry, now_us: int) -> Evaluation:
@@ -70,8 +91,9 @@ class Evaluator:
             return self._evaluate(engine, inquiry, now_us)
         except Exception as error:  # noqa: BLE001 - the one place where anything unforeseen becomes a refusal
             self._tell(error)
+            reason = "internal.disagreement" if isinstance(error, DisagreementError) else "internal.error"
             policy = engine.digest if engine is not None else ""
-            decision = replace(refusal("internal", "internal.error"), policy=policy)
+            decision = replace(refusal("internal", reason), policy=policy)
             return Evaluation(decision, replace(NOTHING, inquiry=inquiry), engine)
 
     def _tell(self, error: Exception) -> None:
@@ -82,37 +104,69 @@ class Evaluator:
             log.error("a decision failed and was refused; further %s are only counted", kind, exc_info=error)
 
     def _evaluate(self, engine: Engine, inquiry: Inquiry, now_us: int) -> Evaluation:
-        canonical = _canonicalise(inquiry)
+        canonical = canonical_call(inquiry, engine.vocabulary)
         principal = self._principal(engine, inquiry, canonical, now_us // 1_000_000)
-        evidence = replace(NOTHING, inquiry=inquiry)
         if isinstance(principal, TokenRefusal):
-            return self._refused(engine, "token", principal.reason, evidence)
-        evidence = replace(evidence, principal=principal)
+            return _refused(engine, "token", principal.reason, Evidence(inquiry, None, None, None))
+        evidence = Evidence(inquiry, principal, None, None)
         if isinstance(canonical, Refusal):
-            return self._refused(engine, canonical.by, canonical.reason, evidence)
-        service = self._service(engine, inquiry, canonical.host)
+            return _refused(engine, canonical.by, canonical.reason, evidence)
+        service = self._service(engine, inquiry, canonical)
         if isinstance(service, Refusal):
-            return self._refused(engine, service.by, service.reason, evidence)
+            return _refused(engine, service.by, service.reason, evidence)
+        signals = engine.program.signals
         question = Question(
             service=service,
-            method=canonical.method,
-            path=canonical.path,
-            host=canonical.host,
+            call=canonical.call,
             caller=Caller(principal.name, principal.claims, principal.multi_audience),
             now_ms=now_us // 1_000,
             facts=engine.facts if inquiry.facts is None else inquiry.facts,
+            origin=canonical.origin,
+            signals=read_signals(signals, inquiry.signals) if signals else NO_SIGNALS,
+            capabilities=inquiry.capabilities,
         )
-        verdict, inputs = engine.decide_and_note(question)
-        evidence = replace(evidence, question=question, inputs=inputs)
-        return Evaluation(_decision(engine, service, principal, verdict), evidence, engine)
+        call = engine.admit(question)
+        verdict = self._judge(engine, question, call)
+        evidence = Evidence(inquiry, principal, question, engine.inputs(question, call))
+        return Evaluation(_decision(engine, service, evidence, verdict), evidence, engine)
+
+    def _judge(self, engine: Engine, question: Question, call: Call | Refused) -> Verdict:
+        """Station (3): the verdict, with the clauses that its record is to show."""
+        if engine.plans is None:
+            return engine.explain(question, call)
+        verdict = engine.judge(question, call)
+        self._judged += 1
+        explained = self._is_explained(verdict, question.now_ms // 1_000)
+        if explained or (self._compare_every and self._judged % self._compare_every == 0):
+            definition = engine.explain(question, call)
+            if not same(verdict, definition):
+                where = call.endpoint if isinstance(call, Refused) else call.endpoint.id
+                raise DisagreementError(f"{where}: {verdict.by} is not {definition.by}")
+            if explained:
+                return replace(definition, by=verdict.by)
+        decided = verdict.by if verdict.observed is None else verdict.observed.by
+        if isinstance(call, Refused) or "." not in decided[0]:
+            return verdict
+        return replace(verdict, rules=engine.primary(call, decided[0]))
+
+    def _is_explained(self, verdict: Verdict, second: int) -> bool:
+        """Whether all clauses are looked at: where every one is to be recorded, and for so many refusals by `default` a
+        second, of which the nearest rule is.
+        """
+        if verdict.log.level == "full":
+            return True
+        if (verdict.by if verdict.observed is None else verdict.observed.by) != ("default",):
+            return False
+        count = self._explained[1] + 1 if self._explained[0] == second else 1
+        self._explained = (second, count)
+        return count <= self._explained_per_second
 
     def _principal(
-        self, engine: Engine, inquiry: Inquiry, canonical: _Canonical | Refusal, now: int
+        self, engine: Engine, inquiry: Inquiry, canonical: CanonicalCall | Refusal, now: int
     ) -> Principal | TokenRefusal:
         """Station (2). Headers that are not canonical prove nobody: the refusal of station (1) then decides."""
         if inquiry.principal is not None:
-            known = inquiry.principal.name is None or any(k.id == inquiry.principal.name for k in engine.program.kinds)
-            return inquiry.principal if known else TokenRefusal("token.kind")
+            return inquiry.principal if _is_known(engine, inquiry.principal) else TokenRefusal("token.kind")
         if isinstance(canonical, Refusal):
             headers = canonical_headers(inquiry.headers, frozenset())
             if isinstance(headers, Refusal):
@@ -121,15 +175,21 @@ class Evaluator:
             headers = canonical.headers
         proven = self._identity.prove(headers.authorization, now)
         if isinstance(proven, Proven):
-            kind = engine.kinds.get(proven.issuer)
+            kind = engine.issuers.get(proven.issuer)
             return TokenRefusal("token.issuer") if kind is None else proven.principal(kind.id)
         return ANONYMOUS if proven is None else proven
 
-    def _service(self, engine: Engine, inquiry: Inquiry, host: str) -> str | Refusal:
-        """Which service the call is for: what the gateway says, or the host where the configuration trusts it."""
+    def _service(self, engine: Engine, inquiry: Inquiry, canonical: CanonicalCall) -> str | Refusal:
+        """Which service the call is for: what the gateway says; else the one service that has this action, or the host
+        where the configuration trusts it.
+        """
         service = inquiry.service
         if service is None:
-            candidates = engine.hosts.get(host, ()) if self._service_from_host else ()
+            candidates: tuple[str, ...] = ()
+            if isinstance(canonical.call, ActionCall):
+                candidates = _acting(engine, inquiry, canonical.call)
+            elif self._service_from_host:
+                candidates = engine.hosts.get(canonical.host, ())
             if len(candidates) != 1:
                 return Refusal("route", "route.no_service")
             service = candidates[0]
@@ -139,15 +199,38 @@ class Evaluator:
             return Refusal("route", "route.gateway")
         return service
 
-    def _refused(self, engine: Engine, by: str, reason: str, evidence: Evidence) -> Evaluation:
-        authenticated = evidence.principal is not None and evidence.principal.kind != "anonymous"
-        decision = replace(refusal(by, reason), policy=engine.digest, authenticated=authenticated)
-        return Evaluation(decision, evidence, engine)
+
+def _is_known(engine: Engine, principal: Principal) -> bool:
+    """Whether a principal that was not proved here is of a kind of the policy, in the form that this kind has."""
+    if principal.kind == "anonymous":
+        return principal.name is None
+    kind = engine.kinds.get(principal.name or "")
+    return kind is not None and kind.form == principal.kind
+
+
+def _acting(engine: Engine, inquiry: Inquiry, call: ActionCall) -> tuple[str, ...]:
+    """The services, of those the gateway may ask about, that have an endpoint for an action."""
+    actions = engine.reference.admission.router.actions
+    asked = engine.services if inquiry.services is None else inquiry.services
+    return tuple(service for service in asked if (service, call.action, call.resource) in actions)
 
 
 def refusal(by: str, reason: str) -> Decision:
     """A refusal that no rule spoke."""
     return Decision(outcome="deny", by=(by,), reason=reason)
+
+
+def _refused(engine: Engine, by: str, reason: str, evidence: Evidence) -> Evaluation:
+    """A refusal before the engine was asked."""
+    decision = replace(refusal(by, reason), policy=engine.digest, authenticated=_is_authenticated(engine, evidence))
+    return Evaluation(decision, evidence, engine)
+
+
+def _is_authenticated(engine: Engine, evidence: Evidence) -> bool:
+    """Whether a valid credential or a declared peer stands behind a call."""
+    principal, inquiry = evidence.principal, evidence.inquiry
+    proved = principal is not None and principal.kind != "anonymous"
+    return proved or (inquiry is not None and inquiry.peer in engine.vocabulary.workloads)
 
 
 def verdict_of(decision: Decision) -> Verdict:
@@ -160,34 +243,19 @@ def verdict_of(decision: Decision) -> Verdict:
         endpoint=decision.endpoint,
         challenges=decision.challenges,
         log=decision.log,
+        duties=decision.duties,
+        advice=decision.advice,
+        status=decision.status,
+        shadow=decision.shadow,
+        observed=decision.observed,
+        valid_until_ms=decision.valid_until_ms,
         rules=decision.rules,
         nearest=decision.nearest,
+        baselines=decision.baselines,
     )
 
 
-def _canonicalise(inquiry: Inquiry) -> _Canonical | Refusal:
-    """Station (1), but for the service. The first refusal of path, host, method, headers, address."""
-    if inquiry.path is None or inquiry.host is None or inquiry.method is None:
-        return Refusal("path", "request.missing")
-    if len(inquiry.path) > LONGEST_TARGET:
-        return Refusal("path", "path.too_long")
-    path = canonical_path(inquiry.path)
-    if isinstance(path, PathRefusal):
-        return Refusal("path", path.reason)
-    host = canonical_host(inquiry.host)
-    if isinstance(host, Refusal):
-        return host
-    method = canonical_method(inquiry.method)
-    if isinstance(method, Refusal):
-        return method
-    headers = canonical_headers(inquiry.headers, frozenset())
-    if isinstance(headers, Refusal):
-        return headers
-    address = canonical_address(inquiry.ip)
-    return address if isinstance(address, Refusal) else _Canonical(path, host, method, headers)
-
-
-def _decision(engine: Engine, service: str, principal: Principal, verdict: Verdict) -> Decision:
+def _decision(engine: Engine, service: str, evidence: Evidence, verdict: Verdict) -> Decision:
     endpoint = engine.endpoints.get(verdict.endpoint or "")
     return Decision(
         outcome=verdict.outcome,
@@ -197,10 +265,18 @@ def _decision(engine: Engine, service: str, principal: Principal, verdict: Verdi
         policy=engine.digest,
         service=service,
         endpoint=verdict.endpoint,
-        authenticated=principal.kind != "anonymous",
+        authenticated=_is_authenticated(engine, evidence),
         challenges=verdict.challenges,
         scopes=endpoint.scopes if endpoint is not None else (),
         log=verdict.log,
+        duties=verdict.duties,
+        advice=verdict.advice,
+        status=verdict.status,
+        shadow=verdict.shadow,
+        observed=verdict.observed,
+        valid_until_ms=verdict.valid_until_ms,
+        identity_headers=engine.vocabulary.identity_headers,
         rules=verdict.rules,
         nearest=verdict.nearest,
+        baselines=verdict.baselines,
     )

@@ -1,11 +1,17 @@
 """What the service counts, in a registry of its own that is handed around; nothing global.
 
 Decisions and states go in, the Prometheus text format comes out. Labels take their values from closed lists, so that no
-caller can make the number of series grow; no name of a rule, a path, a token or a caller is in any of them.
+caller can make the number of series grow (channels are the policy's); no name of a rule, a path, a token or a caller
+is in any of them.
 
     portcullis_decisions_total{outcome,by}   answers of the service; `by` is "rule" or a word of the closed list
     portcullis_audit_refusals_total          answers refused because the log could not take the record
     portcullis_listener_refusals_total{by}   answers a listener gave without the service: `deadline`, `internal`
+    portcullis_observed_total{by}            calls that passed under `observe until`; `by` would have refused them
+    portcullis_shadow_total                  shadow rules that applied, whatever was decided
+    portcullis_alerts_total{channel}         alerts that rules asked for, by channel: a word of the policy
+    portcullis_disagreements_total           calls refused because the two evaluators differed
+    portcullis_policy_refusals_total         policies that were not put in force
     portcullis_decision_seconds              time from the inquiry to the recorded answer
     portcullis_policy_info{digest}           1 for the policy in force; no series while there is none
     portcullis_log_pending                   records handed to the log and not yet acknowledged
@@ -45,6 +51,15 @@ class Metrics:
         self._listener = Counter(
             "portcullis_listener_refusals", "answers a listener gave itself", ("by",), registry=self._registry
         )
+        self._observed = Counter(
+            "portcullis_observed", "calls that passed under observation", ("by",), registry=self._registry
+        )
+        self._shadow = Counter("portcullis_shadow", "shadow rules that applied", registry=self._registry)
+        self._alerts = Counter("portcullis_alerts", "alerts asked for", ("channel",), registry=self._registry)
+        self._disagreements = Counter(
+            "portcullis_disagreements", "calls on which the evaluators differed", registry=self._registry
+        )
+        self._refused = Counter("portcullis_policy_refusals", "policies not put in force", registry=self._registry)
         self._seconds = Histogram(
             "portcullis_decision_seconds", "from inquiry to answer", buckets=BUCKETS_S, registry=self._registry
         )
@@ -58,6 +73,18 @@ class Metrics:
         self._seconds.observe(seconds)
         if by == "audit":
             self._unrecorded.inc()
+        if decision.observed is not None:
+            self._observed.labels(_label(decision.observed.by)).inc()
+        if decision.shadow:
+            self._shadow.inc(len(decision.shadow))
+        for channel in {*decision.duties.alerts, *decision.advice.alerts}:
+            self._alerts.labels(channel).inc()
+        if decision.reason == "internal.disagreement":
+            self._disagreements.inc()
+
+    def policy_refused(self) -> None:
+        """Count one policy that was not put in force."""
+        self._refused.inc()
 
     def listener_refused(self, by: Literal["deadline", "internal"]) -> None:
         """Count one refusal that a listener gave without an answer of the service."""
@@ -79,5 +106,9 @@ class Metrics:
 
 def decided_by(decision: Decision) -> str:
     """Who decided, as a label: a word of the closed list, or "rule"."""
-    primary = decision.by[0] if decision.by else ""
+    return _label(decision.by)
+
+
+def _label(by: tuple[str, ...]) -> str:
+    primary = by[0] if by else ""
     return primary if primary in WORDS else "rule"

@@ -12,9 +12,19 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from policy_lang.ir import NORMAL_LOG, LogDuty
-from policy_lang.verdict import Challenge, Facts, Json, Outcome, RuleTrace
+from policy_lang.verdict import (
+    NO_DUTIES,
+    Capability,
+    Challenge,
+    Duties,
+    Facts,
+    Json,
+    Observed,
+    Outcome,
+    RuleTrace,
+)
 
-__all__ = ["Challenge", "Decider", "Decision", "Facts", "Inquiry", "Json", "Outcome", "Principal"]
+__all__ = ["Capability", "Challenge", "Decider", "Decision", "Facts", "Inquiry", "Json", "Outcome", "Principal"]
 
 PrincipalKind = Literal["token", "subject", "anonymous"]
 
@@ -23,9 +33,9 @@ PrincipalKind = Literal["token", "subject", "anonymous"]
 class Principal:
     """Who calls, once proved (token), asserted by an authenticated caller (subject), or nobody (anonymous).
 
-    `name` is the policy's token or subject kind. `claims` as the JSON of the token held them. `expires_at` in Unix
-    seconds. `credential` is SHA-256 over the decoded parts of the token: equal for equal tokens however spelt, and no
-    secret.
+    `name` is the policy's token or subject kind. `claims` as the JSON of the token held them; of a subject its
+    properties and `id`. `expires_at` in Unix seconds. `credential` is SHA-256 over the decoded parts of the token:
+    equal for equal tokens however spelt, and no secret.
     """
 
     kind: PrincipalKind
@@ -38,6 +48,10 @@ class Principal:
 
 ANONYMOUS = Principal("anonymous")
 
+EXT_AUTHZ: frozenset[Capability] = frozenset({"set_header", "remove_header", "answer", "step_up"})
+"""What a gateway that asks by ext_authz can do with our answers (contracts.md "Headers at Envoy"). No token is issued
+while there is no key to sign one with."""
+
 
 @dataclass(frozen=True, slots=True)
 class Inquiry:
@@ -45,9 +59,12 @@ class Inquiry:
 
     None is "the gateway did not say", never "": missing stays missing until a step refuses it.
     `headers` are (lower-case name, value) in order, repeats kept, without pseudo-headers; a value that is not UTF-8
-    has its bytes as surrogate escapes. `gateway` is the authenticated name of who asks, `services` what it may ask
-    about (None: every service). `ip` is the source address as the gateway gives it, `peer` a `spiffe://` id or None.
+    has its bytes as surrogate escapes. `gateway` is the authenticated name of who asks, `identity` the SPIFFE id that
+    policies know it by (None: its name), `services` what it may ask about (None: every service), `capabilities` what
+    it can do. `ip` is the source address as the gateway gives it, `peer` a `spiffe://` id or None, `tls` whether the
+    call came to the gateway encrypted. `signals` are readings by the NAME of `context.NAME`.
     `principal` is set where the caller is entitled to say who it is (`pdp decide --as`); then `headers` name none.
+    A call with `action` is not HTTP: it has a `resource` (`type`, `id`, `properties`) and no method, path or host.
     """
 
     service: str | None
@@ -57,8 +74,11 @@ class Inquiry:
     headers: tuple[tuple[str, str], ...]
     gateway: str
     services: frozenset[str] | None = None
+    identity: str | None = None
+    capabilities: frozenset[Capability] = frozenset()
     ip: str | None = None
     peer: str | None = None
+    tls: bool | None = None
     principal: Principal | None = None
     signals: Mapping[str, Json] = field(default_factory=dict)
     facts: Facts | None = None
@@ -73,7 +93,9 @@ class Decision:
 
     `id` is None where no record was taken (refusals by `audit`, and `deadline` before the record was).
     `authenticated`: a valid credential or a declared peer stood behind the call; without, every refusal is a plain 401.
-    `policy` is the digest of the bundle that decided, in hex, "" where there was none.
+    `policy` is the digest of the bundle that decided, in hex, "" where there was none. `duties`, `advice`, `status`,
+    `shadow`, `observed` and `valid_until_ms` are the verdict's. `identity_headers` are the names that some rule of the
+    bundle sets: no upstream may see one of them that this decision does not set.
     """
 
     outcome: Outcome
@@ -88,8 +110,16 @@ class Decision:
     challenges: tuple[Challenge, ...] = ()
     scopes: tuple[str, ...] = ()
     log: LogDuty = NORMAL_LOG
+    duties: Duties = NO_DUTIES
+    advice: Duties = NO_DUTIES
+    status: int | None = None
+    shadow: tuple[str, ...] = ()
+    observed: Observed | None = None
+    valid_until_ms: int | None = None
+    identity_headers: frozenset[str] = frozenset()
     rules: tuple[RuleTrace, ...] = ()
     nearest: str | None = None
+    baselines: tuple[str, ...] = ()
 
 
 class Decider(Protocol):

@@ -1,8 +1,10 @@
 """The one written form of a request: for `pdp decide --request`, for the decision cases of the tests, and for traces.
 
 A mapping (from JSON or YAML) goes in, an `Inquiry` and the instant come out. Members: `service method path host headers
-ip peer gateway now`, either `authorization` or `principal {kind: token|subject|anonymous, name, claims}`, and `signals
-facts action resource`. What is missing stays missing. Unknown members are refused, so that a slip is never a default.
+ip peer tls gateway now`, either `authorization` or `principal {kind: token|subject|anonymous, name, claims}`, and
+`signals facts action resource`. The claims of a subject are its properties and its `id`; a resource is `{type, id,
+properties}` and stands with an `action` in place of method, path and host. What is missing stays missing. Unknown
+members are refused, so that a slip is never a default.
 Design: contracts.md "One request form".
 """
 
@@ -18,7 +20,7 @@ from pdp.model import Facts, Inquiry, Json, Principal
 from policy_lang.diagnostics import nearest
 
 MEMBERS = (
-    "service", "method", "path", "host", "headers", "ip", "peer", "gateway", "now", "authorization", "principal",
+    "service", "method", "path", "host", "headers", "ip", "peer", "tls", "gateway", "now", "authorization", "principal",
     "signals", "facts", "action", "resource",
 )  # fmt: skip
 
@@ -46,6 +48,8 @@ def read_request(form: Json, place: str) -> WrittenRequest:
     if "authorization" in form and "principal" in form:
         raise ConfigError("C201", f"{place}: give `authorization` or `principal`, not both")
     member = _Members(form, place)
+    if "action" in form and not {"method", "path", "host"}.isdisjoint(form):
+        raise ConfigError("C201", f"{place}: give `action` and `resource`, or `method`, `path` and `host`, not both")
     headers = member.headers()
     authorization = member.text("authorization")
     if authorization is not None:
@@ -59,6 +63,7 @@ def read_request(form: Json, place: str) -> WrittenRequest:
         gateway=member.text("gateway") or "cli",
         ip=member.text("ip"),
         peer=member.text("peer"),
+        tls=member.flag("tls"),
         principal=member.principal(),
         signals=member.mapping("signals"),
         facts=member.facts(),
@@ -95,6 +100,12 @@ class _Members:
         value = self.form.get(name)
         if value is not None and not isinstance(value, str):
             raise self._wrong(name, "a string")
+        return value
+
+    def flag(self, name: str) -> bool | None:
+        value = self.form.get(name)
+        if value is not None and not isinstance(value, bool):
+            raise self._wrong(name, "true or false")
         return value
 
     def mapping(self, name: str) -> Mapping[str, Json]:

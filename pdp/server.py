@@ -1,8 +1,9 @@
 """The whole service, put together in one place: what `pdp serve` runs.
 
 Start: state folder held, keys, sequencer, log writer, policy in force and stated in the log, listeners. Anything that
-fails before the listeners ends the start: a service without policy or log never answers. End: listeners drain, the
-writer writes `log.stop`, the sequencer signs what there is and ends.
+fails before the listeners ends the start: a service without policy or log never answers. A policy that was put in force
+has decided one call for each of its cells before the first listener opens (pdp/runtime/engine.py). End: listeners
+drain, the writer writes `log.stop`, the sequencer signs what there is and ends.
 """
 
 from __future__ import annotations
@@ -20,22 +21,28 @@ from pdp import __version__
 from pdp.admin import admin_server
 from pdp.audit.files import OpenLogFile, open_log_file
 from pdp.audit.keys import create_keys, load_keys
+from pdp.audit.record import decision_entry
 from pdp.audit.writer import LogWriter
-from pdp.config import Config
+from pdp.config import Config, ListenerConfig
 from pdp.errors import AuditError, PolicyError
 from pdp.evaluate import Evaluator
 from pdp.identity.bearer import Identity
 from pdp.identity.issuers import read_issuers
 from pdp.identity.jwt import Verifier
 from pdp.metrics import Metrics
-from pdp.model import Decider, Json
+from pdp.model import EXT_AUTHZ, Decider, Json
+from pdp.runtime.acceptance import Conditions, misgivings, observations
+from pdp.runtime.engine import Engine
 from pdp.runtime.reload import Reloader
+from pdp.runtime.sources import Source, source_of
 from pdp.runtime.store import BundleStore, EngineHolder
 from pdp.sequencing import SequencerProcess
 from pdp.service import DecisionService, Receipts
 from pdp.state import State, prepare_state, sole_use
+from pdp.transports.ext_authz import Gateway, read, write
 from pdp.transports.grpc_server import GrpcListener, serve_grpc
 from pdp.transports.http_app import http_app, serve_http
+from pdp.transports.messages import CheckRequest
 
 WORKER = 0
 """The writer number of the first (and so far only) worker; 255 is the command line's."""
@@ -69,17 +76,20 @@ async def serve(config: Config, *, development: bool = False, seams: Seams | Non
     policies = config.policies
     if policies is None:
         raise PolicyError("P100", "no policy: name a folder with --policies DIR, or as `policies` in pdp.toml")
+    conditions = Conditions(config.service_from_host, config.never_observe)
+    source = source_of(policies, config.bundle_digest, config.settings, conditions)
     state = prepare_state(config.state)
     with sole_use(state):
-        server = _Server(config, state, seams or Seams(), development=development)
+        server = _Server(config, source, state, seams or Seams(), development=development)
         await server.run()
 
 
 class _Server:
     """The running parts."""
 
-    def __init__(self, config: Config, state: State, seams: Seams, *, development: bool) -> None:
+    def __init__(self, config: Config, source: Source, state: State, seams: Seams, *, development: bool) -> None:
         self._config = config
+        self._source = source
         self._state = state
         self._seams = seams
         self._development = development
@@ -135,33 +145,62 @@ class _Server:
             if error is not None:
                 raise AuditError(error.code, error.detail)
 
-        assert self._config.policies is not None  # noqa: S101 - for the type checker: `serve` asked
         store = BundleStore(self._state.bundles)
         reloader = Reloader(
-            self._config.policies,
+            self._source,
             self._holder,
             store,
             record,
             development=self._development,
-            in_force=self._metrics.policy_in_force,
+            in_force=self._in_force,
+            refused=self._metrics.policy_refused,
         )
         outcome = await reloader.start()
         if self._holder.current() is None:
-            raise PolicyError("P100", f"the policy in {self._config.policies} was not put in force: {outcome.detail}")
+            raise PolicyError("P100", f"the policy in {self._source.place} was not put in force: {outcome.detail}")
         return reloader
 
+    def _in_force(self, engine: Engine) -> None:
+        """A policy decides from now on: say what of it fits the configuration badly."""
+        self._metrics.policy_in_force(engine.digest)
+        config = self._config
+        listeners = [(each.gateway, each.services) for each in config.listeners]
+        for sentence in misgivings(engine.program, {each.url for each in config.issuers}, listeners):
+            log.warning("%s", sentence)
+        for sentence in self._observations():
+            log.warning("%s: what its policy refuses passes", sentence)
+
+    def _observations(self) -> list[str]:
+        engine = self._holder.current()
+        return [] if engine is None else observations(engine.program, self._seams.clock_us() // 1_000)
+
     def _service(self, identity: Identity, writer: LogWriter, receipts: Receipts) -> Decider:
-        evaluator = Evaluator(self._holder.current, identity, service_from_host=self._config.service_from_host)
+        evaluator = Evaluator(
+            self._holder.current,
+            identity,
+            service_from_host=self._config.service_from_host,
+            explained_per_second=self._config.log.explained_refusals_per_second,
+            compare_every=self._config.compare_every,
+        )
         service = DecisionService(
             evaluator,
             writer,
             receipts,
             self._metrics,
             strict_methods=frozenset(self._config.log.strict_by_default),
-            explained_per_second=self._config.log.explained_refusals_per_second,
             monotonic=self._seams.monotonic,
         )
+        self._rehearse(evaluator)
         return self._seams.decider(service)
+
+    def _rehearse(self, evaluator: Evaluator) -> None:
+        """One call through every station but the log, so that the first one of a gateway meets nothing cold."""
+        for listener in self._config.listeners:
+            now_us = self._seams.clock_us()
+            inquiry = read(CheckRequest.FromString(b""), _gateway(listener))
+            made = evaluator.evaluate(inquiry, now_us)
+            decision_entry(made.decision, made.evidence, made.engine, now_us, listener.gateway, None)
+            write(made.decision, inquiry, self._config.challenges)
 
     async def _listen(
         self, stack: contextlib.AsyncExitStack, service: Decider, writer: LogWriter, reloader: Reloader
@@ -171,8 +210,11 @@ class _Server:
         def ready() -> bool:
             return self._holder.current() is not None and writer.status().poisoned is None
 
+        def warnings() -> list[str]:
+            return [*filter(None, [reloader.misgiving()]), *self._observations()]
+
         async def status(_: Mapping[str, Json]) -> Mapping[str, Json]:
-            return self._status(writer, reloader, ready=ready())
+            return self._status(writer, reloader, warnings(), ready=ready())
 
         async def reload(request: Mapping[str, Json]) -> Mapping[str, Json]:
             outcome = await reloader.look(confirmed=request.get("confirm") is True)
@@ -180,10 +222,7 @@ class _Server:
             return {"ok": in_force, "state": outcome.state, "detail": outcome.detail}
 
         await stack.enter_async_context(admin_server(self._state.admin_socket, {"status": status, "reload": reload}))
-        listeners = [
-            GrpcListener(each.address, each.gateway, None if each.services is None else frozenset(each.services))
-            for each in config.listeners
-        ]
+        listeners = [GrpcListener(each.address, _gateway(each)) for each in config.listeners]
         serving = serve_grpc(
             service,
             listeners,
@@ -196,20 +235,33 @@ class _Server:
         for address in await stack.enter_async_context(serving):
             log.info("ext_authz on %s", address)
         host, _, port = config.http.address.rpartition(":")
-        await stack.enter_async_context(serve_http(http_app(ready, self._metrics), host.strip("[]"), int(port)))
+        await stack.enter_async_context(
+            serve_http(http_app(ready, self._metrics, warnings), host.strip("[]"), int(port))
+        )
 
-    def _status(self, writer: LogWriter, reloader: Reloader, *, ready: bool) -> Mapping[str, Json]:
+    def _status(self, writer: LogWriter, reloader: Reloader, warnings: list[str], *, ready: bool) -> Mapping[str, Json]:
         engine, written = self._holder.current(), writer.status()
         return {
             "ok": ready,
             "ready": ready,
             "policy": engine.digest if engine else "",
+            "warnings": "; ".join(warnings),
             "last_reload": f"{reloader.last.state}: {reloader.last.detail}",
             "log": written.poisoned or "writable",
             "log_pending": written.pending,
             "log_refused": written.refused,
             "sequencer": "running" if self._sequencer.running else "down",
         }
+
+
+def _gateway(listener: ListenerConfig) -> Gateway:
+    return Gateway(
+        listener.gateway,
+        None if listener.services is None else frozenset(listener.services),
+        listener.identity,
+        frozenset(each for each in EXT_AUTHZ if each in listener.capabilities),
+        listener.signals,
+    )
 
 
 class _Look:

@@ -19,7 +19,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from pdp.audit.record import Evidence, context_entry, decision_entry
+from pdp.audit.inputs import Evidence
+from pdp.audit.record import context_entry, decision_entry
 from pdp.audit.writer import Receipt
 from pdp.errors import AuditError
 from pdp.evaluate import NOTHING, Evaluation, Evaluator, refusal
@@ -87,7 +88,6 @@ class DecisionService:
         metrics: Metrics,
         *,
         strict_methods: frozenset[str],
-        explained_per_second: int,
         monotonic: Callable[[], float],
     ) -> None:
         self._evaluator = evaluator
@@ -95,10 +95,8 @@ class DecisionService:
         self._receipts = receipts
         self._metrics = metrics
         self._strict_methods = strict_methods
-        self._explained_per_second = explained_per_second
         self._monotonic = monotonic
         self._contexts: OrderedDict[tuple[int, bytes, str | None], str] = OrderedDict()
-        self._explained = (0, 0)
 
     async def decide(self, inquiry: Inquiry, now_us: int, budget_s: float | None) -> Decision:
         """Decide and record one inquiry (see `pdp.model.Decider`)."""
@@ -161,7 +159,7 @@ class DecisionService:
             log.warning("a late answer is not stated in the log: %s", error.detail)
 
     def _append(self, evaluation: Evaluation, gateway: str, now_us: int) -> Receipt:
-        decision, evidence = self._rationed(evaluation.decision, now_us), evaluation.evidence
+        decision, evidence = evaluation.decision, evaluation.evidence
         context = self._context(evidence, now_us)
         entry = decision_entry(decision, evidence, evaluation.engine, now_us, gateway, context)
         inquiry = evidence.inquiry
@@ -191,15 +189,6 @@ class DecisionService:
         if len(self._contexts) > MOST_CONTEXTS:
             self._contexts.popitem(last=False)
         return identifier
-
-    def _rationed(self, decision: Decision, now_us: int) -> Decision:
-        """A refusal by `default` is explained in its record so many times a second, beyond that not."""
-        if decision.by != ("default",):
-            return decision
-        second = now_us // 1_000_000
-        count = self._explained[1] + 1 if self._explained[0] == second else 1
-        self._explained = (second, count)
-        return decision if count <= self._explained_per_second else replace(decision, rules=(), nearest=None)
 
 
 def _unrecorded(decision: Decision, reason: str) -> Decision:

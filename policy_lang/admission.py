@@ -1,12 +1,14 @@
 """Steps 1 and 2 of a decision: from a question to the endpoint, the cell and the typed inputs of its guards.
 
 In comes a `Question`, out goes a `Call`, or a `Refused` by `route`, `path` or `schema`. The query is judged before the
-claims. What the guards may read is settled here, once: the claims of the caller (`token.*`), captures (`path.*`),
-declared query parameters (`query.*`) and `request.method`, `request.path`, `request.host`.
-Source: language.md 5.1, 5.2; contracts.md "Requests".
+headers, these before the caller's claims; of a call that is not HTTP, the resource before the caller. What the guards
+may read is settled here, once: the claims or properties of the caller (`token.*`, `subject.*`), the resource's
+(`resource.*`), captures (`path.*`), declared parameters and headers (`query.*`, `header.*`), the readings (`signal.*`)
+and `request.ip`, `.peer`, `.gateway`, `.tls`, and of calls with a path `.method`, `.path`, `.host`.
+Source: language.md 5.1, 5.2, points B and F; contracts.md "Requests".
 
-Decision (2026-11-21): `request.path` is the decoded path, as captures and literals are. `request.host` is not there
-where the host was matched before and is not told.
+Decision (2026-11-21): `request.path` is the decoded path, as captures and literals are, but for the `%2F` of an opaque
+segment. `request.host` is not there where the host was matched before and is not told.
 Decision (2026-11-21): where a program has no cell for the endpoint and the kind, the cell is an empty one, so that the
 call is refused by `default`.
 """
@@ -16,19 +18,28 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from policy_lang.evaluation import Columns, Environment
+from policy_lang.evaluation import Columns, Environment, Values
 from policy_lang.ir import Attr, Cell, Endpoint, Kind, Program, Service, Value
-from policy_lang.routing import Routed, Router, RouteRefusal
-from policy_lang.schema import SchemaRefusal, conform_claims, conform_query
-from policy_lang.verdict import Caller, Question
+from policy_lang.request import decoded_path
+from policy_lang.routing import Router, RouteRefusal
+from policy_lang.schema import (
+    SchemaRefusal,
+    conform_claims,
+    conform_headers,
+    conform_query,
+    conform_resource,
+    root_of,
+)
+from policy_lang.verdict import ActionCall, Caller, Origin, Question
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A question that is routed and conforms."""
+    """A question that is routed and conforms. `kind` None is the anonymous caller."""
 
     service: Service
     endpoint: Endpoint
+    kind: Kind | None
     cell: Cell
     environment: Environment
 
@@ -66,37 +77,80 @@ class Admission:
 
     def admit(self, question: Question) -> Call | Refused:
         """The call a question makes, or why it makes none."""
-        routed = self.router.route(question.service, question.method, question.path, question.host)
+        routed = self.router.route(question.service, question.call)
         if isinstance(routed, RouteRefusal):
             return Refused(routed.by, routed.reason)
-        endpoint = self.program.endpoints[routed.endpoint]
-        query = conform_query(endpoint, question.path.query)
-        if isinstance(query, SchemaRefusal):
-            return Refused("schema", query.reason, query.subject, endpoint.id)
-        claims = self._claims(question.caller)
+        service, endpoint = self.router.services[question.service], self.program.endpoints[routed.endpoint]
+        given = _given(service, endpoint, question)
+        if isinstance(given, SchemaRefusal):
+            return Refused("schema", given.reason, given.subject, endpoint.id)
+        caller = question.caller
+        kind = None if caller.kind is None else self.kinds.get(caller.kind)
+        if kind is None and caller.kind is not None:
+            return Refused("schema", "schema.kind", caller.kind, endpoint.id)
+        claims = {} if kind is None else conform_claims(kind, caller)
         if isinstance(claims, SchemaRefusal):
             return Refused("schema", claims.reason, claims.subject, endpoint.id)
-        place = (routed.endpoint, question.caller.kind)
-        cell = self.cells.get(place) or Cell(*place, deny=(), allow=(), require=())
-        environment = self._environment(question, routed, query, claims)
-        return Call(self.router.services[question.service], endpoint, cell, environment)
+        root = root_of(kind)
+        environment = Environment(
+            token=claims if root == "token" else {},
+            subject=claims if root == "subject" else {},
+            resource=given.resource,
+            path=routed.captures,
+            query=given.query,
+            header=given.header,
+            request=given.request,
+            signal=question.signals,
+            unread=frozenset(Attr(root, name) for name in caller.unread) if caller.unread else _NOTHING_UNREAD,
+            now_ms=question.now_ms,
+            facts=question.facts,
+            columns=self.columns,
+        )
+        return Call(service, endpoint, kind, self._cell(routed.endpoint, caller), environment)
 
-    def _claims(self, caller: Caller) -> Mapping[str, Value] | SchemaRefusal:
-        if caller.kind is None:
-            return {}
-        kind = self.kinds.get(caller.kind)
-        return SchemaRefusal("schema.kind", caller.kind) if kind is None else conform_claims(kind, caller)
+    def _cell(self, endpoint: int, caller: Caller) -> Cell:
+        found = self.cells.get((endpoint, caller.kind))
+        return Cell(endpoint, caller.kind, (), (), (), ()) if found is None else found
 
-    def _environment(
-        self, question: Question, routed: Routed, query: Mapping[str, Value], claims: Mapping[str, Value]
-    ) -> Environment:
-        path = question.path
-        written = "/" + "/".join(path.segments) + ("/" if path.trailing_slash else "")
-        values: dict[Attr, Value] = {Attr("request", "method"): question.method, Attr("request", "path"): written}
-        if question.host:
-            values[Attr("request", "host")] = question.host
-        values |= {Attr("path", name): value for name, value in routed.captures.items()}
-        values |= {Attr("query", name): value for name, value in query.items()}
-        values |= {Attr("token", name): value for name, value in claims.items()}
-        unread = frozenset(Attr("token", name) for name in question.caller.unread)
-        return Environment(values, unread, question.now_ms, question.facts, self.columns)
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """What the call itself holds, by root."""
+
+    request: Values
+    resource: Values
+    query: Values
+    header: Values
+
+
+_NOTHING: Values = {}
+_NOTHING_UNREAD: frozenset[Attr] = frozenset()
+
+
+def _given(service: Service, endpoint: Endpoint, question: Question) -> _Given | SchemaRefusal:
+    call = question.call
+    request = _origin(question.origin)
+    if isinstance(call, ActionCall):
+        properties = conform_resource(endpoint, call)
+        return properties if isinstance(properties, SchemaRefusal) else _Given(request, properties, _NOTHING, _NOTHING)
+    query = conform_query(endpoint, call.path.query, strict=service.query_strict)
+    if isinstance(query, SchemaRefusal):
+        return query
+    headers = conform_headers(endpoint, call.headers)
+    if isinstance(headers, SchemaRefusal):
+        return headers
+    request["method"] = call.method
+    request["path"] = decoded_path(call.path)
+    if call.host:
+        request["host"] = call.host
+    return _Given(request, _NOTHING, query, headers)
+
+
+def _origin(origin: Origin) -> dict[str, Value]:
+    """Where the call comes from; what is not known is left out, and so unknown."""
+    known: dict[str, Value] = {"peer": origin.peer, "gateway": origin.gateway}
+    if origin.ip is not None:
+        known["ip"] = origin.ip
+    if origin.tls is not None:
+        known["tls"] = origin.tls
+    return known

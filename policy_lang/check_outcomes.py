@@ -19,15 +19,23 @@ from dataclasses import dataclass, field
 from typing import assert_never
 
 from policy_lang import ir, tree
-from policy_lang.check_operands import Environment
+from policy_lang.addresses import HIGHEST
+from policy_lang.check_environment import Environment
+from policy_lang.check_groups import METHOD
+from policy_lang.check_shape import Condition
 from policy_lang.diagnostics import Diagnostic
 from policy_lang.endpoints import EndpointEntry
 from policy_lang.guards import Every, Formula, Leaf, Some, every, holds, negate, some
-from policy_lang.mistakes.rules import AlwaysFalse, AlwaysTrue, HeadComesToo, MethodNeverComes
-from policy_lang.names import walk
-from policy_lang.typesystem import INT_MAX, INT_MIN, IntType
-
-METHOD = ir.Attr("request", "method")
+from policy_lang.mistakes.rules import (
+    AlwaysExempts,
+    AlwaysFalse,
+    AlwaysTrue,
+    HeadComesToo,
+    MethodNeverComes,
+    NeverExempts,
+)
+from policy_lang.typesystem import INT_MAX, INT_MIN, EnumType, IntType
+from policy_lang.walking import walk
 
 # RFC 9110 5.6.2, without lower case: methods have a case, and none in use has such a letter.
 _METHOD_WORD = re.compile(r"[!#$%&'*+.^_`|~0-9A-Z-]+")
@@ -41,6 +49,7 @@ class _Seen:
     came_to: set[bool | None] = field(default_factory=set)
     methods: dict[frozenset[str], set[str]] = field(default_factory=dict)
     let_by: str = ""
+    negated: bool = False
 
 
 class Outcomes:
@@ -50,36 +59,38 @@ class Outcomes:
         self._seen: dict[tree.NodeId, _Seen] = {}
         self.applies = False
 
-    def clause(self, expr: tree.Expr, formula: Formula, effect: ir.Effect, environment: Environment) -> None:
-        """Take down a `when` or an `unless`, as the formula that must hold."""
-        self._take(expr, formula, environment, grants=effect == "allow")
+    def clause(self, condition: Condition, formula: Formula, effect: ir.Effect, environment: Environment) -> Formula:
+        """Take down a `when` or an `unless`, as the formula that must hold; what it is when settled comes back."""
+        self._seen.setdefault(condition.expr.id, _Seen(condition.expr, negated=condition.negated))
+        return self._take(condition.expr, formula, environment, grants=effect == "allow")
 
     def need(self, expr: tree.Expr, formula: Formula, environment: Environment) -> None:
         """Take down the expression of a `needs`: like an allow, it opens where it is true."""
         self._take(expr, formula, environment, grants=True)
 
-    def together(self, formulas: tuple[Formula, ...], environment: Environment) -> None:
-        """Take down all the clauses of the rule in one environment."""
-        self.applies = self.applies or settled(every(formulas), environment) is not False
+    def together(self, formulas: tuple[Formula, ...]) -> None:
+        """Take down all the clauses of the rule in one environment, settled."""
+        self.applies = self.applies or _unless_opposed(every(formulas)) is not False
 
-    def _take(self, expr: tree.Expr, formula: Formula, environment: Environment, *, grants: bool) -> None:
+    def _take(self, expr: tree.Expr, formula: Formula, environment: Environment, *, grants: bool) -> Formula:
         seen = self._seen.setdefault(expr.id, _Seen(expr))
         outcome = settled(formula, environment)
         seen.came_to.add(outcome if isinstance(outcome, bool) else None)
         endpoint = environment.endpoint
         asking = [leaf for leaf in _leaves(formula) if _atom_at(leaf.atom, "GET") is not None]
         if endpoint is None or not asking:
-            return
+            return outcome
         for named in (_named(leaf.atom) for leaf in asking):
             seen.methods.setdefault(named, set()).update(name for name in named if _may_come(name, endpoint))
         if endpoint.follows and _lets_head_by(formula, asking, grants=grants):
             seen.let_by = seen.let_by or endpoint.endpoint.id
+        return outcome
 
     def warnings(self) -> list[Diagnostic]:
         """What is hardly meant, condition by condition."""
         found: list[Diagnostic] = []
         for seen in self._seen.values():
-            found += always_warnings(seen.expr, seen.came_to)
+            found += always_warnings(seen.expr, seen.came_to, negated=seen.negated)
             if seen.let_by:
                 found.append(HeadComesToo(span=_literal(seen.expr, "GET").span, endpoint=seen.let_by))
             never = {
@@ -92,11 +103,16 @@ class Outcomes:
         return found
 
 
-def always_warnings(expr: tree.Expr, came_to: set[bool | None]) -> list[Diagnostic]:
-    """The warning for an expression that came to the same in every environment that reached it, if it did."""
+def always_warnings(expr: tree.Expr, came_to: set[bool | None], *, negated: bool = False) -> list[Diagnostic]:
+    """The warning for what came to the same in every environment that reached it, if it did.
+
+    `negated`: the expression stands behind `unless`, and what came of it is that of the clause.
+    """
     if came_to == {True}:
-        return [AlwaysTrue(span=expr.span)]
-    return [AlwaysFalse(span=expr.span)] if came_to == {False} else []
+        return [NeverExempts(span=expr.span) if negated else AlwaysTrue(span=expr.span)]
+    if came_to == {False}:
+        return [AlwaysExempts(span=expr.span) if negated else AlwaysFalse(span=expr.span)]
+    return []
 
 
 def _literal(expr: tree.Expr, value: str) -> tree.Expr:
@@ -118,17 +134,18 @@ def settled(formula: Formula, environment: Environment) -> Formula:
         case Every(parts):
             return _unless_opposed(every(tuple(settled(part, environment) for part in parts)))
         case Some(parts):
-            return negate(_unless_opposed(negate(some(tuple(settled(part, environment) for part in parts)))))
+            return _unless_opposed(some(tuple(settled(part, environment) for part in parts)))
         case _:
             assert_never(formula)
 
 
 def _unless_opposed(formula: Formula) -> Formula:
-    """False for a conjunction that holds an atom and its negation."""
-    if not isinstance(formula, Every):
+    """False for a conjunction that holds an atom and its negation, true for such a disjunction."""
+    if not isinstance(formula, Every | Some):
         return formula
-    parts = frozenset(formula.parts)
-    return formula if all(negate(part) not in parts for part in parts) else False
+    leaves = {part for part in formula.parts if isinstance(part, Leaf)}
+    opposed = any(Leaf(leaf.atom, not leaf.negated) in leaves for leaf in leaves)
+    return isinstance(formula, Some) if opposed else formula
 
 
 def _fixed(atom: ir.Atom, environment: Environment) -> bool | None:
@@ -139,6 +156,10 @@ def _fixed(atom: ir.Atom, environment: Environment) -> bool | None:
             return _ordered(op, _bounds(left, environment), _bounds(right, environment))
         case ir.Member(_, ir.Const(among)) if among == frozenset():
             return False
+        case ir.Member(ir.Attr() as item, ir.Const(frozenset() as among)):
+            return _among_values(item, among, environment)
+        case ir.InNetwork(_, _, ranges) if not ranges or ranges == _EVERYWHERE:
+            return bool(ranges)
         case ir.Overlap(left, right) if ir.Const(frozenset()) in (left, right):
             return False
         case ir.Cover(left, right) if right in (left, ir.Const(frozenset())):
@@ -146,6 +167,15 @@ def _fixed(atom: ir.Atom, environment: Environment) -> bool | None:
         case _:
             return None
 
+
+def _among_values(item: ir.Attr, among: frozenset[ir.ScalarValue], environment: Environment) -> bool | None:
+    """Whether an input is among some values, where those are all the values of its enum."""
+    slot = environment.slot(item)
+    whole = slot is not None and isinstance(slot.type, EnumType) and among.issuperset(slot.type.values)
+    return True if whole else None
+
+
+_EVERYWHERE = ((0, HIGHEST),)
 
 Bounds = tuple[int, int] | None
 

@@ -1,19 +1,23 @@
 """The whole way from the files of a bundle to a program: the one entry the rest of the house uses.
 
 Files by path go in, `Compiled` comes out, or `CompileError` with the mistakes of all files in one run. Files whose name
-does not end in `.pol` are not looked at. Pure.
+ends neither in `.pol` nor, of the settings chosen, in `.toml` are not looked at. Pure.
 
 (0) parse     each file alone
-(1) inventory what the modules declare
-(2) names     what each name means
-(3) check     every rule in each of its environments; tests
-(4) lower     only if no phase found an error
+(1) settings  the values that differ per environment
+(2) inventory what the modules declare
+(3) names     what each name means
+(4) check     every rule and proof in each of its environments; tests
+(5) lower     only if no phase found an error
+(6) cost      what one call may have to look at
 
-Source: architecture.md "policy_lang: forward only"; language.md 4.6.
+Source: architecture.md "policy_lang: forward only"; language.md 4.6, point H.
 
 Decision: 2026-11-21. Where there is an error, warnings are withheld: what a broken policy never does is no news. In a
 file that did not parse whole, unknown names are not reported either, since their declarations may be what is missing.
 A mistake in an expression is reported once for its place, in the first environment that shows it.
+Decision: 2026-11-21. The day, and when rules were written, are arguments: what a compilation says depends on nothing
+else. Without a day nothing is said of what ends or grows old.
 """
 
 from __future__ import annotations
@@ -21,9 +25,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from policy_lang import tree
 from policy_lang.cases import TestCase
 from policy_lang.check import check
+from policy_lang.check_cost import check_cost
 from policy_lang.diagnostics import CompileError, Diagnostic, has_errors, ordered
 from policy_lang.inventory import take_inventory
 from policy_lang.ir import Program
@@ -35,6 +39,7 @@ from policy_lang.mistakes.names import (
     UnknownAttribute,
     UnknownEndpoint,
     UnknownLabel,
+    UnknownModule,
     UnknownName,
     UnknownService,
     UnknownType,
@@ -43,7 +48,9 @@ from policy_lang.mistakes.rules import CoversNothing
 from policy_lang.mistakes.types import ExpressionMistake
 from policy_lang.names import bind_names
 from policy_lang.parser import MOST_BYTES, parse
+from policy_lang.settings import Settings, read_settings
 from policy_lang.source import Source, Span
+from policy_lang.uncollected import uncollected
 
 _FOLLOWS_FROM_SYNTAX = (
     UnknownName,
@@ -56,6 +63,10 @@ _FOLLOWS_FROM_SYNTAX = (
     UnknownChallenge,
     CoversNothing,
 )
+"""What may only mean that a declaration of the same file was not read."""
+
+_FOLLOWS_FROM_OTHERS = (UnknownModule,)
+"""What may only mean that another file was not read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,34 +80,52 @@ class Compiled:
     proofs: tuple[str, ...]
 
 
-def compile_policy(files: Mapping[str, bytes]) -> Compiled:
+def compile_policy(
+    files: Mapping[str, bytes],
+    settings: str | None = None,
+    today_ms: int | None = None,
+    written_ms: Mapping[str, int] | None = None,
+) -> Compiled:
     """Compile the policy files among `files`.
 
+    `settings` names the file `settings/NAME.toml` among them that binds the policy's settings. `today_ms` is the day
+        that warnings about dates go by, `written_ms` when rules were written, by id; Unix milliseconds both.
     Errors: CompileError with every error found, sorted by file and place, at least one; `sources_of` gives the texts
         that rendering them needs. A bundle without a policy file is refused (E113), not an empty policy.
     """
+    with uncollected():
+        return _compiled(files, settings, today_ms, written_ms)
+
+
+def _compiled(
+    files: Mapping[str, bytes], settings: str | None, today_ms: int | None, written_ms: Mapping[str, int] | None
+) -> Compiled:
     parsed = [parse(name, files[name]) for name in sorted(files) if name.endswith(".pol")]
     if not parsed:
         raise CompileError((NoPolicy(span=Span("policy", 0, 0)),))
-    broken = frozenset(each.source.name for each in parsed if has_errors(each.diagnostics))
-    modules = [each.module for each in parsed if each.module is not None]
-    found: list[Diagnostic] = []
-    inventory = take_inventory(modules, found)
-    names = bind_names(inventory, found)
-    policy = check(inventory, names, found)
-    tests = lower_tests(inventory, policy.challenges, found)
     syntax = [diagnostic for each in parsed for diagnostic in each.diagnostics]
-    diagnostics = ordered((*syntax, *_once_a_place(_unless_broken(found, broken))))
-    if has_errors(diagnostics):
-        raise CompileError([each for each in diagnostics if each.severity == "error"])
+    values = read_settings(files, settings)
+    if not isinstance(values, Settings):
+        raise CompileError(_errors((*values, *syntax)))  # that every setting is unbound then is no news
+    broken = frozenset(each.source.name for each in parsed if has_errors(each.diagnostics))
+    found: list[Diagnostic] = []
+    inventory = take_inventory([each.module for each in parsed if each.module is not None], values, found, broken)
+    names = bind_names(inventory, found)
+    policy = check(inventory, names, found, today_ms, written_ms)
+    tests = lower_tests(inventory, policy.challenges, found)
+    found = [*_once_a_place(_unless_broken(found, broken)), *syntax]
+    if has_errors(found):
+        raise CompileError(_errors(found))
+    program = lower(inventory, policy)
+    found += check_cost(inventory, program)
+    if has_errors(found):
+        raise CompileError(_errors(found))
     sources = {each.source.name: each.source for each in parsed}
-    proofs = (
-        decl.title.value
-        for entry in inventory.modules
-        for decl in entry.module.declarations
-        if isinstance(decl, tree.ProveDecl)
-    )
-    return Compiled(lower(inventory, policy), tests, diagnostics, sources, tuple(proofs))
+    return Compiled(program, tests, ordered(found), sources, tuple(proof.title for proof in policy.proofs))
+
+
+def _errors(found: Iterable[Diagnostic]) -> list[Diagnostic]:
+    return [each for each in ordered(found) if each.severity == "error"]
 
 
 def sources_of(files: Mapping[str, bytes]) -> Mapping[str, Source]:
@@ -115,7 +144,12 @@ def _source(name: str, data: bytes) -> Source:
 
 
 def _unless_broken(found: Iterable[Diagnostic], broken: frozenset[str]) -> list[Diagnostic]:
-    return [each for each in found if each.span.source not in broken or not isinstance(each, _FOLLOWS_FROM_SYNTAX)]
+    return [
+        each
+        for each in found
+        if not (each.span.source in broken and isinstance(each, _FOLLOWS_FROM_SYNTAX))
+        and not (broken and isinstance(each, _FOLLOWS_FROM_OTHERS))
+    ]
 
 
 def _once_a_place(found: Iterable[Diagnostic]) -> list[Diagnostic]:

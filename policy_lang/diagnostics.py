@@ -1,9 +1,10 @@
 """Mistakes as values, and the one place that turns them into text or JSON.
 
 A mistake is a frozen dataclass that derives from `Diagnostic` and stands in `policy_lang/mistakes/`, the catalogue. Its
-class says what is the same each time (`code`, `title`, `label`, `help`: templates filled from the instance's fields),
-its fields say what is not. Phases collect diagnostics and return them; nobody raises one. `CompileError` carries them
-over the package edge.
+class says what is the same each time (`code`, `title`, `label`, `help`: templates filled from the instance's fields;
+`note`: why the language has it so; `about`: what its code stands for, where several classes share one), its fields say
+what is not. Phases collect
+diagnostics and return them; nobody raises one. `CompileError` carries them over the package edge.
 
 SECURITY: a message holds text of the policy, and of file names, which whoever wrote them chose: what a terminal would
 obey or not show (`HIDDEN`, line ends) is printed as its number, in an excerpt as one U+FFFD each.
@@ -55,6 +56,8 @@ class Diagnostic:
     title: ClassVar[str]
     label: ClassVar[str] = ""
     help: ClassVar[str] = ""
+    note: ClassVar[str] = ""
+    about: ClassVar[str] = ""
     severity: ClassVar[Literal["error", "warning"]] = "error"
 
     span: Span
@@ -104,10 +107,22 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"did you mean `{close[0]}`?" if close else ""
 
 
+MOST_LOOKED_AT = 20_000
+"""Known names that the first mistake may be compared with; the n-th may with an n-th of them."""
+
+
 def hint_for(name: str, known: Iterable[str], found: Sequence[Diagnostic]) -> str:
-    """The same for one of many mistakes: once as many are `found` as are ever shown, there are no more hints."""
-    errors = islice((each for each in reversed(found) if each.severity == "error"), MOST_SHOWN)
-    return nearest(name, known) if sum(1 for _ in errors) < MOST_SHOWN else ""
+    """The same for one of many mistakes: once as many are `found` as are ever shown, there are no more hints.
+
+    Where many names are known only the first mistakes get one, so that all hints together cost a bounded time.
+    """
+    shown = islice((each for each in reversed(found) if each.severity == "error"), MOST_SHOWN)
+    errors = sum(1 for _ in shown)
+    if errors == MOST_SHOWN:
+        return ""
+    most = MOST_LOOKED_AT // (errors + 1)
+    candidates = list(islice(known, most + 1))
+    return nearest(name, candidates) if len(candidates) <= most else ""
 
 
 def _alike_at_ends(one: str, other: str) -> int:
@@ -139,12 +154,21 @@ def render(diagnostics: Sequence[Diagnostic], sources: Mapping[str, Source]) -> 
 
 
 def _render_one(diagnostic: Diagnostic, sources: Mapping[str, Source]) -> str:
-    lines = [f"{diagnostic.severity}[{diagnostic.code}]: {_printable(diagnostic.message)}"]
-    lines += _excerpt(diagnostic.span, diagnostic.label_text, "^", "-->", sources)
+    widest = max(_digits(span, sources) for span in (diagnostic.span, *(other.span for other in diagnostic.others)))
+    lines = [f"{diagnostic.severity}[{diagnostic.code}]: {printable(diagnostic.message)}"]
+    lines += _excerpt(diagnostic.span, diagnostic.label_text, "^", "-->", sources, widest)
     for other in diagnostic.others:
-        lines += _excerpt(other.span, other.text, "-", ":::", sources)
-    lines += [f"   = help: {_printable(text)}" for text in diagnostic.helps]
+        lines += _excerpt(other.span, other.text, "-", ":::", sources, widest)
+    margin = " " * max(3, widest + 1)
+    lines += [f"{margin}= help: {printable(text)}" for text in diagnostic.helps]
+    lines += [f"{margin}= note: {printable(diagnostic.note)}"] if diagnostic.note else []
     return "\n".join(lines)
+
+
+def _digits(span: Span, sources: Mapping[str, Source]) -> int:
+    """How wide the number of the line is; 1 where no line is shown."""
+    source = sources.get(span.source)
+    return 1 if source is None else len(str(source.position(span.start).line))
 
 
 _REPLACEMENT = "\ufffd"
@@ -153,10 +177,12 @@ WIDEST_EXCERPT = 160
 """Code points of a source line that an excerpt shows; longer lines are cut around the place."""
 
 
-def _excerpt(span: Span, text: str, mark: str, arrow: str, sources: Mapping[str, Source]) -> list[str]:
+def _excerpt(span: Span, text: str, mark: str, arrow: str, sources: Mapping[str, Source], widest: int) -> list[str]:
+    """A place; `widest` are the digits of the greatest line number of its diagnostic."""
     source = sources.get(span.source)
+    gutter = " " * widest
     if source is None:
-        return [f"  {arrow} {_printable(span.source)}"]
+        return [f"{gutter} {arrow} {printable(span.source)}"]
     at = source.position(span.start)
     whole = source.line_text(at.line)
     column = at.column - 1
@@ -165,18 +191,17 @@ def _excerpt(span: Span, text: str, mark: str, arrow: str, sources: Mapping[str,
         cut = max(0, column - WIDEST_EXCERPT // 4)
         shown, column = whole[cut : cut + WIDEST_EXCERPT], column - cut
     width = max(1, min(span.end - span.start, len(shown) - column))
-    number = str(at.line)
-    gutter = " " * len(number)
     pad = "".join("\t" if c == "\t" else " " for c in shown[:column])
     return [
-        f"{gutter} {arrow} {_printable(span.source)}:{at.line}:{at.column}",
+        f"{gutter} {arrow} {printable(span.source)}:{at.line}:{at.column}",
         f"{gutter} |",
-        f"{number} | {_HIDDEN.sub(_REPLACEMENT, shown)}".rstrip(),
-        f"{gutter} | {pad}{mark * width} {_printable(text)}".rstrip(),
+        f"{at.line:>{widest}} | {_HIDDEN.sub(_REPLACEMENT, shown)}".rstrip(),
+        f"{gutter} | {pad}{mark * width} {printable(text)}".rstrip(),
     ]
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
+    """`text` with what a terminal would obey or not show written as its number."""
     return _UNPRINTABLE.sub(lambda found: f"\\u{{{ord(found[0]):x}}}", text)
 
 
@@ -189,6 +214,7 @@ def as_json(diagnostics: Sequence[Diagnostic], sources: Mapping[str, Source]) ->
             "message": d.message,
             "label": d.label_text,
             "help": list(d.helps),
+            "note": d.note,
             **_place(d.span, sources),
             "others": [{"text": o.text, **_place(o.span, sources)} for o in d.others],
         }

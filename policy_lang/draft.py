@@ -10,10 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from lark import Token, Tree
-
 from policy_lang.diagnostics import Diagnostic
-from policy_lang.grammar import Branch
+from policy_lang.grammar import Branch, Token, Tree
 from policy_lang.literals import Misspelt, duration_ms, instant_ms, integer, unescape, units_descend
 from policy_lang.mistakes.syntax import BadEscape, NoSuchTime, StringTooLong, TooBig, Unavailable
 from policy_lang.source import Span
@@ -38,21 +36,14 @@ class Draft:
 
     def span(self, branch: Branch) -> Span:
         """What `branch` covers, parentheses around it left out."""
-        place = branch if isinstance(branch, Token) else branch.meta
-        return Span(self.source, self.base + (place.start_pos or 0), self.base + (place.end_pos or 0))
+        return Span(self.source, self.base + branch.start_pos, self.base + branch.end_pos)
 
     def outer_span(self, branch: Branch) -> Span:
         """What `branch` covers, parentheses around it included."""
-        inner = self.span(branch)
-        if isinstance(branch, Token):
-            return inner
-        start = getattr(branch.meta, "container_start_pos", None)
-        end = getattr(branch.meta, "container_end_pos", None)
-        return Span(
-            self.source,
-            inner.start if start is None else self.base + start,
-            inner.end if end is None else self.base + end,
-        )
+        if isinstance(branch, Token) or branch.outer is None:
+            return self.span(branch)
+        start, end = branch.outer
+        return Span(self.source, self.base + start, self.base + end)
 
     def unavailable(self, what: str, span: Span) -> None:
         """Report a construct that this version does not have."""

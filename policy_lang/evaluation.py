@@ -4,18 +4,23 @@ In come the inputs of a call that is routed and conforms (`Environment`) and the
 Total on every program whose indices are in range; no order of evaluation shows, since nothing here has an effect and
 Kleene's connectives do not care.
 
-UNKNOWN comes from three places only: an input that is not at hand (`Environment.unread`) or not there, a relation whose
-facts are not at hand, and time arithmetic outside 64 bits. A well-typed policy never reads what is not there (4.2).
+UNKNOWN comes from four places only: a claim that is not at hand (`Environment.unread`), a signal or an attribute of the
+request that is not known, a relation whose facts are not at hand, and time arithmetic outside 64 bits. A well-typed
+policy never reads what is not there (4.2).
 
-INVARIANT (monotone in information): putting a value where there was none, or facts where there were none, turns no TRUE
-or FALSE into anything else.
+INVARIANT (monotone in information): putting a value where one was not known, or facts where there were none, turns no
+TRUE or FALSE into anything else.
+
+Decision (2026-11-21): signals and attributes of the request are never absent: one without a value is unknown, and so is
+whether it is there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import assert_never
+from operator import attrgetter
+from typing import assert_never, get_args
 
 from policy_lang.ir import (
     Age,
@@ -28,6 +33,7 @@ from policy_lang.ir import (
     Cover,
     Empty,
     Has,
+    InNetwork,
     Like,
     Lit,
     Lookup,
@@ -36,6 +42,7 @@ from policy_lang.ir import (
     Operand,
     Overlap,
     Program,
+    Root,
     Shift,
     Truth,
     Value,
@@ -51,6 +58,7 @@ from policy_lang.values import (
     disjunction,
     empty,
     fresh,
+    in_network,
     like,
     member,
     negation,
@@ -64,22 +72,45 @@ Columns = Mapping[str, tuple[Type, ...]]
 """The types of each relation's columns, by relation id."""
 
 
-@dataclass(frozen=True, slots=True)
-class Environment:
-    """The inputs of one call: typed values, what is known to be there but not at hand, the instant, the facts."""
+Values = Mapping[str, Value]
 
-    values: Mapping[Attr, Value]
+
+@dataclass(slots=True)
+class Environment:
+    """The inputs of one call: typed values by root and name, what is known to be there but not at hand, the instant,
+    the facts. An input without a value has no entry.
+
+    Made for each decision and never changed. It is not frozen, and its inputs stand under plain names, because both
+    evaluators read it in every decision: a frozen one takes three times as long to make, and a string keeps its hash.
+    """
+
+    token: Values
+    subject: Values
+    resource: Values
+    path: Values
+    query: Values
+    header: Values
+    request: Values
+    signal: Values
     unread: frozenset[Attr]
     now_ms: int
     facts: Facts
     columns: Columns
+
+    def value(self, attr: Attr) -> Value | None:
+        """The value of an input, None where it has none."""
+        return ROOTS[attr.root](self).get(attr.name)
+
+
+ROOTS: Mapping[Root, Callable[[Environment], Values]] = {root: attrgetter(root) for root in get_args(Root)}
+"""The inputs under each root."""
 
 
 def value_of(operand: Operand, environment: Environment) -> Value | None:
     """The value of an operand; None where it is absent, not at hand or outside 64 bits."""
     match operand:
         case Attr():
-            return environment.values.get(operand)
+            return environment.value(operand)
         case Now():
             return environment.now_ms
         case Const(value):
@@ -112,7 +143,11 @@ def truth_of_atom(atom: Atom, environment: Environment) -> Truth3:
         case Like(of, pattern):
             return like(value(of), pattern)
         case Has(attr):
-            return UNKNOWN if attr in environment.unread else truth(attr in environment.values)
+            there = environment.value(attr) is not None
+            unknown = attr in environment.unread or (attr.root in {"request", "signal"} and not there)
+            return UNKNOWN if unknown else truth(there)
+        case InNetwork(of, _, ranges):
+            return in_network(value(of), ranges)
         case Lookup(relation, arguments):
             rows, columns = environment.facts.get(relation), environment.columns.get(relation, ())
             return among_rows([value(each) for each in arguments], rows, columns)

@@ -7,16 +7,21 @@ Source: language.md 5.6; contracts.md "The log" (`show --why` prints no values).
 
 Decision (2026-11-21): the trace has the members that follow from the verdict. What stands around it (id, bundle, time,
 principal, peer) is the record's, not the evaluator's.
+Decision (2026-11-21): where something unknown made a rule refuse or ask, the sentence says what is not known: a reader
+must be able to tell a refusal by what is from one by what nobody could say.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import assert_never
 
 from policy_lang.ir import LogDuty, Program, Value
+from policy_lang.schema import root_of
+from policy_lang.tracing import value_text
 from policy_lang.values import TRUE, UNKNOWN
-from policy_lang.verdict import Challenge, ClauseTrace, Json, RuleTrace, Verdict
+from policy_lang.verdict import NO_DUTIES, Challenge, ClauseTrace, Duties, Json, Observed, RuleTrace, Verdict
 
 # ---------------------------------------------------------------- sentences
 
@@ -37,26 +42,48 @@ _REFUSALS = {
 }
 
 
+_FINER = {
+    "audience.subject": "The service takes no subject of this kind by assertion",
+    "exclusive.unknown": "Whether the caller holds roles that exclude each other is not known",
+    "conflict.value": "A rule sets a header to what no header can hold, or to what is not known",
+    "conflict.header": "Rules set a header to different values",
+    "conflict.scope": "No scope is left that all rules name and the caller holds",
+    "capability.step_up": "The gateway cannot ask for stronger authentication",
+}
+"""Refusals of which the reason says more than the word."""
+
+
 def sentence(verdict: Verdict) -> str:
     """What was decided, by what and why, in one or a few sentences without values."""
     match verdict.outcome:
+        case "allow" if verdict.observed is not None:
+            return f"Allowed while the service is observed. {_would_be(verdict, verdict.observed)}"
         case "allow":
             return f"Allowed by {_reasons(verdict)}."
         case "step_up":
             asked = ", ".join(_challenge_text(each) for each in verdict.challenges)
-            return f"Stronger authentication is needed ({asked}), by {_reasons(verdict)}."
+            return f"Stronger authentication is needed ({asked}), by {_reasons(verdict)}{_not_known(verdict)}."
         case "deny":
             return _refusal(verdict)
         case _:
             assert_never(verdict.outcome)
 
 
+def _would_be(verdict: Verdict, observed: Observed) -> str:
+    """What becomes of the call once the service is observed no more."""
+    if observed.outcome == "step_up":
+        by = ", ".join(f"`{each}`" for each in observed.by)
+        return f"Policy will ask for stronger authentication, by {by}."
+    refused = replace(verdict, outcome="deny", by=observed.by, reason=observed.reason, subject=observed.subject)
+    return f"Policy will refuse it: {_refusal(replace(refused, observed=None))}"
+
+
 def _refusal(verdict: Verdict) -> str:
-    text = _REFUSALS.get(verdict.by[0]) if verdict.by else "Nothing decided"
-    if text is None:
-        return f"Denied by {_reasons(verdict)}."
+    word = _REFUSALS.get(verdict.by[0]) if verdict.by else "Nothing decided"
+    if word is None:
+        return f"Denied by {_reasons(verdict)}{_not_known(verdict)}."
     subject = f": `{verdict.subject}`" if verdict.subject else ""
-    first = f"{text}{subject} ({verdict.reason})."
+    first = f"{_FINER.get(verdict.reason, word)}{subject} ({verdict.reason})."
     closest = next((rule for rule in verdict.rules if rule.id == verdict.nearest), None)
     if closest is None:
         return first
@@ -76,10 +103,24 @@ def _rule_text(rule: RuleTrace) -> str:
 def _causes(rule: RuleTrace) -> str:
     """Why an allow did not apply: the first atom of each clause that is not true."""
     return " and ".join(
-        f"`{clause.failed}` is {'unknown' if clause.truth is UNKNOWN else 'not true'}"
+        f"`{clause.failed}` is {f'unknown{_unread(clause)}' if clause.truth is UNKNOWN else 'not true'}"
         for clause in rule.clauses
         if clause.truth is not TRUE
     )
+
+
+def _not_known(verdict: Verdict) -> str:
+    """What the primary rule could not know and took for the worse; "" where it knew all."""
+    primary = next((rule for rule in verdict.rules if rule.id == verdict.by[0]), None)
+    unknown = [] if primary is None else [clause for clause in primary.clauses if clause.truth is UNKNOWN]
+    causes = " and ".join(f"`{clause.failed}` is unknown{_unread(clause)}" for clause in unknown)
+    return f", since {causes}" if causes else ""
+
+
+def _unread(clause: ClauseTrace) -> str:
+    """What had no value, of a clause that is unknown."""
+    missing = [name for name, value in clause.reads if value is None and name != clause.failed]
+    return f" (nothing is known of {', '.join(f'`{name}`' for name in missing)})" if missing else ""
 
 
 def _challenge_text(challenge: Challenge) -> str:
@@ -87,23 +128,53 @@ def _challenge_text(challenge: Challenge) -> str:
 
 
 def outcome_text(
-    outcome: str, by: Iterable[str], challenges: Iterable[Challenge] = (), log: LogDuty | None = None
+    outcome: str,
+    by: Iterable[str],
+    challenges: Iterable[Challenge] = (),
+    log: LogDuty | None = None,
+    duties: Duties = NO_DUTIES,
+    status: int | None = None,
 ) -> str:
-    """An outcome as a test writes it: `step_up mfa by bank.mfa_for_money and log full strict`."""
+    """An outcome as a test writes it: `step_up mfa by bank.mfa_for_money and log full strict and answer 404`."""
     asked = "".join(f" {each}" for each in dict.fromkeys(challenge.name for challenge in challenges))
     names = ", ".join(by)
-    duty = f" and log {log.level}{' strict' if log.strict else ''}" if log else ""
-    return f"{outcome}{asked}{f' by {names}' if names else ''}{duty}"
+    words = [f"log {log.level}{' strict' if log.strict else ''}"] if log else []
+    words += [] if status is None else [f"answer {status}"]
+    words += duty_texts(duties)
+    return f"{outcome}{asked}{f' by {names}' if names else ''}{''.join(f' and {each}' for each in words)}"
+
+
+def duty_texts(duties: Duties) -> list[str]:
+    """What a gateway has to do, as a policy writes it, one text each."""
+    texts = [f"set header {value_text(header.name)} to {value_text(header.value)}" for header in duties.headers]
+    texts += [f"remove header {value_text(name)}" for name in duties.removed]
+    if duties.redactions:
+        texts.append(f"redact {', '.join(value_text(pointer) for pointer in duties.redactions)}")
+    if duties.token_scopes is not None:
+        scopes = ", ".join(value_text(scope) for scope in duties.token_scopes)
+        texts.append(f"issue token with scope {scopes}" if scopes else "issue token")
+    return texts + [f"alert {value_text(channel)}" for channel in duties.alerts]
 
 
 # ---------------------------------------------------------------- JSON
 
 
-def private_reads(program: Program, kind: str | None) -> frozenset[str]:
-    """The names, as a trace has them, of the reads that hold private claims of a kind of caller."""
-    return frozenset(
-        f"token.{claim.name}" for each in program.kinds if each.id == kind for claim in each.claims if claim.private
-    )
+def private_reads(program: Program, kind: str | None, endpoint: str | None = None) -> frozenset[str]:
+    """The names, as a trace has them, of the reads that hold private inputs: claims of a kind of caller, and headers,
+    parameters and properties of an endpoint, by its id.
+    """
+    found = {
+        f"{root_of(each)}.{claim.name}"
+        for each in program.kinds
+        if each.id == kind
+        for claim in each.claims
+        if claim.private
+    }
+    for each in program.endpoints:
+        if each.id == endpoint:
+            fields = (("query", each.query), ("header", each.headers), ("resource", each.properties))
+            found |= {f"{root}.{field.name}" for root, of in fields for field in of if field.private}
+    return frozenset(found)
 
 
 def trace_json(verdict: Verdict, private: frozenset[str], *, values: bool) -> dict[str, Json]:
@@ -123,7 +194,34 @@ def trace_json(verdict: Verdict, private: frozenset[str], *, values: bool) -> di
         "distance": next((_distance(rule) for rule in verdict.rules if rule.id == verdict.nearest), None),
         "challenges": [{"name": each.name, "within_s": each.within_s} for each in verdict.challenges],
         "log": {"level": verdict.log.level, "strict": verdict.log.strict},
+        "obligations": _duties_json(verdict.duties),
+        "advice": _duties_json(verdict.advice),
+        "answer": verdict.status,
+        "shadow": list(verdict.shadow),
+        "observed": None if verdict.observed is None else _observed_json(verdict.observed),
+        "valid_until_ms": verdict.valid_until_ms,
     }
+
+
+def _duties_json(duties: Duties) -> Json:
+    """Duties; of headers only the names, since a value may be a private input."""
+    shown: dict[str, Json] = {}
+    if duties.headers:
+        shown["set_header"] = [header.name for header in duties.headers]
+    if duties.removed:
+        shown["remove_header"] = list[Json](duties.removed)
+    if duties.redactions:
+        shown["redact"] = list[Json](duties.redactions)
+    if duties.token_scopes is not None:
+        shown["issue_token"] = list[Json](duties.token_scopes)
+    if duties.alerts:
+        shown["alert"] = list[Json](duties.alerts)
+    return shown
+
+
+def _observed_json(observed: Observed) -> Json:
+    by = list[Json](observed.by)
+    return {"decision": observed.outcome, "by": by, "reason": observed.reason, "subject": observed.subject}
 
 
 def _distance(rule: RuleTrace) -> int:
@@ -135,6 +233,7 @@ def _rule_json(rule: RuleTrace, private: frozenset[str], *, values: bool) -> Jso
         "id": rule.id,
         "effect": rule.effect,
         "applies": rule.applies,
+        "shadow": rule.shadow,
         "src": rule.place,
         "because": rule.because,
         "guards": [_clause_json(clause, private, values=values) for clause in rule.clauses],
@@ -145,6 +244,9 @@ def _clause_json(clause: ClauseTrace, private: frozenset[str], *, values: bool) 
     shown: dict[str, Json] = {"clause": clause.label, "text": clause.text, "is": clause.truth.value}
     if clause.failed:
         shown["failed_at"] = clause.failed
+    unread = [name for name, value in clause.reads if value is None] if clause.truth is UNKNOWN else []
+    if unread:
+        shown["not_known"] = list[Json](unread)
     if values and clause.reads:
         shown["read"] = {name: {"private": True} if name in private else _json(value) for name, value in clause.reads}
     return shown

@@ -7,6 +7,7 @@ column and remedy.
 
 CSV: RFC 4180 in UTF-8; the header names the columns in any order; values as text (policy_lang/schema.py). JSON: a list
 of objects, one a row, whose members are the columns; values as in the JSON of a token. The same row twice is one row.
+Roles and values of an enum stand as their plain names, workloads as their SPIFFE ids, addresses in any notation.
 Refused by name: a byte order mark, NUL, a CR without LF, bytes that are not UTF-8, a column that is missing, unknown or
 named twice, a row with more or fewer values, a value of another type, a blank line, a string with a control or an
 invisible character or with a blank at either end, both files for one relation, a file for a relation that is not
@@ -33,7 +34,7 @@ from typing import Literal, assert_never
 from policy_lang.diagnostics import HIDDEN, nearest
 from policy_lang.ir import Program, Relation, ScalarValue
 from policy_lang.schema import Misfit, from_text, scalar_from_json
-from policy_lang.typesystem import IntType, Scalar, ScalarType, SetType
+from policy_lang.typesystem import EnumType, IntType, RoleType, Scalar, ScalarType, SetType
 from policy_lang.verdict import Facts, Json, Row
 
 FOLDER = "facts/"
@@ -42,6 +43,9 @@ MOST_PROBLEMS = 20
 
 LONGEST_SHOWN = 60
 """Characters of a value that a problem shows."""
+
+MOST_NAMED = 12
+"""Names of roles or values of an enum that a problem lists."""
 
 
 class FactsError(Exception):
@@ -176,7 +180,9 @@ def _shown(text: str) -> str:
 def _misfit(misfit: Misfit, name: str, declared: ScalarType, given: str) -> str:
     if misfit.fault == "range":
         return f"column `{name}`: {_shown(given)} is out of the range of `{declared}`"
-    return f"column `{name}`: {_shown(given)} is no `{declared}`; write {_form(declared)}"
+    hint = nearest(given, declared.values) if isinstance(declared, EnumType) else ""
+    hint = nearest(given, declared.names) if isinstance(declared, RoleType) else hint
+    return f"column `{name}`: {_shown(given)} is no `{declared}`; {hint or f'write {_form(declared)}'}"
 
 
 def _unseen(value: ScalarValue, name: str) -> str | None:
@@ -206,6 +212,13 @@ def _form(declared: ScalarType) -> str:
             return "Unix seconds"
         case Scalar.DURATION:
             return "a whole number of seconds"
+        case Scalar.IP:
+            return "an IPv4 or IPv6 address"
+        case Scalar.WORKLOAD:
+            return "a SPIFFE id, `spiffe://domain/path`"
+        case EnumType(_, known, _) | RoleType(known):
+            more = ", …" if len(known) > MOST_NAMED else ""
+            return f"one of {', '.join(known[:MOST_NAMED])}{more}" if known else "nothing: it has no values"
         case _:
             assert_never(declared)
 

@@ -5,12 +5,13 @@ below its top at any time, because the builders keep it so. `Interner` gives equ
 whole program, parts before wholes.
 INVARIANT: folding decides only atoms all of whose operands are constants, by the operations of values.py themselves,
 so that a folded formula has the value of the written one for every input, unknown ones included.
+Formulas nest and are put into sets at every level, so each keeps its hash: building one takes time linear in its size.
 Source: language.md 6.1.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import assert_never
 
 from policy_lang import values
@@ -26,6 +27,7 @@ from policy_lang.ir import (
     Empty,
     Guard,
     Has,
+    InNetwork,
     Like,
     Lit,
     Lookup,
@@ -33,10 +35,11 @@ from policy_lang.ir import (
     Now,
     Operand,
     Overlap,
-    ScalarValue,
     Shift,
     Truth,
     Value,
+    attrs_of,
+    operands_of,
 )
 from policy_lang.verdict import Truth3
 
@@ -47,6 +50,13 @@ class Leaf:
 
     atom: Atom
     negated: bool = False
+    _hash: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_hash", hash((self.atom, self.negated)))
+
+    def __hash__(self) -> int:
+        return self._hash
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +64,13 @@ class Every:
     """All of two or more parts, none of them constant or an `Every`."""
 
     parts: tuple[Formula, ...]
+    _hash: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_hash", hash(("every", self.parts)))
+
+    def __hash__(self) -> int:
+        return self._hash
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +78,13 @@ class Some:
     """One of two or more parts, none of them constant or a `Some`."""
 
     parts: tuple[Formula, ...]
+    _hash: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_hash", hash(("some", self.parts)))
+
+    def __hash__(self) -> int:
+        return self._hash
 
 
 Formula = bool | Leaf | Every | Some
@@ -159,7 +183,11 @@ def _folded(atom: Atom) -> Truth3:
             return values.empty(value)
         case Like(Const(value), pattern):
             return values.like(value, pattern)
-        case Truth() | Compare() | Member() | Overlap() | Cover() | Empty() | Like() | Has() | Lookup() | Age():
+        case InNetwork(Const(value), _, ranges):
+            return values.in_network(value, ranges)
+        case Truth() | Compare() | Member() | Overlap() | Cover() | Empty() | Like() | InNetwork():
+            return Truth3.UNKNOWN
+        case Has() | Lookup() | Age():
             return Truth3.UNKNOWN
         case _:
             assert_never(atom)
@@ -177,6 +205,7 @@ class Interner:
         self._atoms: dict[Key, int] = {}
         self._guards: dict[Guard, int] = {}
         self._atom_list: list[Atom] = []
+        self._signals: list[bool] = []
 
     @property
     def atoms(self) -> tuple[Atom, ...]:
@@ -202,8 +231,21 @@ class Interner:
             case _:
                 assert_never(formula)
 
+    def reads_signal(self, guard: int) -> bool:
+        """Whether an atom below a guard reads a signal."""
+        return self._signals[guard]
+
     def _place(self, guard: Guard) -> int:
-        return self._guards.setdefault(guard, len(self._guards))
+        index = self._guards.get(guard)
+        if index is None:
+            index = self._guards[guard] = len(self._guards)
+            self._signals.append(self._any_signal(guard))
+        return index
+
+    def _any_signal(self, guard: Guard) -> bool:
+        if isinstance(guard, Lit):
+            return any(operand_reads_signal(operand) for operand in operands_of(self._atom_list[guard.atom]))
+        return any(self._signals[part] for part in guard.parts)
 
     def _atom(self, atom: Atom) -> int:
         key = _key(atom)
@@ -218,48 +260,53 @@ def _key(atom: Atom) -> Key:
     """What makes two atoms one. Python's `True == 1` must not: constants carry their type."""
     match atom:
         case Truth(of):
-            return ("truth", _operand_key(of))
+            return ("truth", operand_key(of))
         case Compare(op, left, right):
-            return (op, _operand_key(left), _operand_key(right))
+            return (op, operand_key(left), operand_key(right))
         case Member(item, among):
-            return ("member", _operand_key(item), _operand_key(among))
+            return ("member", operand_key(item), operand_key(among))
         case Overlap(left, right):
-            return ("overlap", _operand_key(left), _operand_key(right))
+            return ("overlap", operand_key(left), operand_key(right))
         case Cover(left, right):
-            return ("cover", _operand_key(left), _operand_key(right))
+            return ("cover", operand_key(left), operand_key(right))
         case Empty(of):
-            return ("empty", _operand_key(of))
+            return ("empty", operand_key(of))
         case Like(of, pattern):
-            return ("like", _operand_key(of), pattern)
+            return ("like", operand_key(of), pattern)
         case Has(attr):
-            return ("has", attr)
+            return ("has", attr.root, attr.name)
+        case InNetwork(of, network, ranges):
+            return ("net", operand_key(of), network, ranges)
         case Lookup(relation, arguments):
-            return ("lookup", relation, *(_operand_key(each) for each in arguments))
+            return ("lookup", relation, *(operand_key(each) for each in arguments))
         case Age(at, most_ms):
-            return ("age", _operand_key(at), most_ms)
+            return ("age", operand_key(at), most_ms)
         case _:
             assert_never(atom)
 
 
-def _operand_key(operand: Operand) -> Key:
+def operand_reads_signal(operand: Operand) -> bool:
+    """Whether an operand reads a signal."""
+    return any(attr.root == "signal" for attr in attrs_of(operand))
+
+
+def operand_key(operand: Operand) -> Key:
+    """What makes two operands one; constants carry their type."""
     match operand:
         case Attr(root, name):
             return (root, name)
         case Now():
             return ("now",)
         case Const(value):
-            return ("const", _value_key(value))
+            return ("const", *_value_key(value))
         case Shift(left, sign, right):
-            return ("shift", sign, _operand_key(left), _operand_key(right))
+            return ("shift", sign, operand_key(left), operand_key(right))
         case _:
             assert_never(operand)
 
 
 def _value_key(value: Value) -> Key:
     if isinstance(value, frozenset):
-        return ("set", frozenset(_scalar_key(each) for each in value))
-    return _scalar_key(value)
-
-
-def _scalar_key(value: ScalarValue) -> Key:
+        # The members are of one type, so one of them tells it; a large set keeps its hash and is not walked again.
+        return ("set", type(next(iter(value), None)).__name__, value)
     return (type(value).__name__, value)

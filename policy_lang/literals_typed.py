@@ -7,7 +7,7 @@ Source: language.md 4.1 ("Literals adopt the expected type and are checked").
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import assert_never
+from typing import TypeGuard, assert_never
 
 from policy_lang import ir, tree
 from policy_lang.diagnostics import Diagnostic
@@ -15,7 +15,7 @@ from policy_lang.mistakes.types import LiteralMisfit, NotLiteral, NotScalar, Typ
 from policy_lang.patterns import capture_value
 from policy_lang.typesystem import INT_MAX, INT_MIN, IntType, Scalar, ScalarType, SetType, Type, same
 
-ScalarLiteral = tree.StringLit | tree.IntLit | tree.BoolLit | tree.DurationLit | tree.TimeLit
+ScalarLiteral = tree.StringLit | tree.IntLit | tree.BoolLit | tree.DurationLit | tree.TimeLit | tree.IpLit
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class _Scalar:
     type: ScalarType
 
 
-def is_literal(expr: tree.Expr) -> bool:
+def is_literal(expr: tree.Expr) -> TypeGuard[ScalarLiteral | tree.SetLit]:
     """Whether an expression has no type of its own."""
     return isinstance(expr, ScalarLiteral | tree.SetLit)
 
@@ -85,5 +85,7 @@ def _scalar(expr: ScalarLiteral, expected: Type | None) -> _Scalar | Diagnostic:
             return _Scalar(ms, Scalar.DURATION)
         case tree.TimeLit(milliseconds=ms):
             return _Scalar(ms, Scalar.TIME)
+        case tree.IpLit(address=address):
+            return _Scalar(address, Scalar.IP)
         case _:
             assert_never(expr)

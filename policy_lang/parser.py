@@ -23,17 +23,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 
-from lark import Token, Tree
-
 from policy_lang.diagnostics import MOST_SHOWN, Diagnostic, ordered
 from policy_lang.draft import Draft
-from policy_lang.grammar import read, tree_of
+from policy_lang.grammar import Fault, Token, Tree, read, tree_of
 from policy_lang.mistakes.syntax import FileTooLarge, Misplaced, NoModule, NotUtf8, Repeated, UnknownLanguage
-from policy_lang.scan import hidden_characters, nesting, pieces
+from policy_lang.scan import declares, hidden_characters, nesting, pieces
 from policy_lang.slips import diagnose
 from policy_lang.source import Source, Span
-from policy_lang.tree import Decl, Module, Text
-from policy_lang.tree_builder import declaration
+from policy_lang.tree import Decl, ImportDecl, Module, Text
+from policy_lang.tree_builder import declaration, imported
 
 MOST_BYTES = 1024 * 1024
 """The largest policy file."""
@@ -85,15 +83,18 @@ def parse(name: str, data: bytes) -> Parsed:
     return Parsed(source, module, ordered(found))
 
 
-def _parts(source: Source, found: list[Diagnostic]) -> Sequence[_Part]:
+def _parts(source: Source, found: list[Diagnostic]) -> list[_Part]:
     whole = read(source.text, "start")
     if isinstance(whole, Tree):
         return [_Part(0, tree_of(child)) for child in whole.children]
     parts: list[_Part] = []
     named = False
     for start, end in pieces(source.text):
-        piece = read(source.text[start:end], "part")
         named = named or _MODULE_LINE.match(source.text, start) is not None
+        if named and not found and _stops_within(whole, source.text, start, end):
+            found.append(diagnose(source, 0, whole, "start"))
+            continue
+        piece = read(source.text[start:end], "part")
         if isinstance(piece, Tree):
             parts.append(_Part(start, piece))
         elif not _BLANK.fullmatch(source.text, start, end):
@@ -109,15 +110,25 @@ def _parts(source: Source, found: list[Diagnostic]) -> Sequence[_Part]:
     return parts
 
 
+def _stops_within(whole: Fault, text: str, start: int, end: int) -> bool:
+    """Whether the piece from `start` to `end` is where the whole stopped, if no piece before it has a mistake.
+
+    It is read once then, not twice. It began as a piece has to, since its first token was taken; and what follows it
+    opens a declaration, which fits behind every whole one, or nothing follows.
+    """
+    began = whole.last is not None and whole.last.start_pos >= start
+    return began and (whole.start < end or (whole.start == end and (end == len(text) or declares(text, end))))
+
+
 def _check_order(source: Source, parts: Sequence[_Part], found: list[Diagnostic]) -> None:
     """Language, module, imports, declarations: in this order, the first two once."""
     ranks = {"pragma": 0, "module_decl": 1, "import_decl": 2}
     words = ("language", "module", "import")
     highest = -1
     for part in parts:
-        rank = ranks.get(str(part.tree.data), 3)
+        rank = ranks.get(part.tree.data, 3)
         if rank < highest or (rank == highest and rank < 2):
-            start = part.base + (part.tree.meta.start_pos or 0)
+            start = part.base + part.tree.start_pos
             span = Span(source.name, start, start + len(words[rank]))
             twice = rank < 2 and any(other is not part and other.tree.data == part.tree.data for other in parts)
             what = f"`{words[rank]}`"
@@ -125,22 +136,28 @@ def _check_order(source: Source, parts: Sequence[_Part], found: list[Diagnostic]
         highest = max(highest, rank)
 
 
-def _build(source: Source, parts: Sequence[_Part], found: list[Diagnostic]) -> Module | None:
+def _build(source: Source, parts: list[_Part], found: list[Diagnostic]) -> Module | None:
     draft = Draft(source.name, 0, count(1), found)
     language: int | None = None
     name: Text | None = None
+    imports: list[ImportDecl] = []
     declarations: list[Decl] = []
-    for part in parts:
-        here = replace(draft, base=part.base)
-        match str(part.tree.data):
+    parts.reverse()
+    while parts:
+        # Let go one by one: what is still held is what Python's collector keeps walking through.
+        part = parts.pop()
+        here = draft if part.base == 0 else replace(draft, base=part.base)
+        match part.tree.data:
             case "pragma":
                 language = _version(here, part.tree)
             case "module_decl":
                 name = name or here.dotted(tree_of(part.tree.children[0]))
+            case "import_decl":
+                imports.append(imported(here, part.tree))
             case _:
-                built = declaration(here, part.tree)
+                built = declaration(here, part.tree, source.text)
                 declarations += () if built is None else (built,)
-    return None if name is None else Module(source, language, name, tuple(declarations))
+    return None if name is None else Module(source, language, name, tuple(imports), tuple(declarations))
 
 
 def _version(draft: Draft, pragma: Tree[Token]) -> int:

@@ -3,8 +3,8 @@
 Patterns go in one by one; out come the numbers of those that may share a path with a given one, so that nobody compares
 every pair of a large inventory.
 INVARIANT: `near` leaves out no pattern that shares a path with the one asked for; it may name more, since it looks
-neither at the types of captures, nor at trailing slashes, nor at what stands deeper than `DEEPEST`. Whoever asks
-settles that by `patterns.py`.
+neither at the types of captures nor at trailing slashes. Whoever asks settles that by `patterns.py`, which keeps
+patterns short enough for a trie.
 """
 
 from __future__ import annotations
@@ -14,13 +14,10 @@ from dataclasses import dataclass, field
 from policy_lang.ir import Fixed, Rest, Segment
 from policy_lang.patterns import Pattern
 
-DEEPEST = 16
-"""Segments that are told apart; a hostile pattern has two hundred thousand."""
-
 
 @dataclass(slots=True)
 class _Node:
-    """A place in the trie. `ends` are patterns that stop here, `open_ends` those that go on in any way."""
+    """A place in the trie. `ends` are patterns that stop here, `open_ends` those that go on by `**`."""
 
     literals: dict[str, _Node] = field(default_factory=dict)
     wild: _Node | None = None
@@ -40,15 +37,16 @@ class _Node:
 
 
 class PatternIndex:
-    """Patterns under numbers of the caller's choice."""
+    """Patterns under numbers of the caller's choice. `steps` are the places looked at and the numbers named so far."""
 
     def __init__(self) -> None:
         self._root = _Node()
+        self.steps = 0
 
     def add(self, number: int, pattern: Pattern) -> None:
         """Take one pattern in."""
         node = self._root
-        for segment in pattern.segments[:DEEPEST]:
+        for segment in pattern.segments:
             match segment:
                 case Rest():
                     node.open_ends.append(number)
@@ -59,18 +57,22 @@ class PatternIndex:
                     if node.wild is None:
                         node.wild = _Node()
                     node = node.wild
-        (node.open_ends if len(pattern.segments) > DEEPEST else node.ends).append(number)
+        node.ends.append(number)
 
     def near(self, pattern: Pattern) -> list[int]:
         """The numbers of all patterns that may share a path with this one, ascending."""
         found: list[int] = []
         places = [self._root]
-        for segment in pattern.segments[:DEEPEST]:
+        for segment in pattern.segments:
             if isinstance(segment, Rest):
-                return sorted([*found, *_everything(places)])
+                found += _everything(places)
+                places = []
+                break
             found += (number for place in places for number in place.open_ends)
             places = [node for place in places for node in place.next(segment)]
+            self.steps += len(places)
         found += (number for place in places for number in (*place.ends, *place.open_ends))
+        self.steps += len(found)
         return sorted(found)
 
 

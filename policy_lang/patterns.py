@@ -7,6 +7,7 @@ product of segments, so one that covers another does so segment by segment, and 
     {name}         one segment, any text           {name: string} is the same
     {name: int}    `0` or `-?[1-9][0-9]*` within 64 bits
     {name: uuid}   8-4-4-4-12 hexadecimal digits in either case; the value is lower case
+    {name: opaque} one segment, any text, in which `%2F` is data
     *              one segment, unnamed
     **             all that follows, perhaps nothing; only last
 
@@ -17,6 +18,9 @@ Source: language.md 3 "Path patterns", 4.4, point L; contracts.md "Requests".
 Decision: 2026-11-21. Escapes in a pattern have upper-case digits. The trailing slash is exact also behind `**`: the
 endpoint `/a/**` does not hold `/a/b/`. In a rule's pattern `**` covers endpoints with and without a trailing slash,
 so that a deny on `/**` leaves none out.
+Decision: 2026-11-21. An `opaque` capture is wider than one of string, which does not take `%2F`, and narrower than `*`,
+so that routing may choose. In a rule's pattern `{name}`, `{name: opaque}` and `*` all hold both: whoever closes
+`/files/*` closes it for every file. A pattern longer than any path can be is a mistake.
 """
 
 from __future__ import annotations
@@ -26,12 +30,13 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from policy_lang.ir import AnySegment, Capture, CaptureType, Fixed, Rest, Segment
-from policy_lang.request import PathRefusal, canonical_path
+from policy_lang.request import MAX_SEGMENTS, PathRefusal, canonical_path
 from policy_lang.typesystem import INT_MAX, INT_MIN
 
 _INT = re.compile(r"0|-?[1-9][0-9]{0,18}")
 _UUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _CAPTURE = re.compile(r"\{([a-z][a-z0-9_]*)(?:\s*:\s*([a-z][a-z0-9_]*))?\}")
+_TEXTS = frozenset({"string", "opaque"})
 _PIECE = re.compile(r"\{[^{}]*\}|/|[^/{}]+|[{}]")
 
 
@@ -64,10 +69,13 @@ def parse_pattern(text: str) -> Pattern | PatternFault:
         return Pattern((), trailing_slash=False)
     body = text[1:]
     trailing_slash = body.endswith("/")
+    parts = _split(body[:-1] if trailing_slash else body)
+    if len(parts) > MAX_SEGMENTS:
+        return PatternFault(f"no path has more than {MAX_SEGMENTS} segments", 0, len(text))
     segments: list[Segment] = []
     names: set[str] = set()
     start = 1
-    for written in _split(body[:-1] if trailing_slash else body):
+    for written in parts:
         segment = _segment(written)
         end = start + len(written)
         if isinstance(segment, str):
@@ -111,6 +119,8 @@ def _segment(written: str) -> Segment | str:
     path = canonical_path("/" + written)
     if isinstance(path, PathRefusal):
         return f"`{written}` is not canonical ({path.reason})"
+    if path.slashed:
+        return f"`{written}` is not canonical (path.encoded_slash); only an `opaque` capture takes `%2F`"
     if path.text != "/" + written or len(path.segments) != 1:
         return f"`{written}` is not canonical; write it as `{path.text[1:]}`"
     return Fixed(path.segments[0])
@@ -127,14 +137,16 @@ def _capture(written: str) -> Capture | str:
             return Capture(read[1], "int")
         case "uuid":
             return Capture(read[1], "uuid")
+        case "opaque":
+            return Capture(read[1], "opaque")
         case other:
-            return f"a capture is a `string`, an `int` or a `uuid`, not `{other}`"
+            return f"a capture is a `string`, an `int`, a `uuid` or `opaque`, not `{other}`"
 
 
 def capture_value(type_: CaptureType, segment: str) -> int | str | None:
     """The value of a decoded segment under a capture of this type; None where it does not fit."""
     match type_:
-        case "string":
+        case "string" | "opaque":
             return segment
         case "int":
             value = int(segment) if _INT.fullmatch(segment) else None
@@ -158,7 +170,19 @@ def intersection(pattern: Pattern, endpoint: Pattern) -> Pattern | None:
     segments = _shared(pattern.segments, endpoint.segments)
     if segments is None or not (_is_open(pattern) or pattern.trailing_slash == endpoint.trailing_slash):
         return None
-    return Pattern(segments, endpoint.trailing_slash)
+    kept = (_unnarrowed(part, endpoint, place) for place, part in enumerate(segments))
+    return Pattern(tuple(kept), endpoint.trailing_slash)
+
+
+def _unnarrowed(shared: Segment, endpoint: Pattern, place: int) -> Segment:
+    """A shared segment; where a rule's `{x}` meets an `opaque` capture it stays so: a rule's text holds `%2F` too."""
+    own = endpoint.segments[place] if place < len(endpoint.segments) else shared
+    return own if is_opaque(own) and isinstance(shared, Capture) and shared.type == "string" else shared
+
+
+def is_opaque(segment: Segment) -> bool:
+    """Whether `%2F` is data in the segment."""
+    return isinstance(segment, Capture) and segment.type == "opaque"
 
 
 def _is_open(pattern: Pattern) -> bool:
@@ -190,7 +214,7 @@ def _meet(a: Segment, b: Segment) -> bool:
         case (Fixed(text), Capture(_, type_)) | (Capture(_, type_), Fixed(text)):
             return capture_value(type_, text) is not None
         case Capture(_, left_type), Capture(_, right_type):
-            return left_type == right_type or "string" in {left_type, right_type}
+            return left_type == right_type or not _TEXTS.isdisjoint((left_type, right_type))
         case _:
             return True
 
@@ -218,7 +242,7 @@ def _holds(outer: Segment, inner: Segment) -> bool:
             return left == right
         case Fixed(), _:
             return False
-        case Capture(_, "string") | AnySegment(), _:
+        case Capture(_, "string" | "opaque") | AnySegment(), _:
             return True
         case Capture(_, type_), Fixed(text):
             return capture_value(type_, text) is not None
@@ -231,10 +255,29 @@ def _holds(outer: Segment, inner: Segment) -> bool:
 def more_specific(a: Pattern, b: Pattern) -> bool:
     """Whether `a` is the narrower of two patterns that overlap: no segment wider than `b`'s, one narrower.
 
-    literal > typed capture > untyped capture > `*` > `**`; nothing at all is narrower than `**`.
+    literal > typed capture > untyped capture > `opaque` > `*` > `**`; nothing at all is narrower than `**`.
     """
     ranks = [(_rank_at(a, i), _rank_at(b, i)) for i in range(max(len(a.segments), len(b.segments)))]
     return all(x >= y for x, y in ranks) and any(x > y for x, y in ranks)
+
+
+def shape(pattern: Pattern) -> tuple[str, ...]:
+    """The pattern with the names of its captures taken out: equal where two hold the same paths, and only there."""
+    return (*map(_shape, pattern.segments), "/" if pattern.trailing_slash else "")
+
+
+def _shape(segment: Segment) -> str:
+    match segment:
+        case Fixed(text):
+            return f"={text}"
+        case Capture(_, type_):
+            return type_
+        case AnySegment():
+            return "*"
+        case Rest():
+            return "**"
+        case _:
+            assert_never(segment)
 
 
 def same_shape(a: Pattern, b: Pattern) -> bool:
@@ -244,7 +287,7 @@ def same_shape(a: Pattern, b: Pattern) -> bool:
     )
 
 
-_END = 5
+_END = 6
 """The rank of a path's end, beside which only `**` may stand."""
 
 
@@ -257,8 +300,10 @@ def _rank_at(pattern: Pattern, index: int) -> int:
 def _rank(segment: Segment) -> int:
     match segment:
         case Fixed():
-            return 4
+            return 5
         case Capture(_, "int" | "uuid"):
+            return 4
+        case Capture(_, "string"):
             return 3
         case Capture():
             return 2

@@ -1,51 +1,57 @@
 """The definition of the language: from a program and a question to a verdict, with the whole trace.
 
-Every other evaluator must agree with this one on outcome, `by`, `reason`, challenges and log duty. To be read beside
-language.md 5.2; admission (steps 1, 2) and the worth of guards (5.3) have modules of their own. Credentials and
-canonical form (step 0) were settled before; exclusive roles, obligations but the log, and the capabilities of gateways
-(steps 4, 9) are not in this version.
+Every other evaluator must agree with this one (policy_lang/verdict.py says on what). To be read beside language.md 5.2.
+Admission (steps 1, 2), baselines (3, 4, 6), guards (5.3), obligations (5.5) and the horizon (5.4) have modules of their
+own, which name the reasons they give. Credentials and canonical form (step 0) were settled before.
 
-     1, 2  endpoint, captures; query and claims    else deny by route, path or schema
-     3     the token is meant for this service     else deny by audience; an anonymous call has no token to ask
-     5     denies whose guard is not FALSE         deny by them
-     6     the endpoint's scopes are the token's   else deny by scope
-     7     allows whose guard is TRUE              else deny by default
-     8     requires whose guard is not FALSE       step_up by those with a need that is not TRUE
+     1, 2  endpoint, captures; query, headers, claims  else deny by route, path or schema
+     3     the token is meant for this service         else deny by audience; nobody has no token to ask
+     4     no two roles that exclude each other        else deny by exclusive
+     5     denies whose guard is not FALSE             deny by them
+     6     the endpoint's scopes are the token's       else deny by scope
+     7     allows whose guard is TRUE                  else deny by default
+     8     requires whose guard is not FALSE           step_up by those with a need that is not TRUE
+     9     what they ask goes together and can be done else deny by conflict or capability
      10    allow by the allows
 
-Reasons, beside those of routing and schema:
+While a service is observed (point J), what policy refuses is an allow by observe, with the refusal beside it; not what
+is refused by path, audience, conflict or capability, and no call for an undeclared service. Reasons of its own:
 
     rule                   the rules named decided
-    audience.none_taken    the service takes no tokens, and one was presented
-    audience.missing       the token names no audience
-    audience.mismatch      none of its audiences is the service's
-    audience.several       it names another declared service's audience as well, and its issuer may not do that
-    scope.missing          the token lacks scopes of the endpoint; `subject` lists them
     default.no_rule        no allow applies
     default.no_cell_rule   no allow is written for this endpoint and this kind of caller
+    capability.WORD        the gateway cannot do WORD, an obligation or `step_up`
+    observe                policy refuses, but not yet
 
-Rules speak in the order of their ids, wherever they stand; the first that decides is the primary one. `rules` traces
-each group that was looked at (denies, allows, requires), of an allow all its clauses.
+Rules speak in the order of their cell; the first that decides is the primary one. `rules` traces each group that was
+looked at (denies, allows, requires), of an allow all its clauses, and every shadow rule.
 INVARIANT: total: for every valid program and question there is a verdict. What is UNKNOWN never helps to allow.
 
-Decision (2026-11-21): an audience that the called service shares with another does not name that other one.
 Decision (2026-11-21): the nearest allow has the fewest clauses that are not TRUE, all of them counted.
+Decision (2026-11-21): `exclusive` is among the baselines of a kind that has roles which exclude each other.
+Decision (2026-11-21): a refusal by conflict or capability is logged as every refusal that no deny made, normally.
+Decision (2026-11-21): the laws of language.md 5.3 are about what policy says; of an observed call that is `observed`.
+Decision (2026-11-21): shadow rules send no alert and ask nothing of a gateway: they are counted, no more.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from policy_lang import obligations
 from policy_lang.admission import Admission, Call, Refused
-from policy_lang.ir import NORMAL_LOG, Attr, CellRule, LogDuty, LogLevel, Program
+from policy_lang.baselines import Refusal, audience_refusal, exclusive_refusal, observed_until, scope_refusal
+from policy_lang.horizon import Clockwork, valid_until
+from policy_lang.ir import CellRule, LogDuty, Obligation, Program
+from policy_lang.obligations import Conflict, merged_log
 from policy_lang.tracing import trace_rule
 from policy_lang.values import TRUE
-from policy_lang.verdict import Caller, Challenge, Question, RuleTrace, Verdict
+from policy_lang.verdict import NO_DUTIES, Challenge, Observed, Question, RuleTrace, Verdict
 
 Traced = tuple[CellRule, RuleTrace]
-LEVELS: tuple[LogLevel, ...] = ("minimal", "normal", "full")
-"""From the lowest."""
+OBSERVABLE = frozenset({"route", "schema", "exclusive", "scope", "default"})
+"""The words by which policy refuses, beside rules."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,71 +72,84 @@ class Reference:
 
     def judge(self, question: Question, call: Call | Refused) -> Verdict:
         """The verdict on a question that was admitted (or not), for whoever needs the admission besides."""
-        if isinstance(call, Refused):
-            routed = () if call.endpoint is None else ("route",)
-            return Verdict("deny", (call.by,), call.reason, call.subject, call.endpoint, baselines=routed)
-        reason = self._audience(call, question.caller)
-        if reason is not None:
-            return Verdict("deny", ("audience",), reason, endpoint=call.endpoint.id, baselines=("route", "schema"))
-        return self._by_rules(call, ("route", "schema", *(() if question.caller.kind is None else ("audience",))))
+        verdict = refused(call) if isinstance(call, Refused) else self._by_baselines(question, call)
+        until_ms = observed_until(self.admission, question, call)
+        return verdict if until_ms is None else observed(verdict, until_ms)
 
-    def _audience(self, call: Call, caller: Caller) -> str | None:
-        """Step 3: the reason of a refusal."""
-        if caller.kind is None:
-            return None
-        if not call.service.audiences:
-            return "audience.none_taken"
-        named = _strings(call, "aud")
-        if not named:
-            return "audience.missing"
-        if named.isdisjoint(call.service.audiences):
-            return "audience.mismatch"
-        foreign = named.difference(call.service.audiences)
-        several = any(not foreign.isdisjoint(service.audiences) for service in self.program.services)
-        return "audience.several" if several and not caller.multi_audience else None
+    def _by_baselines(self, question: Question, call: Call) -> Verdict:
+        """Steps 3 and 4, then the rules."""
+        reached, kind = Verdict("deny", (), "", "", call.endpoint.id, baselines=("route", "schema")), call.kind
+        multi_audience = question.caller.multi_audience
+        if refusal := audience_refusal(call, self.program.services, multi_audience=multi_audience):
+            return _by(reached, refusal)
+        reached = _passed(reached, *(() if kind is None else ("audience",)))
+        if refusal := exclusive_refusal(call):
+            return _by(reached, refusal)
+        return self._by_rules(question, call, _passed(reached, *(("exclusive",) if kind and kind.exclusive else ())))
 
-    def _by_rules(self, call: Call, passed: tuple[str, ...]) -> Verdict:
-        """Steps 5 to 10."""
-        endpoint = call.endpoint.id
-        denies = self._traced(call, call.cell.deny)
-        deciding = [each for each in denies if each[1].applies]
-        if deciding:
-            log = self._log(deciding)
-            return Verdict("deny", _ids(deciding), "rule", "", endpoint, (), log, _traces(denies), None, passed)
+    def _by_rules(self, question: Question, call: Call, reached: Verdict) -> Verdict:
+        """Steps 5 to 7; `reached` is what every verdict from here on says."""
+        cell = call.cell
+        shadow, denies = self._traced(call, cell.shadow), self._traced(call, cell.deny)
+        until_ms = valid_until(Clockwork.of(self.program, cell), call.environment)
+        quiet = tuple(sorted(_ids(_applying(shadow))))
+        reached = replace(reached, shadow=quiet, valid_until_ms=until_ms, rules=_traces(denies, shadow))
+        if deciding := _applying(denies):
+            return self._denied(reached, deciding)
+        if refusal := scope_refusal(call):
+            return _by(reached, refusal)
+        allows = self._traced(call, cell.allow, whole=True)
+        reached = _passed(replace(reached, rules=_traces(denies, allows, shadow)), "scope")
+        if granting := _applying(allows):
+            requires = self._traced(call, cell.require)
+            reached = replace(reached, rules=_traces(denies, allows, requires, shadow))
+            return self._granted(question, call, reached, granting, _applying(requires))
+        if not allows:
+            return _by(reached, Refusal("default", "default.no_cell_rule"))
+        return replace(_by(reached, Refusal("default", "default.no_rule")), nearest=_nearest(allows))
 
-        missing = " ".join(sorted(set(call.endpoint.scopes) - _strings(call, "scope")))
-        if missing:
-            traces = _traces(denies)
-            return Verdict("deny", ("scope",), "scope.missing", missing, endpoint, rules=traces, baselines=passed)
-        passed = (*passed, "scope")
+    def _denied(self, reached: Verdict, deciding: Sequence[Traced]) -> Verdict:
+        """Step 5: all denies that apply speak."""
+        musts, shoulds = self._asked(deciding)
+        duties, advice = obligations.merged_alerts(musts, shoulds)
+        refused = replace(reached, by=_ids(deciding), reason="rule", log=merged_log(musts), duties=duties)
+        return replace(refused, advice=advice, status=obligations.merged_answer(musts))
 
-        allows = self._traced(call, call.cell.allow, whole=True)
-        granting = [each for each in allows if each[1].applies]
-        if not granting:
-            reason, nearest = ("default.no_rule", _nearest(allows)) if allows else ("default.no_cell_rule", None)
-            traces = _traces(denies, allows)
-            return Verdict("deny", ("default",), reason, "", endpoint, (), NORMAL_LOG, traces, nearest, passed)
-
-        requires = self._traced(call, call.cell.require)
-        log = self._log(each for each in requires if each[1].applies)
-        traces = _traces(denies, allows, requires)
-        unmet = [(each, challenges) for each in requires if (challenges := _unmet(each))]
-        if unmet:
+    def _granted(
+        self, question: Question, call: Call, reached: Verdict, granting: Sequence[Traced], asking: Sequence[Traced]
+    ) -> Verdict:
+        """Steps 8 to 10."""
+        musts, shoulds = self._asked(asking)
+        terms, log, able = obligations.terms_of(call, self.program.signals), merged_log(musts), question.capabilities
+        unmet = [(each, challenges) for each in asking if (challenges := self._unmet(each))]
+        if unmet and "step_up" in able:
             by = _ids(each for each, _ in unmet)
             asked = tuple(dict.fromkeys(challenge for _, challenges in unmet for challenge in challenges))
-            return Verdict("step_up", by, "rule", "", endpoint, asked, log, traces, None, passed)
-        return Verdict("allow", _ids(granting), "rule", "", endpoint, (), log, traces, None, passed)
+            return replace(reached, outcome="step_up", by=by, reason="rule", challenges=asked, log=log)
+        if unmet:
+            return _by(reached, Refusal("capability", "capability.step_up"))
+        duties = obligations.merged_duties(musts, terms)
+        if isinstance(duties, Conflict):
+            return _by(reached, Refusal("conflict", duties.reason, duties.subject))
+        if lack := obligations.lacking(musts, able, terms.held):
+            return _by(reached, Refusal("capability", f"capability.{lack}"))
+        advice = obligations.merged_advice((*self._asked(granting)[1], *shoulds), duties, terms)
+        allowed = replace(reached, outcome="allow", by=_ids(granting), reason="rule", log=log)
+        return replace(allowed, duties=duties, advice=advice)
 
     def _traced(self, call: Call, group: Sequence[CellRule], *, whole: bool = False) -> list[Traced]:
-        ordered = sorted(group, key=lambda each: self.program.rules[each.rule].id)
-        return [(each, trace_rule(self.program, each, call.environment, whole=whole)) for each in ordered]
+        return [(each, trace_rule(self.program, each, call.environment, whole=whole)) for each in group]
 
-    def _log(self, speaking: Iterable[Traced]) -> LogDuty:
-        """The highest level and `strict` of what the rules say of the log; the normal duty where none does."""
-        duties = [duty for each, _ in speaking if (duty := self.program.rules[each.rule].log) is not None]
-        if not duties:
-            return NORMAL_LOG
-        return LogDuty(max((duty.level for duty in duties), key=LEVELS.index), any(duty.strict for duty in duties))
+    def _asked(self, speaking: Iterable[Traced]) -> tuple[list[Obligation], list[Obligation]]:
+        """What rules must and what they should have done."""
+        bodies = [self.program.bodies[each.body] for each, _ in speaking]
+        return [each for body in bodies for each in body.must], [each for body in bodies for each in body.should]
+
+    def _unmet(self, traced: Traced) -> list[Challenge]:
+        """The challenges of the needs that are not TRUE, of a require that applies."""
+        body = self.program.bodies[traced[0].body]
+        asked = zip(body.needs, traced[1].clauses[len(body.clauses) :], strict=True)
+        return [Challenge(need.challenge, need.within_s) for need, clause in asked if clause.truth is not TRUE]
 
 
 def decide(program: Program, question: Question) -> Verdict:
@@ -138,19 +157,33 @@ def decide(program: Program, question: Question) -> Verdict:
     return Reference.of(program).decide(question)
 
 
-def _strings(call: Call, claim: str) -> frozenset[str]:
-    """An implicit set of the token; empty where it is not at hand or nobody calls."""
-    value = call.environment.values.get(Attr("token", claim))
-    return frozenset(each for each in value if isinstance(each, str)) if isinstance(value, frozenset) else frozenset()
+def observed(verdict: Verdict, until_ms: int) -> Verdict:
+    """What becomes of a verdict while its service is observed: a refusal by policy passes until then."""
+    if verdict.outcome == "allow" or not (verdict.reason == "rule" or verdict.by[0] in OBSERVABLE):
+        return verdict
+    refusal = Observed(verdict.outcome, verdict.by, verdict.reason, verdict.subject)
+    level = "normal" if verdict.log.level == "minimal" else verdict.log.level
+    ends_ms = until_ms if verdict.valid_until_ms is None else min(until_ms, verdict.valid_until_ms)
+    passed = replace(verdict, outcome="allow", by=("observe",), reason="observe", subject="", challenges=())
+    quiet = replace(passed, duties=NO_DUTIES, advice=NO_DUTIES, status=None, log=LogDuty(level, verdict.log.strict))
+    return replace(quiet, observed=refusal, valid_until_ms=ends_ms)
 
 
-def _unmet(traced: Traced) -> list[Challenge]:
-    """The challenges of the needs that are not TRUE, of a require that applies."""
-    cell_rule, rule = traced
-    if not rule.applies:
-        return []
-    asked = zip(cell_rule.needs, rule.clauses[len(cell_rule.clauses) :], strict=True)
-    return [Challenge(need.challenge, need.within_s) for need, clause in asked if clause.truth is not TRUE]
+def refused(call: Refused) -> Verdict:
+    passed = () if call.endpoint is None else ("route",)
+    return Verdict("deny", (call.by,), call.reason, call.subject, call.endpoint, baselines=passed)
+
+
+def _by(reached: Verdict, refusal: Refusal) -> Verdict:
+    return replace(reached, by=(refusal.by,), reason=refusal.reason, subject=refusal.subject)
+
+
+def _passed(reached: Verdict, *baselines: str) -> Verdict:
+    return replace(reached, baselines=(*reached.baselines, *baselines))
+
+
+def _applying(traced: Iterable[Traced]) -> list[Traced]:
+    return [each for each in traced if each[1].applies]
 
 
 def _nearest(allows: Iterable[Traced]) -> str:

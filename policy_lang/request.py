@@ -5,15 +5,15 @@ Nothing here parses a URL: a leading `//` is an empty segment, never an authorit
 by the service and by `test` blocks.
 
 A segment may hold unreserved characters, `!$&'()*+,=:@`, and escapes `%XX` (adjacent ones decode together, as UTF-8).
+`%2F` is let through and noted: only routing knows whether an `opaque` capture takes the segment.
 The first offence from the left decides; the bounds of a segment are judged before its characters:
 
     path.missing             no path at all, or an empty one
     path.too_long            more than `MAX_PATH` characters before the query, or more than `MAX_SEGMENTS` segments
     path.not_absolute        the first character is not `/` (`*`, absolute form, authority form)
     path.fragment            `#`, raw (also after the `?`) or escaped
-    path.empty_segment       `//`
-    path.dot_segment         a segment `.` or `..`
-    path.encoded_slash       `%2F`
+    path.empty_segment       `//`, or nothing at one side of a `%2F`
+    path.dot_segment         a segment `.` or `..`, also as a part of one between `%2F`
     path.backslash           a backslash, raw or escaped
     path.encoded_percent     `%25`: what follows would be decoded twice somewhere
     path.semicolon           `;`, raw or escaped: some back ends cut path parameters off
@@ -25,11 +25,13 @@ The first offence from the left decides; the bounds of a segment are judged befo
     path.not_utf8            escapes that are not UTF-8: overlong, surrogates, cut short
     path.character           any other raw character; outside ASCII all are
 
-Routing adds `path.encoded_literal` (policy_lang/routing.py). A query is refused as `schema` for its encoding alone
-(below); its types are policy_lang/schema.py's.
+Routing adds `path.encoded_slash` and `path.encoded_literal` (policy_lang/routing.py). A query is refused as `schema`
+for its encoding alone (below); its types are policy_lang/schema.py's.
 Source: contracts.md "Requests"; language.md 5.1; security.md 2.2.
 
 Decision (2026-11-21): `/` has no segments and no trailing slash: it is the one path that is equal with and without.
+Decision (2026-11-21): what stands between `%2F` in a segment is judged as segments are, in what it may hold and in what
+it may not be: a back end that decodes it makes segments of it. So `%2e%2e%2f`, `..%2F..` and `%2F%2F` never pass.
 Decision (2026-11-21): a raw `#` is refused wherever it stands in the target, also in the query: what follows it is read
 as a fragment by some back ends and as data by others.
 Decision (2026-11-21): in a query a raw character outside visible ASCII is `schema.query_encoding` (controls:
@@ -57,7 +59,8 @@ class Path:
 
     `text` is the path without its query, hex digits of escapes in upper case; `segments` are decoded;
     `escaped` holds the indices of segments that were written with an escape of a character that may stand raw;
-    `query` is what stood after the first `?`, raw, or None.
+    `query` is what stood after the first `?`, raw, or None. `slashed` holds the indices of segments with a `%2F`, which
+    stands decoded in them.
     """
 
     text: str
@@ -65,6 +68,7 @@ class Path:
     trailing_slash: bool
     escaped: frozenset[int]
     query: str | None
+    slashed: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +107,7 @@ def canonical_path(raw: str | None) -> Path | PathRefusal:
         return PathRefusal("path.too_long")
     segments: list[str] = []
     escaped: set[int] = set()
+    slashed: set[int] = set()
     for index, each in enumerate(written):
         segment = _segment(each)
         if isinstance(segment, PathRefusal):
@@ -110,8 +115,17 @@ def canonical_path(raw: str | None) -> Path | PathRefusal:
         segments.append(segment.decoded)
         if segment.escaped:
             escaped.add(index)
+        if "/" in segment.decoded:
+            slashed.add(index)
     folded = _ESCAPES.sub(lambda run: run[0].upper(), text)
-    return Path(folded, tuple(segments), trailing_slash, frozenset(escaped), query if mark else None)
+    rest = query if mark else None
+    return Path(folded, tuple(segments), trailing_slash, frozenset(escaped), rest, frozenset(slashed))
+
+
+def decoded_path(path: Path) -> str:
+    """The path decoded, as a policy reads it: the `%2F` of a segment stays."""
+    segments = "/".join(each.replace("/", "%2F") for each in path.segments) if path.slashed else "/".join(path.segments)
+    return f"/{segments}{'/' if path.trailing_slash else ''}"
 
 
 def parse_query(raw: str | None) -> tuple[tuple[str, str], ...] | QueryRefusal:
@@ -143,6 +157,7 @@ def parse_query(raw: str | None) -> tuple[tuple[str, str], ...] | QueryRefusal:
 # ---------------------------------------------------------------- segments
 
 _ESCAPES = re.compile(r"(?:%[0-9A-Fa-f]{2})+")
+_SLASH = re.compile("%2[Ff]")
 _PIECES = re.compile(
     r"(?P<plain>[A-Za-z0-9\-._~!$&'()*+,=:@]+)|(?P<escapes>(?:%[0-9A-Fa-f]{2})+)|(?P<other>.)", re.DOTALL
 )
@@ -150,7 +165,6 @@ _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz012
 _MAY_STAND_RAW = frozenset("!$&'()*+,=:@")
 
 _ESCAPED_REFUSALS = {
-    "/": "path.encoded_slash",
     "\\": "path.backslash",
     "%": "path.encoded_percent",
     ";": "path.semicolon",
@@ -173,6 +187,21 @@ class _Segment:
 
 
 def _segment(written: str) -> _Segment | PathRefusal:
+    if "%2" not in written:
+        return _part(written)
+    decoded: list[str] = []
+    escaped = False
+    for each in _SLASH.split(written):
+        part = _part(each)
+        if isinstance(part, PathRefusal):
+            return part
+        decoded.append(part.decoded)
+        escaped = escaped or part.escaped
+    return _Segment("/".join(decoded), escaped)
+
+
+def _part(written: str) -> _Segment | PathRefusal:
+    """A segment, or what stands between two `%2F` of one."""
     if not written:
         return PathRefusal("path.empty_segment")
     if written in {".", ".."}:

@@ -1,51 +1,77 @@
-"""Claims and query parameters as typed values: conforming, or refused by name. Malformed is never taken for absent.
+"""Claims, properties, parameters and headers as typed values: conforming, or refused by name. Malformed is never taken
+for absent.
 
-In come the JSON of a verified token or the raw query of a path, out go run-time values by name (an absent optional one
-has no entry), or a `SchemaRefusal` that names the field and never its value.
+In come the JSON of a verified token, of an asserted subject or of a resource, the raw query of a path, the headers of a
+call; out go run-time values by name (an absent optional one has no entry), or a `SchemaRefusal` that names the field
+and never its value.
 
     schema.kind             the caller's kind is not one the policy declares
     schema.claim_missing    a required claim is not there
     schema.claim_type       a claim, also an optional one, is of another type; a step on the way to it is no object
     schema.claim_range      an integer, a time or a duration outside its range or outside 64 bits
     schema.claim_size       a set of more than `MAX_SET` members
+    schema.subject_*        the same four of a property of an asserted subject, or its `id`
+    schema.resource_*       the same four of a property of the resource, or its `id`
     schema.query_encoding, schema.query_control, schema.query_semicolon
                             the query cannot be read (policy_lang/request.py)
     schema.query_missing    a required parameter is not there
     schema.query_repeated   a parameter declared scalar stands twice, in whatever spelling
     schema.query_value      a parameter is not of its type or range
     schema.query_size       more pieces than `request.MAX_PARAMETERS`
+    schema.query_undeclared a parameter is not declared, and the service says `query strict`
+    schema.header_missing   a required header is not there
+    schema.header_repeated  a header declared scalar stands twice
+    schema.header_value     a header is not of its type or range, or has more than `MAX_SET` members
 
-JSON to value: bool, string and uuid as they are (uuid in lower case); int only a JSON integer, so neither `true` nor
-`1.0`; time an integer or finite number of Unix seconds, rounded down to milliseconds; duration an integer of seconds;
-a set only a list, but for `aud` (a string or a list) and `scope` (a string with spaces, or a list).
-Text to value (query parameters, CSV facts): `true` or `false`; decimal integers without sign `+` or leading zeros; time
-and duration as such integers of seconds; strings as they are.
+JSON to value: bool, string, uuid, the values of an enum and SPIFFE ids as they are (uuid in lower case); an address in
+its canonical text; int only a JSON integer, so neither `true` nor `1.0`; time an integer or finite number of Unix
+seconds, rounded down to milliseconds; duration an integer of seconds; a set only a list, but for `aud` (a string or a
+list) and `scope` (a string with spaces, or a list).
+Text to value (query parameters, headers, CSV facts): `true` or `false`; decimal integers without sign `+` or leading
+zeros; time and duration as such integers of seconds; all else as in JSON.
 
-Source: language.md 4.1, 5.1, points K and L; contracts.md "Which service…", "Requests"; RFC 7519 4.1.3, RFC 8693 4.2.
+Source: language.md 4.1, 5.1, points B, K and L; contracts.md "Which service…", "Requests"; RFC 7519 4.1.3;
+RFC 8693 4.2; RFC 9110 5.6.1 (lists in headers); the SPIFFE ID standard, 2.
 
 Decision (2026-11-21): an absent `aud` or `scope` is the empty set. Both are implicit and not optional, so a policy may
 read them without a proof of presence.
 Decision (2026-11-21): null is a wrong type, never an absent claim.
 Decision (2026-11-21): a fraction of a second is taken at its shortest decimal spelling, so that 1.001 is 1001 ms, as
 whoever wrote the token saw it.
+Decision (2026-11-21): a header that is declared as a set has its members between commas, blanks around them and empty
+ones left out: whether it came as several lines or as one is a gateway's choice.
+Decision (2026-11-21): an undeclared parameter is named in its refusal where it reads as a name; else it could carry
+anything into the clear part of a record.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
 
+from policy_lang.addresses import canonical
 from policy_lang.ir import Endpoint, FieldSchema, Kind, ScalarValue, Value
 from policy_lang.request import QueryRefusal, parse_query
-from policy_lang.typesystem import INT_MAX, INT_MIN, IntType, Scalar, ScalarType, SetType, Type
-from policy_lang.verdict import Caller, Json
+from policy_lang.spiffe import is_workload
+from policy_lang.typesystem import (
+    INT_MAX,
+    INT_MIN,
+    EnumType,
+    IntType,
+    RoleType,
+    Scalar,
+    ScalarType,
+    SetType,
+    Type,
+)
+from policy_lang.verdict import ActionCall, Caller, Json
 
 MAX_SET = 10_000
-"""Members of one set in a token or a query; a bound on the work of a guard."""
+"""Members of one set in a token, a query or a header; a bound on the work of a guard."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,19 +106,43 @@ IMPLICIT_CLAIMS = tuple(
 )
 """What every token kind has beside its declared claims."""
 
-# ---------------------------------------------------------------- claims
+AUDIENCE = IMPLICIT_CLAIMS[0]
+
+IDENTITY = FieldSchema("id", Scalar.STRING, optional=False, private=False, source=("id",))
+"""What every subject has beside its declared properties."""
+
+Owner = Literal["claim", "subject", "resource"]
+"""Whose field a refusal is about, as its reason says it."""
+
+# ---------------------------------------------------------------- claims and properties
+
+
+def fields_of(kind: Kind) -> tuple[FieldSchema, ...]:
+    """The declared claims or properties of a kind, and the implicit ones."""
+    return (*kind.claims, *IMPLICIT_CLAIMS) if kind.form == "token" else (IDENTITY, *kind.claims)
+
+
+def root_of(kind: Kind | None) -> Literal["token", "subject"]:
+    """Under which root a policy reads the fields of a caller; of nobody it reads none."""
+    return "subject" if kind is not None and kind.form == "subject" else "token"
+
+
+def owner_of(kind: Kind) -> Owner:
+    """How a refusal names a field of the kind."""
+    return "claim" if kind.form == "token" else "subject"
 
 
 def conform_claims(kind: Kind, caller: Caller) -> Mapping[str, Value] | SchemaRefusal:
-    """The declared claims of a caller of this kind, and `aud` and `scope`, as values by name.
+    """The fields of a caller of this kind as values by name.
 
     Names in `caller.unread` are passed over. The first field that does not conform is named, in declared order.
     """
     values: dict[str, Value] = {}
-    for field in (*kind.claims, *IMPLICIT_CLAIMS):
+    owner = owner_of(kind)
+    for field in fields_of(kind):
         if field.name in caller.unread:
             continue
-        value = conform_claim(field, caller.claims)
+        value = conform_claim(field, caller.claims, owner)
         if isinstance(value, SchemaRefusal):
             return value
         if not isinstance(value, Absent):
@@ -100,16 +150,31 @@ def conform_claims(kind: Kind, caller: Caller) -> Mapping[str, Value] | SchemaRe
     return values
 
 
-def conform_claim(field: FieldSchema, claims: Mapping[str, Json]) -> Value | Absent | SchemaRefusal:
-    """One claim as a value; ABSENT only of an optional one that is not implicit."""
+def conform_claim(
+    field: FieldSchema, claims: Mapping[str, Json], owner: Owner = "claim"
+) -> Value | Absent | SchemaRefusal:
+    """One claim or property as a value; ABSENT only of an optional one that is not implicit."""
     implicit = field in IMPLICIT_CLAIMS
     found = locate(field.source, claims)
     if isinstance(found, Absent):
         if implicit:
             return frozenset()
-        return ABSENT if field.optional else SchemaRefusal("schema.claim_missing", field.name)
+        return ABSENT if field.optional else SchemaRefusal(f"schema.{owner}_missing", field.name)
     value = from_json(field.type, _unfolded(field.name, found)) if implicit else from_json(field.type, found)
-    return SchemaRefusal(f"schema.claim_{value.fault}", field.name) if isinstance(value, Misfit) else value
+    return SchemaRefusal(f"schema.{owner}_{value.fault}", field.name) if isinstance(value, Misfit) else value
+
+
+def conform_resource(endpoint: Endpoint, call: ActionCall) -> Mapping[str, Value] | SchemaRefusal:
+    """The declared properties of the resource, and its `id`, as values by name; others are passed over."""
+    values: dict[str, Value] = {}
+    for field in (IDENTITY, *endpoint.properties):
+        given: Mapping[str, Json] = {"id": call.id} if field is IDENTITY else call.properties
+        value = conform_claim(field, given, "resource")
+        if isinstance(value, SchemaRefusal):
+            return value
+        if not isinstance(value, Absent):
+            values[field.name] = value
+    return values
 
 
 def locate(source: tuple[str, ...], claims: Mapping[str, Json]) -> Json | Absent:
@@ -131,27 +196,56 @@ def _unfolded(name: str, found: Json) -> Json:
     return [found] if name == "aud" else [word for word in found.split(" ") if word]
 
 
-# ---------------------------------------------------------------- query parameters
+# ---------------------------------------------------------------- query parameters and headers
 
 
-def conform_query(endpoint: Endpoint, raw: str | None) -> Mapping[str, Value] | SchemaRefusal:
-    """The declared parameters of a query as values by name; parameters that are not declared are passed over."""
+def conform_query(endpoint: Endpoint, raw: str | None, *, strict: bool = False) -> Mapping[str, Value] | SchemaRefusal:
+    """The declared parameters of a query as values by name. Others are passed over, or refused where `strict`."""
     pairs = parse_query(raw)
     if isinstance(pairs, QueryRefusal):
         return SchemaRefusal(pairs.reason)
     given: dict[str, list[str]] = {}
     for name, text in pairs:
         given.setdefault(name, []).append(text)
+    values = _conform_texts(endpoint.query, given, "query")
+    if isinstance(values, SchemaRefusal) or not strict:
+        return values
+    declared = {field.source[0] for field in endpoint.query}
+    undeclared = next((name for name in given if name not in declared), None)
+    if undeclared is None:
+        return values
+    return SchemaRefusal("schema.query_undeclared", undeclared if _NAME.fullmatch(undeclared) else "")
+
+
+def conform_headers(endpoint: Endpoint, headers: Mapping[str, Sequence[str]]) -> Mapping[str, Value] | SchemaRefusal:
+    """The declared headers of a call as values by name; others are passed over."""
+    given = {
+        field.source[0]: _members(headers[field.source[0]]) if isinstance(field.type, SetType) else texts
+        for field in endpoint.headers
+        if (texts := headers.get(field.source[0]))
+    }
+    return _conform_texts(endpoint.headers, given, "header")
+
+
+def _members(texts: Sequence[str]) -> list[str]:
+    """The members of a header that holds a list."""
+    return [member for text in texts for each in text.split(",") if (member := each.strip(" \t"))]
+
+
+def _conform_texts(
+    fields: Sequence[FieldSchema], given: Mapping[str, Sequence[str]], owner: Literal["query", "header"]
+) -> Mapping[str, Value] | SchemaRefusal:
+    """Fields from texts by their outer names, in declared order."""
     values: dict[str, Value] = {}
-    for field in endpoint.query:
+    for field in fields:
         texts = given.get(field.source[0])
         if texts is None:
             if not field.optional:
-                return SchemaRefusal("schema.query_missing", field.name)
+                return SchemaRefusal(f"schema.{owner}_missing", field.name)
             continue
-        value = _parameter(field.type, texts)
+        value = _from_texts(field.type, texts)
         if isinstance(value, str):
-            return SchemaRefusal(value, field.name)
+            return SchemaRefusal(f"schema.{owner}_{value}", field.name)
         values[field.name] = value.value
     return values
 
@@ -161,18 +255,20 @@ class _Read:
     value: Value
 
 
-def _parameter(declared: Type, texts: list[str]) -> _Read | str:
-    """The value of one declared parameter, or the reason it has none; `texts` holds at least one."""
+def _from_texts(declared: Type, texts: Sequence[str]) -> _Read | Literal["repeated", "value"]:
+    """The value of one declared field, or why it has none; `texts` of a scalar holds at least one."""
     if not isinstance(declared, SetType):
         if len(texts) > 1:
-            return "schema.query_repeated"
+            return "repeated"
         value = from_text(declared, texts[0])
-        return "schema.query_value" if isinstance(value, Misfit) else _Read(value)
+        return "value" if isinstance(value, Misfit) else _Read(value)
+    if len(texts) > MAX_SET:
+        return "value"
     members: list[ScalarValue] = []
     for text in texts:
         value = from_text(declared.element, text)
         if isinstance(value, Misfit):
-            return "schema.query_value"
+            return "value"
         members.append(value)
     return _Read(frozenset(members))
 
@@ -202,7 +298,7 @@ def scalar_from_json(declared: ScalarType, given: Json) -> ScalarValue | Misfit:
     match declared:
         case Scalar.BOOL:
             return given if isinstance(given, bool) else Misfit("type")
-        case Scalar.STRING | Scalar.UUID:
+        case Scalar.STRING | Scalar.UUID | Scalar.IP | Scalar.WORKLOAD | EnumType() | RoleType():
             return _string(declared, given) if isinstance(given, str) else Misfit("type")
         case Scalar.TIME:
             return _instant(given)
@@ -217,7 +313,7 @@ def from_text(declared: ScalarType, text: str) -> ScalarValue | Misfit:
     match declared:
         case Scalar.BOOL:
             return {"true": True, "false": False}.get(text, Misfit("type"))
-        case Scalar.STRING | Scalar.UUID:
+        case Scalar.STRING | Scalar.UUID | Scalar.IP | Scalar.WORKLOAD | EnumType() | RoleType():
             return _string(declared, text)
         case IntType() | Scalar.TIME | Scalar.DURATION:
             if not _DECIMAL.fullmatch(text):
@@ -230,12 +326,22 @@ _DECIMAL = re.compile(r"0|-?[1-9][0-9]*", re.ASCII)
 _LONGEST_DECIMAL = len(str(INT_MIN))
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_NAME = re.compile(r"[A-Za-z0-9_.\-]{1,64}", re.ASCII)
 
 
-def _string(declared: ScalarType, given: str) -> ScalarValue | Misfit:
-    if declared is Scalar.UUID:
-        return given.lower() if _UUID.fullmatch(given) else Misfit("type")
-    return Misfit("type") if _SURROGATE.search(given) else given
+def _string(declared: Type, given: str) -> ScalarValue | Misfit:
+    match declared:
+        case Scalar.UUID:
+            return given.lower() if _UUID.fullmatch(given) else Misfit("type")
+        case Scalar.IP:
+            address = canonical(given)
+            return Misfit("type") if address is None else address
+        case Scalar.WORKLOAD:
+            return given if is_workload(given) else Misfit("type")
+        case EnumType(_, known, _) | RoleType(known):
+            return given if given in known else Misfit("type")
+        case _:
+            return Misfit("type") if _SURROGATE.search(given) else given
 
 
 def _bounded(declared: ScalarType, number: int) -> ScalarValue | Misfit:

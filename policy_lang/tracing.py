@@ -3,7 +3,7 @@
 In come a rule of a cell and the inputs of a call, out goes a `RuleTrace`. The words are those of the atoms as they were
 compiled, so conditions stand expanded; a clause's own text is the one written. Nothing here decides anything.
 
-The name of a read is `token.accounts`, `path.account` and so on; `now` is the instant; a lookup reads
+The name of a read is `token.accounts`, `path.account`, `signal.risk` and so on; `now` is the instant; a lookup reads
 `shared_with(path.account, token.sub)`, true, false or None where the facts are not at hand.
 Source: language.md 5.6.
 """
@@ -27,6 +27,7 @@ from policy_lang.ir import (
     Cover,
     Empty,
     Has,
+    InNetwork,
     Like,
     Lit,
     Lookup,
@@ -52,19 +53,19 @@ def trace_rule(program: Program, cell_rule: CellRule, environment: Environment, 
     `applies` is by the table of language.md 5.3: an allow applies where every clause is true, a deny or a require
     where none is false. The needs of a require that applies stand after its clauses, labelled `needs 1` and so on.
     """
-    rule = program.rules[cell_rule.rule]
+    rule, body = program.rules[cell_rule.rule], program.bodies[cell_rule.body]
     clauses: list[ClauseTrace] = []
-    for clause in cell_rule.clauses:
+    for clause in body.clauses:
         clauses.append(trace_clause(program, clause.label, clause.text, clause.guard, environment))
         if clauses[-1].truth is FALSE and not whole:
             break
     worth = conjunction(clause.truth for clause in clauses)
     applies = worth is TRUE if rule.effect == "allow" else worth is not FALSE
     if applies:
-        for number, need in enumerate(cell_rule.needs, start=1):
+        for number, need in enumerate(body.needs, start=1):
             clauses.append(trace_clause(program, f"needs {number}", need.text, need.guard, environment))
     place = f"{rule.place.file}:{rule.place.line}"
-    return RuleTrace(rule.id, rule.effect, rule.because, place, applies, tuple(clauses))
+    return RuleTrace(rule.id, rule.effect, rule.because, place, applies, tuple(clauses), rule.shadow)
 
 
 def trace_clause(program: Program, label: str, text: str, guard: int, environment: Environment) -> ClauseTrace:
@@ -123,8 +124,8 @@ def _operand_reads(operand: Operand, environment: Environment) -> Iterator[tuple
 
 
 def attr_name(attr: Attr) -> str:
-    """`token.accounts`."""
-    return f"{attr.root}.{attr.name}"
+    """`token.accounts`; a signal by its plain name."""
+    return f"{attr.root}.{attr.name.rpartition('.')[2] if attr.root == 'signal' else attr.name}"
 
 
 _COMPARED = {("eq", False): "==", ("lt", False): "<", ("le", False): "<="}
@@ -138,6 +139,8 @@ def atom_text(atom: Atom, *, negated: bool = False) -> str:
             return f"{operand_text(left)} {_COMPARED[op, negated]} {operand_text(right)}"
         case Member(item, among):
             return f"{operand_text(item)} {'not in' if negated else 'in'} {operand_text(among)}"
+        case InNetwork(of, network, _):
+            return f"{operand_text(of)} {'not in' if negated else 'in'} {network}"
         case Truth(of):
             return f"not {operand_text(of)}" if negated else operand_text(of)
         case Lookup():

@@ -2,7 +2,8 @@
 
 How a run-time value of each type looks (policy_lang/values.py holds the operations):
 bool -> bool; string -> str; uuid -> str of 36 lower-case characters; int -> int; time -> int, Unix milliseconds;
-duration -> int, milliseconds; set of T -> frozenset of T's values.
+duration -> int, milliseconds; ip -> str, canonical (policy_lang/addresses.py: one 128-bit space); workload -> str, the
+SPIFFE id, "" for no identity; an enum's value and a role -> str, its plain name; set of T -> frozenset of T's values.
 Source: language.md 4.1.
 """
 
@@ -21,6 +22,8 @@ class Scalar(Enum):
     UUID = "uuid"
     TIME = "time"
     DURATION = "duration"
+    IP = "ip"
+    WORKLOAD = "workload"
 
     def __str__(self) -> str:
         return self.value
@@ -38,6 +41,28 @@ class IntType:
 
 
 @dataclass(frozen=True, slots=True)
+class EnumType:
+    """Named values; `id` is `module.name`. Where `ordered`, `values` stand lowest first, else in the order written."""
+
+    id: str
+    values: tuple[str, ...]
+    ordered: bool
+
+    def __str__(self) -> str:
+        return self.id.rpartition(".")[2]
+
+
+@dataclass(frozen=True, slots=True)
+class RoleType:
+    """The names of roles that a column may hold; only in relations and as a condition's parameter."""
+
+    names: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return "role"
+
+
+@dataclass(frozen=True, slots=True)
 class SetType:
     """A set of scalars of one type."""
 
@@ -47,18 +72,20 @@ class SetType:
         return f"set of {self.element}"
 
 
-ScalarType = Scalar | IntType
-Type = Scalar | IntType | SetType
+ScalarType = Scalar | IntType | EnumType | RoleType
+Type = ScalarType | SetType
 
 INT_MIN, INT_MAX = -(2**63), 2**63 - 1
 
 
 def same(left: Type, right: Type) -> bool:
-    """Whether values of the two types may be compared: equal types, ranges of int set aside."""
+    """Whether values of the two types may be compared: equal types, ranges of int and names of roles set aside."""
     if isinstance(left, IntType) and isinstance(right, IntType):
         return True
     if isinstance(left, SetType) and isinstance(right, SetType):
         return same(left.element, right.element)
+    if isinstance(left, RoleType) and isinstance(right, RoleType):
+        return True
     return left == right
 
 

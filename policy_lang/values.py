@@ -16,8 +16,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Literal, TypeGuard
 
+from policy_lang.addresses import Intervals, holds, number
 from policy_lang.ir import CLOCK_SKEW_MS, ScalarValue, Value
-from policy_lang.typesystem import INT_MAX, INT_MIN, IntType, Scalar, SetType, Type
+from policy_lang.typesystem import INT_MAX, INT_MIN, EnumType, IntType, RoleType, Scalar, SetType, Type
 from policy_lang.verdict import Row, Truth3
 
 FALSE, UNKNOWN, TRUE = Truth3.FALSE, Truth3.UNKNOWN, Truth3.TRUE
@@ -107,6 +108,12 @@ def like(value: Value | None, pattern: str) -> Truth3:
     return truth(value.startswith(core) if open_end else value == core)
 
 
+def in_network(value: Value | None, ranges: Intervals) -> Truth3:
+    """Whether an address lies in one of the ranges; a text that is no address is UNKNOWN."""
+    at = number(value) if isinstance(value, str) else None
+    return UNKNOWN if at is None else truth(holds(ranges, at))
+
+
 # ---------------------------------------------------------------- sets
 
 
@@ -150,7 +157,7 @@ def fits(value: Value | None, declared: Type) -> bool:
             return _integer(value)
         case Scalar.BOOL:
             return isinstance(value, bool)
-        case Scalar.STRING | Scalar.UUID:
+        case Scalar.STRING | Scalar.UUID | Scalar.IP | Scalar.WORKLOAD | EnumType() | RoleType():
             return isinstance(value, str)
 
 

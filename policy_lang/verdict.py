@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Literal
+from typing import Literal, get_args
 
 from policy_lang.ir import NORMAL_LOG, LogDuty, Value
 from policy_lang.request import Path
@@ -34,11 +34,11 @@ class Truth3(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who calls, as proved before: a token of kind `kind` with these claims as its JSON held them, or nobody (None).
+    """Who calls: a token as proved before, a subject as an authenticated caller asserts it, or nobody (kind None).
 
-    `multi_audience`: its issuer may name several of our services in one token.
-    `unread`: names of declared claims whose values are not at hand and which are known to conform; only a replay has
-    any.
+    `claims` as the JSON held them; of a subject its properties and `id`. `multi_audience`: the issuer may name several
+    of our services in one token. `unread`: names of declared claims whose values are not at hand and which are known to
+    conform; only a replay has any.
     """
 
     kind: str | None
@@ -51,16 +51,58 @@ ANONYMOUS = Caller(None)
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """One call to be decided. `host` is canonical or "" where the caller of this function has already matched it."""
+class HttpCall:
+    """A request with a path; gRPC is one. `host` is canonical or "" where the caller of this function has already
+    matched it. `headers` by lower-case name, values in order.
+    """
 
-    service: str
     method: str
     path: Path
     host: str
+    headers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ActionCall:
+    """An action on a resource (AuthZEN, the native API). `properties` as their JSON held them."""
+
+    action: str
+    resource: str
+    id: str
+    properties: Mapping[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a call comes from. `ip` canonical, None where it is not known; `peer` and `gateway` are SPIFFE ids (or the
+    name the configuration gives a gateway), "" for none; `tls` None where it is not known.
+    """
+
+    ip: str | None = None
+    peer: str = ""
+    gateway: str = ""
+    tls: bool | None = None
+
+
+NOWHERE = Origin()
+
+Capability = Literal["set_header", "remove_header", "redact", "issue_token", "answer", "step_up"]
+CAPABILITIES: frozenset[Capability] = frozenset(get_args(Capability))
+"""What a gateway may be able to do; `log` and `alert` are ours (contracts.md "Headers at Envoy")."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One call to be decided. `signals` are readings by signal id: a signal that is missing there is unknown."""
+
+    service: str
+    call: HttpCall | ActionCall
     caller: Caller
     now_ms: int
     facts: Facts
+    origin: Origin = NOWHERE
+    signals: Mapping[str, Value] = field(default_factory=dict)
+    capabilities: frozenset[Capability] = CAPABILITIES
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +111,41 @@ class Challenge:
 
     name: str
     within_s: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """A header that the gateway is to set: a lower-case name and a value of visible characters."""
+
+    name: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Duties:
+    """What the gateway has to do (obligations) or may do (advice). All sorted, each once.
+
+    `token_scopes` None: no token is to be issued. A header is not both set and removed.
+    """
+
+    headers: tuple[Header, ...] = ()
+    removed: tuple[str, ...] = ()
+    redactions: tuple[str, ...] = ()
+    token_scopes: tuple[str, ...] | None = None
+    alerts: tuple[str, ...] = ()
+
+
+NO_DUTIES = Duties()
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """The refusal that a call passed in spite of, while its service is observed (language.md, point J)."""
+
+    outcome: Literal["deny", "step_up"]
+    by: tuple[str, ...]
+    reason: str
+    subject: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +173,7 @@ class RuleTrace:
     place: str
     applies: bool
     clauses: tuple[ClauseTrace, ...]
+    shadow: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +181,10 @@ class Verdict:
     """`by` holds rule ids, the primary one first, or one word of the closed list; `reason` is finer, such as
     `schema.claim`. `nearest` is the allow with the fewest failed clauses, on a refusal by `default` only.
     `subject` names what the reason is about (a claim, a parameter, a scope), never its value.
+
+    `status` is what rules want a refusal to be answered with, None where none says. `shadow` are the shadow rules that
+    apply, by id. `valid_until_ms` is the next instant at which a condition on time of this cell changes, None without
+    one. Evaluators agree on all fields but `rules`, `nearest`, and `by` beyond the primary rule.
     """
 
     outcome: Outcome
@@ -112,6 +194,12 @@ class Verdict:
     endpoint: str | None = None
     challenges: tuple[Challenge, ...] = ()
     log: LogDuty = NORMAL_LOG
+    duties: Duties = NO_DUTIES
+    advice: Duties = NO_DUTIES
+    status: int | None = None
+    shadow: tuple[str, ...] = ()
+    observed: Observed | None = None
+    valid_until_ms: int | None = None
     rules: tuple[RuleTrace, ...] = ()
     nearest: str | None = None
     baselines: tuple[str, ...] = ()

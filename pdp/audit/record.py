@@ -6,13 +6,20 @@ and shapes; what the request or the token brought along (path, host, claims, add
 
     clear   v schema version  t instant, Unix microseconds  gw gateway  sv service  ep endpoint  m method
             rt shape of an undeclared path  d outcome  by who decided  rc reason  sj what the reason is about
-            pk kind of principal  pb policy digest  ch challenges  ll log level  nr nearest rule
-            nx 1 where the nearest was not looked for  rl clauses of the primary (or nearest) rule, of every rule
-            looked at under `full`  cx id of the context leaf
-    box     the inputs, from which the decision can be made again: see `inputs_of`
+            pk kind of principal  pp declared workload that called  pb policy digest  ch challenges  ll log level
+            nr nearest rule  nx 1 where the nearest was not looked for  rl clauses of the primary (or nearest) rule, of
+            every rule looked at under `full`  cx id of the context leaf  ob obligations  ad advice  al alerts
+            st status that rules want a refusal answered with  sh shadow rules that applied
+            os the refusal that a call passed in spite of, while its service is observed: d, by, rc, sj
+            vu instant until which the decision holds if nothing but time passes, Unix milliseconds
+    box     the inputs, from which the decision can be made again: see `pdp.audit.inputs`
 
+Obligations and advice stand by their words, headers without their values: these may be claims and are in the box.
 INVARIANT: no value that came with the request or the token stands in clear.
 Design: contracts.md "The log, from the first commit"; audit.md 4.2.
+
+Decision: 2026-11-21. A subject that a caller asserts has no context leaf: nothing proves that two calls with one id are
+of one caller. Its id is in the box of each record.
 """
 
 from __future__ import annotations
@@ -23,17 +30,13 @@ from dataclasses import dataclass
 
 import orjson
 
+from pdp.audit.inputs import Evidence, sealed_inputs
 from pdp.model import Decision, Inquiry, Json, Principal
 from pdp.runtime.engine import Engine
-from policy_lang.inputs import Inputs, Looked
-from policy_lang.verdict import Question, RuleTrace, Truth3
+from policy_lang.verdict import Duties, HttpCall, Observed, RuleTrace, Truth3
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE"})
 """Methods shown in clear; any other is the caller's own word and stands in the box only."""
-
-LONGEST = {"service": 256, "method": 64, "path": 16_384, "host": 512, "ip": 64, "rq": 256}
-"""Bytes of each member of the request that a record holds; the rest of a longer one is cut, and that is said. With the
-claims of the largest token they stay below the 60,000 bytes of a leaf, so that every refusal can be recorded."""
 
 MOST_RULES = 32
 """Rules whose clauses one record shows."""
@@ -41,22 +44,8 @@ MOST_RULES = 32
 MOST_SHAPED = 16
 """Segments of an undeclared path that its shape shows."""
 
-_LENGTHENED = re.compile(r'[\x00-\x1f"\\]')
 _INT = re.compile(r"-?[0-9]+\Z")
 _UUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\Z")
-
-
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """What a decision was made of: as far as it came.
-
-    `question` is None where the request never became one; `inputs` where no cell was reached.
-    """
-
-    inquiry: Inquiry | None
-    principal: Principal | None
-    question: Question | None
-    inputs: Inputs | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,28 +69,71 @@ def decision_entry(
         "rc": decision.reason,
         "pb": decision.policy,
     }
-    inquiry = evidence.inquiry
+    clear |= _asked(decision, evidence, engine) | _stated(decision, engine)
+    if context is not None:
+        clear["cx"] = context
+    clear |= explanation(decision)
+    return Entry("decision", clear, None if decision.log.level == "minimal" else sealed_inputs(decision, evidence))
+
+
+def _asked(decision: Decision, evidence: Evidence, engine: Engine | None) -> dict[str, Json]:
+    """What was asked, as far as policy and configuration have words for it."""
+    inquiry, question, principal = evidence.inquiry, evidence.question, evidence.principal
+    clear: dict[str, Json] = {}
     if decision.service is not None:
         clear["sv"] = decision.service
     if decision.endpoint is not None:
         clear["ep"] = decision.endpoint
-    elif evidence.question is not None and engine is not None:
-        clear["rt"] = shape_of(evidence.question.path.segments, engine)
+    elif question is not None and engine is not None and isinstance(question.call, HttpCall):
+        clear["rt"] = shape_of(question.call.path.segments, engine)
     if inquiry is not None and inquiry.method is not None:
         clear["m"] = inquiry.method if inquiry.method in METHODS else "other"
-    if evidence.principal is not None and evidence.principal.name is not None:
-        clear["pk"] = evidence.principal.name
-    if decision.subject and engine is not None and decision.subject in declared_words(engine, decision):
+    if principal is not None and principal.name is not None:
+        clear["pk"] = principal.name
+    peer = None if inquiry is None or engine is None else engine.vocabulary.workloads.get(inquiry.peer or "")
+    if peer is not None:
+        clear["pp"] = peer
+    return clear
+
+
+def _stated(decision: Decision, engine: Engine | None) -> dict[str, Json]:
+    """What was decided, beyond who decided and why."""
+    clear: dict[str, Json] = {}
+    if _is_said(decision.subject, engine):
         clear["sj"] = decision.subject
     if decision.challenges:
         clear["ch"] = [challenge.name for challenge in decision.challenges]
     if decision.log.level != "normal":
         clear["ll"] = decision.log.level
-    if context is not None:
-        clear["cx"] = context
-    clear |= explanation(decision)
-    sealed = None if decision.log.level == "minimal" else orjson.dumps(inputs_of(evidence), option=orjson.OPT_SORT_KEYS)
-    return Entry("decision", clear, sealed)
+    if decision.observed is not None:
+        clear["os"] = observed_words(decision.observed, sayable=_is_said(decision.observed.subject, engine))
+    if decision.status is not None:
+        clear["st"] = decision.status
+    if decision.valid_until_ms is not None:
+        clear["vu"] = decision.valid_until_ms
+    named = {
+        "ob": duty_words(decision.duties),
+        "ad": duty_words(decision.advice),
+        "al": sorted({*decision.duties.alerts, *decision.advice.alerts}),
+        "sh": list(decision.shadow),
+    }
+    return clear | {name: list[Json](words) for name, words in named.items() if words}
+
+
+def duty_words(duties: Duties) -> list[str]:
+    """What a gateway has to do, one text each, without the values of headers; alerts are ours and not among them."""
+    words = [f"set_header {header.name}" for header in duties.headers]
+    words += [f"remove_header {name}" for name in duties.removed]
+    words += [f"redact {pointer}" for pointer in duties.redactions]
+    if duties.token_scopes is not None:
+        words.append(" ".join(("issue_token", *duties.token_scopes)))
+    return words
+
+
+def observed_words(observed: Observed, *, sayable: bool) -> dict[str, Json]:
+    """The refusal that an observed call passed in spite of."""
+    words: dict[str, Json] = {"d": observed.outcome, "by": list(observed.by), "rc": observed.reason}
+    return words | ({"sj": observed.subject} if sayable else {})
 
 
 def context_entry(principal: Principal, inquiry: Inquiry, now_us: int) -> Entry:
@@ -124,7 +156,7 @@ def explanation(decision: Decision) -> dict[str, Json]:
     stated: dict[str, Json] = {}
     if decision.nearest is not None:
         stated["nr"] = decision.nearest
-    elif decision.by == ("default",) and not decision.rules:
+    elif _refused_by(decision) == ("default",) and not decision.rules:
         stated["nx"] = 1
     if shown and decision.log.level != "minimal":
         stated["rl"] = [_clauses(rule) for rule in shown[:MOST_RULES]]
@@ -138,26 +170,27 @@ def _clauses(rule: RuleTrace) -> Json:
 
 
 def _primary(decision: Decision) -> tuple[RuleTrace, ...]:
-    wanted = decision.nearest if decision.nearest is not None else decision.by[0]
+    wanted = decision.nearest if decision.nearest is not None else _refused_by(decision)[0]
     return tuple(rule for rule in decision.rules if rule.id == wanted)
+
+
+def _refused_by(decision: Decision) -> tuple[str, ...]:
+    """Who decided, or would have where the service were not observed."""
+    return decision.by if decision.observed is None else decision.observed.by
 
 
 def _letter(truth: Truth3) -> str:
     return truth.value[0].upper()
 
 
-def declared_words(engine: Engine, decision: Decision) -> frozenset[str]:
-    """Names of claims, query parameters and scopes that the policy itself declares."""
-    endpoint = engine.endpoints.get(decision.endpoint or "")
-    if endpoint is None:
-        return engine.claims
-    parameters = {parameter.name for parameter in endpoint.query}
-    return engine.claims | parameters | {" ".join(endpoint.scopes), *endpoint.scopes}
+def _is_said(subject: str, engine: Engine | None) -> bool:
+    """Whether what a reason is about is made of the policy's own words; anything else came with the call."""
+    return bool(subject) and engine is not None and engine.vocabulary.subjects.issuperset(subject.split(" "))
 
 
 def shape_of(segments: tuple[str, ...], engine: Engine) -> str:
     """An undeclared path by shape: segments the inventory knows in clear, others as {int}, {uuid} or {word}."""
-    shapes = [_shape(segment, engine.words) for segment in segments[:MOST_SHAPED]]
+    shapes = [_shape(segment, engine.vocabulary.literals) for segment in segments[:MOST_SHAPED]]
     more = ["…"] if len(segments) > MOST_SHAPED else []
     return "/" + "/".join(shapes + more)
 
@@ -168,56 +201,3 @@ def _shape(segment: str, known: frozenset[str]) -> str:
     if _INT.match(segment):
         return "{int}"
     return "{uuid}" if _UUID.match(segment) else "{word}"
-
-
-def inputs_of(evidence: Evidence) -> dict[str, Json]:
-    """What the decision can be made again from: the request as it came, and what the cell's guards may read.
-
-    `claims` are those read, as the token held them; `unread` names the declared ones that conformed and were not.
-    `facts` are the rows looked up, [relation, arguments, found]. `cut` names the members that do not stand there as
-    they came, being too long or not text (only of refusals: see LONGEST_TARGET in pdp/evaluate.py).
-    """
-    inquiry, question, inputs = evidence.inquiry, evidence.question, evidence.inputs
-    stated: dict[str, Json] = {}
-    if inquiry is not None:
-        whole = {
-            "service": inquiry.service,
-            "method": inquiry.method,
-            "path": inquiry.path,
-            "host": inquiry.host,
-            "ip": inquiry.ip,
-            "rq": inquiry.request_id,
-        }
-        shown = {name: _text(value, LONGEST[name]) for name, value in whole.items() if value is not None}
-        stated |= shown
-        cut = sorted(name for name, text in shown.items() if text != whole[name])
-        if cut:
-            stated["cut"] = list[Json](cut)
-    if question is not None and inputs is not None:
-        stated["now"] = question.now_ms
-        stated["at"] = [question.service, question.host]
-        stated["kind"] = inputs.caller.kind
-        stated["multi"] = inputs.caller.multi_audience
-        stated["claims"] = dict(inputs.caller.claims)
-        stated["unread"] = list[Json](sorted(inputs.caller.unread))
-        stated["facts"] = [_row(each) for each in inputs.lookups]
-    return stated
-
-
-def _row(looked: Looked) -> Json:
-    """A row that was asked for; its arguments are scalars by their columns' types."""
-    arguments: list[Json] = [None if isinstance(each, frozenset) else each for each in looked.arguments]
-    return [looked.relation, arguments, looked.found]
-
-
-def _text(value: str, most_bytes: int) -> str:
-    """A string that can always be written down and takes at most so many bytes of JSON.
-
-    Lone surrogates (bytes that were not UTF-8) stand as escapes. A text with characters that JSON would make longer
-    (controls, `"`, backslashes) has every control and every character outside ASCII spelt out, `/` for a backslash.
-    """
-    if _LENGTHENED.search(value) is None:
-        encoded = value[:most_bytes].encode("utf-8", "backslashreplace")
-    else:
-        encoded = value[:most_bytes].replace("\\", "/").replace('"', "'").encode("unicode_escape").replace(b"\\", b"/")
-    return encoded[:most_bytes].decode("utf-8", "ignore")

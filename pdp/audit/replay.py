@@ -2,8 +2,11 @@
 
 The opened inputs of a record and the engine of its bundle go in, the verdict comes out, or the reason why the record
 alone does not decide: a credential is not kept, so a refusal by `token` cannot be made again, and neither can one that
-had no inquiry. `agrees` says whether the record and the verdict are the same answer.
+had no inquiry. `agrees` says whether the record and the verdict are the same answer: outcome, primary rule, reason,
+endpoint, challenges, level, status, what is to be done and sent, shadow rules and the refusal that was not.
 Design: contracts.md "Recorded inputs", `show --why`.
+
+Decision: 2026-11-21. Of `by` the primary rule alone is compared: the evaluators agree on no more.
 """
 
 from __future__ import annotations
@@ -15,17 +18,17 @@ from typing import cast
 import orjson
 
 from pdp.audit.leaf import Leaf
+from pdp.audit.record import duty_words, observed_words
 from pdp.canonical import Refusal, canonical_host, canonical_method
-from pdp.model import Json
 from pdp.runtime.engine import Engine
 from policy_lang.inputs import Inputs, Looked, replay_question
 from policy_lang.ir import Value
 from policy_lang.request import PathRefusal, canonical_path
-from policy_lang.verdict import Caller, Verdict
+from policy_lang.verdict import CAPABILITIES, ActionCall, Caller, Capability, HttpCall, Json, Origin, Verdict
 
 
 class ReplayError(ValueError):
-    """The sealed inputs are not in the form that `pdp.audit.record.inputs_of` writes."""
+    """The sealed inputs are not in the form that `pdp.audit.inputs.sealed_inputs` writes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,22 +46,21 @@ def replay(leaf: Leaf, opened: bytes, engine: Engine) -> Verdict | Undecidable:
         return Undecidable("the credential or the fault that decided is not part of the record")
     if stated.has("cut"):
         return Undecidable("a part of the request is too long, or no text, and stands in the record in another form")
+    if stated.has("act"):
+        service, action, resource, id_ = stated.several("act", 4)
+        return _decided(stated, engine, service, ActionCall(action, resource, id_))
     if not stated.has("at"):
         return _before_the_engine(stated)
     path = canonical_path(stated.text("path"))
     if isinstance(path, PathRefusal):
         return Verdict("deny", ("path",), path.reason)
-    service, host = stated.texts("at")
-    return engine.decide(
-        replay_question(
-            stated.inputs(),
-            service=service,
-            method=stated.text("method"),
-            path=path,
-            host=host,
-            now_ms=stated.whole("now"),
-        )
-    )
+    service, host = stated.several("at", 2)
+    return _decided(stated, engine, service, HttpCall(stated.text("method"), path, host))
+
+
+def _decided(stated: _Stated, engine: Engine, service: str, call: HttpCall | ActionCall) -> Verdict:
+    question = replay_question(stated.inputs(), service=service, call=call, now_ms=stated.whole("now"))
+    return engine.decide(question)
 
 
 def _before_the_engine(stated: _Stated) -> Verdict | Undecidable:
@@ -74,17 +76,35 @@ def _before_the_engine(stated: _Stated) -> Verdict | Undecidable:
     return Undecidable("what decided lay outside path, host and method, and is not part of the record")
 
 
-def agrees(leaf: Leaf, verdict: Verdict) -> bool:
-    """Whether a verdict is the answer that the record states: outcome, by, reason, endpoint, challenges, log level."""
-    clear = leaf.clear
+def agrees(leaf: Leaf, opened: bytes, verdict: Verdict) -> bool:
+    """Whether a verdict is the answer that the record states. Errors: ReplayError."""
+    clear, observed = leaf.clear, verdict.observed
+    by = clear.get("by")
+    sayable = isinstance(was := clear.get("os"), dict) and "sj" in was
+    headers = {header.name: header.value for header in (*verdict.advice.headers, *verdict.duties.headers)}
     return (
         clear.get("d") == verdict.outcome
-        and clear.get("by") == list(verdict.by)
+        and (isinstance(by, list) and by[:1] == list(verdict.by[:1]))
         and clear.get("rc") == verdict.reason
         and clear.get("ep") == verdict.endpoint
         and clear.get("ch", []) == [challenge.name for challenge in verdict.challenges]
         and clear.get("ll", "normal") == verdict.log.level
+        and clear.get("st") == verdict.status
+        and clear.get("vu") == verdict.valid_until_ms
+        and clear.get("sh", []) == list(verdict.shadow)
+        and clear.get("ob", []) == duty_words(verdict.duties)
+        and clear.get("ad", []) == duty_words(verdict.advice)
+        and clear.get("al", []) == sorted({*verdict.duties.alerts, *verdict.advice.alerts})
+        and _Stated(opened).mapping("sent") == headers
+        and was == (None if observed is None else _primary_only(was, observed_words(observed, sayable=sayable)))
     )
+
+
+def _primary_only(was: Json, words: dict[str, Json]) -> Json:
+    """The words of an observed refusal with the rules that stand in its record, where the primary one is the same."""
+    by = was.get("by") if isinstance(was, dict) else None
+    same = isinstance(by, list) and isinstance(words["by"], list) and by[:1] == words["by"][:1]
+    return words | {"by": by} if same else words
 
 
 class _Stated:
@@ -120,6 +140,20 @@ class _Stated:
             raise ReplayError(f"`{name}` of the inputs is no list of strings")
         return tuple(cast("list[str]", value))
 
+    def several(self, name: str, count: int) -> tuple[str, ...]:
+        """So many strings."""
+        texts = self.texts(name)
+        if len(texts) != count:
+            raise ReplayError(f"`{name}` of the inputs has not {count} members")
+        return texts
+
+    def mapping(self, name: str) -> Mapping[str, Json]:
+        """An object; empty where it is not there."""
+        value = self._stated.get(name, {})
+        if not isinstance(value, dict):
+            raise ReplayError(f"`{name}` of the inputs is no object")
+        return value
+
     def inputs(self) -> Inputs:
         kind, claims, facts = self._stated.get("kind"), self._stated.get("claims"), self._stated.get("facts")
         if not (kind is None or isinstance(kind, str)) or not isinstance(claims, dict) or not isinstance(facts, list):
@@ -128,7 +162,44 @@ class _Stated:
             caller=Caller(kind, claims, self._stated.get("multi") is True, frozenset(self.texts("unread"))),
             reads={},
             lookups=tuple(_looked(each) for each in facts),
+            headers={name: _values(name, given) for name, given in self.mapping("headers").items()},
+            properties=self.mapping("properties"),
+            origin=_origin(self.mapping("origin")),
+            signals={name: _reading(name, given) for name, given in self.mapping("signals").items()},
+            capabilities=self._capabilities(),
         )
+
+    def _capabilities(self) -> frozenset[Capability]:
+        if not self.has("can"):
+            return CAPABILITIES
+        named = set(self.texts("can"))
+        return frozenset(each for each in CAPABILITIES if each in named)
+
+
+def _values(name: str, given: Json) -> tuple[str, ...]:
+    if not isinstance(given, list) or not all(isinstance(each, str) for each in given):
+        raise ReplayError(f"the header `{name}` of the inputs is no list of strings")
+    return tuple(cast("list[str]", given))
+
+
+def _reading(name: str, given: Json) -> Value:
+    match given:
+        case bool() | int() | str():
+            return given
+        case list() if all(isinstance(each, bool | int | str) for each in given):
+            return frozenset(cast("list[bool | int | str]", given))
+        case _:
+            raise ReplayError(f"the signal `{name}` of the inputs is no value")
+
+
+def _origin(given: Mapping[str, Json]) -> Origin:
+    ip, tls = given.get("ip"), given.get("tls")
+    peer, gateway = given.get("peer", ""), given.get("gateway", "")
+    if not isinstance(ip, str | None) or not isinstance(tls, bool | None):
+        raise ReplayError("ip or tls of the inputs are not what a record holds")
+    if not isinstance(peer, str) or not isinstance(gateway, str):
+        raise ReplayError("peer or gateway of the inputs are no strings")
+    return Origin(ip, peer, gateway, tls)
 
 
 def _looked(row: Json) -> Looked:

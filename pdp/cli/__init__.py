@@ -9,6 +9,7 @@ parser, nor `pdp check` for a gRPC server.
 from __future__ import annotations
 
 import importlib
+import keyword
 import logging
 import sys
 from collections.abc import Sequence
@@ -23,11 +24,14 @@ VERBS = {
     "serve": "pdp.cli.serve",
     "check": "pdp.cli.check",
     "test": "pdp.cli.test",
+    "fmt": "pdp.cli.fmt",
     "decide": "pdp.cli.decide",
+    "new": "pdp.cli.new",
+    "import": "pdp.cli.import_",
     "audit": "pdp.cli.audit",
     "admin": "pdp.cli.admin",
 }
-"""Each verb and the module that has a command of its name."""
+"""Each verb and the module that has a command of its name, with a `_` behind it where that is a word of Python."""
 
 
 class Verbs(click.Group):
@@ -41,7 +45,8 @@ class Verbs(click.Group):
         """The command of a verb; None where there is none of that name."""
         if cmd_name not in VERBS:
             return None
-        command = vars(importlib.import_module(VERBS[cmd_name]))[cmd_name]
+        attribute = f"{cmd_name}_" if keyword.iskeyword(cmd_name) else cmd_name
+        command = vars(importlib.import_module(VERBS[cmd_name]))[attribute]
         return command if isinstance(command, click.Command) else None
 
 

@@ -31,9 +31,6 @@ from policy_lang.explain import sentence, trace_json
 from policy_lang.verdict import Verdict
 
 CLOCK_US = 1_000_000
-NOTHING_PRIVATE: frozenset[str] = frozenset()
-"""With --values everything is shown, private claims too: that it was is on record before."""
-
 LATEST_US = 253_402_300_800 * CLOCK_US
 """The year 10000: what a calendar can show."""
 
@@ -124,11 +121,11 @@ def _why(place: State, leaf: Leaf, *, values: bool) -> Why:
     try:
         engine = engine_of(BundleStore(place.bundles).load(digest))
         verdict = replay(leaf, opened, engine)
+        same = not isinstance(verdict, Undecidable) and agrees(leaf, opened, verdict)
     except ReplayError as error:
         return Why(None, str(error), agrees=False)
     if isinstance(verdict, Undecidable):
         return Why(None, f"not decided again: {verdict.why}", opened=opened)
-    same = agrees(leaf, verdict)
     note = "decided again by the policy of that record: the same" if same else "decided again: NOT the same"
     return Why(verdict, note, agrees=same, opened=opened)
 
@@ -141,9 +138,13 @@ def _opened(place: State, keys: LogKeys, leaf: Leaf) -> bytes:
     return open_box(keys.box_key, salt_of(parse(start.leaf)), keys.origin, leaf)
 
 
+NOTHING_PRIVATE: frozenset[str] = frozenset()
+"""With --values everything is shown, private claims too: that it was is on record before."""
+
 _NAMES = {
     "d": "decision", "by": "by", "rc": "reason", "sj": "about", "sv": "service", "ep": "endpoint", "rt": "path shape",
     "m": "method", "pk": "principal", "gw": "gateway", "ch": "challenges", "ll": "log level", "nr": "nearest rule",
+    "pp": "peer", "ob": "obligations", "ad": "advice", "al": "alerts", "st": "status", "sh": "shadow rules",
     "pb": "policy", "cx": "context", "of": "corrects", "salt": "salt", "boot": "boot", "software": "software",
 }  # fmt: skip
 
@@ -151,6 +152,9 @@ _NAMES = {
 def _print(leaf: Leaf, reason: Why | None, *, values: bool) -> None:
     lines = [("record", leaf.id), ("kind", leaf.kind), ("at", _instant(leaf.clear.get("t")))]
     lines += [(label, _text(leaf.clear[key])) for key, label in _NAMES.items() if key in leaf.clear]
+    observed = leaf.clear.get("os")
+    if isinstance(observed, dict):
+        lines.append(("observed", f"would be {_text(observed.get('d'))} by {_text(observed.get('by'))}"))
     for label, text in lines:
         click.echo(f"{label:<13} {text}")
     if reason is None:

@@ -1,9 +1,15 @@
-"""`pdp decide`: decide one call without a server, and say why."""
+"""`pdp decide`: decide one call without a server, and say why.
+
+Decision: 2026-11-21. A request that names a gateway of the configuration is decided as that gateway asks, by its
+identity and its capabilities; any other is asked by a gateway that can do everything, so that what the policy says is
+what is shown.
+"""
 
 from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 from urllib.parse import urlsplit
@@ -12,8 +18,18 @@ import click
 import yaml
 
 from pdp.canonical import Refusal, canonical_host
-from pdp.cli.options import config_option, configured, json_option, path_type, policies_option, policy_folder
-from pdp.cli.traces import rule_text
+from pdp.cli.options import (
+    config_option,
+    configured,
+    json_option,
+    path_type,
+    policies_option,
+    policy_folder,
+    settings_option,
+    state_option,
+)
+from pdp.cli.traces import Privacy, fingerprint_key, rule_text, whole_trace
+from pdp.config import Config
 from pdp.errors import ConfigError
 from pdp.evaluate import Evaluation, Evaluator, verdict_of
 from pdp.identity.bearer import Identity
@@ -21,10 +37,14 @@ from pdp.identity.issuers import read_issuers
 from pdp.identity.jwt import Verifier
 from pdp.model import Inquiry, Json, Principal
 from pdp.request_form import WrittenRequest, instant_us, read_request
+from pdp.runtime.acceptance import Conditions
+from pdp.runtime.built import read_built
 from pdp.runtime.bundle import read_folder
 from pdp.runtime.compiled import engine_of
-from pdp.runtime.engine import Engine
-from policy_lang.explain import private_reads, sentence, trace_json
+from pdp.runtime.engine import Engine, load_compiled
+from pdp.state import State
+from policy_lang.explain import duty_texts, private_reads, sentence, trace_json
+from policy_lang.verdict import CAPABILITIES
 
 
 @click.command()
@@ -39,6 +59,8 @@ from policy_lang.explain import private_reads, sentence, trace_json
 @click.option("--explain", is_flag=True, help="Print the trace: each rule, each clause, and what it read.")
 @config_option
 @policies_option
+@settings_option
+@state_option
 @json_option
 @click.pass_context
 def decide(
@@ -53,6 +75,8 @@ def decide(
     now: str | None,
     config_path: Path | None,
     policies: Path | None,
+    settings: str | None,
+    state: Path | None,
     *,
     explain: bool,
     as_json: bool,
@@ -61,10 +85,13 @@ def decide(
 
     METHOD URL is the call, such as GET https://orders.shop.example/accounts/a1.
 
+    A request of --request may name an action and a resource in place of method, path and host, a principal, a peer, a
+    gateway and readings of signals. With --explain, a private claim stands as a fingerprint under the state's key.
+
     No record is taken. Ends 0 for allow, 1 for deny and step-up, 2 for bad input.
     """
     config = configured(config_path)
-    engine = engine_of(read_folder(policy_folder(config, policies)))
+    engine = _engine(config, policy_folder(config, policies), settings or config.settings)
     if request_path is not None:
         if method is not None or token is not None or kind is not None:
             raise ConfigError("C202", "--request holds the whole request: give no METHOD, --token or --as beside it")
@@ -74,11 +101,31 @@ def decide(
             raise click.UsageError("give METHOD and URL, or --request FILE")
         written = WrittenRequest(_inquiry(engine, method, url, service, token, kind, claims), None)
     at_us = instant_us(now, "--now") if now is not None else written.now_us
+    at_us = time.time_ns() // 1_000 if at_us is None else at_us
     identity = Identity(Verifier(() if kind is not None else read_issuers(config.issuers)))
     evaluator = Evaluator(lambda: engine, identity, service_from_host=config.service_from_host)
-    evaluation = evaluator.evaluate(written.inquiry, time.time_ns() // 1_000 if at_us is None else at_us)
-    _show(evaluation, engine, explain=explain, as_json=as_json)
+    evaluation = evaluator.evaluate(_asked_by(config, written.inquiry), at_us)
+    key = fingerprint_key(State(state or config.state).keys) if explain else None
+    _show(evaluation, engine, key, at_us, explain=explain, as_json=as_json)
     ctx.exit(0 if evaluation.decision.outcome == "allow" else 1)
+
+
+def _engine(config: Config, place: Path, settings: str | None) -> Engine:
+    """The engine of the policy folder, or of the built policy where the configuration names one."""
+    conditions = Conditions(config.service_from_host, config.never_observe)
+    if config.bundle_digest is not None and place.is_file():
+        built = read_built(place, config.bundle_digest)
+        return load_compiled(built.bundle, built.compiled, conditions)
+    return engine_of(read_folder(place, settings), conditions)
+
+
+def _asked_by(config: Config, inquiry: Inquiry) -> Inquiry:
+    """The same, asked by the gateway that it names."""
+    for listener in config.listeners:
+        if listener.gateway == inquiry.gateway:
+            able = frozenset(each for each in CAPABILITIES if each in listener.capabilities)
+            return replace(inquiry, identity=listener.identity, capabilities=able)
+    return replace(inquiry, capabilities=CAPABILITIES)
 
 
 def _load(path: Path) -> Json:
@@ -153,19 +200,31 @@ def _claim(text: str) -> tuple[str, Json]:
         return name, value
 
 
-def _show(evaluation: Evaluation, engine: Engine, *, explain: bool, as_json: bool) -> None:
+def _show(
+    evaluation: Evaluation, engine: Engine, key: bytes | None, at_us: int, *, explain: bool, as_json: bool
+) -> None:
     decision, principal = evaluation.decision, evaluation.evidence.principal
     verdict = verdict_of(decision)
-    private = private_reads(engine.program, principal.name if principal is not None else None)
+    kind = principal.name if principal is not None else None
+    privacy = Privacy(private_reads(engine.program, kind, decision.endpoint), key)
     if as_json:
-        trace = trace_json(verdict, private, values=explain)
-        click.echo(json.dumps({"service": decision.service, "policy": decision.policy, **trace}, indent=2))
+        plain = {"service": decision.service, "policy": decision.policy}
+        trace = (
+            whole_trace(evaluation, verdict, engine, privacy, at_us)
+            if explain
+            else plain | trace_json(verdict, privacy.names, values=False)
+        )
+        click.echo(json.dumps(trace, indent=2))
         return
     colour = {"allow": "green", "deny": "red", "step_up": "yellow"}[decision.outcome]
     asked = "".join(f" {challenge.name}" for challenge in decision.challenges)
     outcome = click.style(decision.outcome + asked, fg=colour)
     click.echo(f"{outcome} by {', '.join(decision.by)} ({decision.reason})")
     click.echo(sentence(verdict))
+    for words in duty_texts(decision.duties):
+        click.echo(f"must {words}")
+    for words in duty_texts(decision.advice):
+        click.echo(f"should {words}")
     if explain:
         for rule in decision.rules:
-            click.echo(rule_text(rule, values=True, private=private))
+            click.echo(rule_text(rule, values=True, private=privacy.names, key=key))

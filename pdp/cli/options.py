@@ -19,6 +19,9 @@ config_option = click.option(
 policies_option = click.option(
     "--policies", type=path_type, default=None, help="The policy folder, in place of the configuration's."
 )
+settings_option = click.option(
+    "--settings", metavar="NAME", default=None, help="The environment: binds the settings of settings/NAME.toml."
+)
 state_option = click.option(
     "--state", type=path_type, default=None, help="The state folder, in place of the configuration's (.pdp)."
 )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from pdp.cli.options import config_option, configured, policies_option, state_option
+from pdp.cli.options import config_option, configured, policies_option, settings_option, state_option
 from pdp.server import serve as run
 
 
@@ -17,18 +17,33 @@ from pdp.server import serve as run
 @config_option
 @policies_option
 @state_option
+@settings_option
 @click.option("--dev", is_flag=True, help="For development: a file that vanishes from the policy counts at once.")
 @click.option("--quiet", is_flag=True, help="Print warnings and errors only.")
-def serve(config_path: Path | None, policies: Path | None, state: Path | None, *, dev: bool, quiet: bool) -> None:
+def serve(
+    config_path: Path | None,
+    policies: Path | None,
+    state: Path | None,
+    settings: str | None,
+    *,
+    dev: bool,
+    quiet: bool,
+) -> None:
     """Run the decision point until Ctrl-C.
 
     Answers gateways by ext_authz over gRPC, and serves health and metrics over HTTP.
 
-    Refuses to start without a policy, a usable state folder and a log that can be written.
+    Refuses to start without a policy, a usable state folder and a log that can be written. Where the policy is refused
+    and an earlier run left a good one, that one decides, and /readyz says so.
     """
     logging.basicConfig(
         level=logging.WARNING if quiet else logging.INFO, format="%(asctime)s %(levelname)s %(message)s"
     )
     config = configured(config_path)
-    config = replace(config, policies=policies or config.policies, state=state or config.state)
+    config = replace(
+        config,
+        policies=policies or config.policies,
+        state=state or config.state,
+        settings=settings or config.settings,
+    )
     asyncio.run(run(config, development=dev))

@@ -1,24 +1,163 @@
-"""A rule of a trace as lines for a person: whether it applied, and each clause with how it came out."""
+"""A trace for a person, as lines, and for a program, as the JSON of language.md 5.6; and what of it stays hidden.
+
+A private claim is never shown: it stands as a keyed fingerprint (`fp:` and 8 bytes in hex), equal for equal values
+under one state's key, so that two calls can be held against each other; without a key it is `(private)`.
+Design: language.md 5.6; contracts.md "The log" (`fp:`).
+
+Decision: 2026-11-21. The key of fingerprints is made from the key of the boxes: who may open a record may tell what a
+fingerprint stands for, and nobody else may try values out.
+"""
 
 from __future__ import annotations
 
-from policy_lang.verdict import RuleTrace
+import hashlib
+import hmac
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from pdp.audit.keys import load_keys
+from pdp.errors import PdpError
+from pdp.evaluate import Evaluation
+from pdp.model import Json
+from pdp.runtime.engine import Engine
+from policy_lang.explain import trace_json
+from policy_lang.ir import Http, Value
+from policy_lang.routing import Routed
+from policy_lang.schema import Absent, fields_of, locate
+from policy_lang.verdict import ActionCall, Question, RuleTrace, Verdict
+
+_PURPOSE = b"portcullis fingerprint 1"
+_BYTES = 8
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def rule_text(trace: RuleTrace, *, values: bool, private: frozenset[str]) -> str:
-    """The lines of one rule; with the values that were read where `values`, private ones never."""
-    lines = [f"{'*' if trace.applies else '-'} {trace.effect} {trace.id}  ({trace.place})"]
+@dataclass(frozen=True, slots=True)
+class Privacy:
+    """The names of private inputs as a trace has them, and the key of their fingerprints, None where there is none."""
+
+    names: frozenset[str]
+    key: bytes | None
+
+    def fingerprint(self, name: str, value: Json) -> str:
+        """What is shown of the private input `name`."""
+        if self.key is None:
+            return "(private)"
+        said = f"{name}\0{json.dumps(value, sort_keys=True)}".encode()
+        return f"fp:{hmac.digest(self.key, said, 'sha256')[:_BYTES].hex()}"
+
+
+def fingerprint_key(keys_folder: Path) -> bytes | None:
+    """The key of fingerprints of a state folder; None where its keys are not at hand."""
+    try:
+        keys = load_keys(keys_folder)
+    except PdpError:
+        return None
+    return hmac.digest(keys.box_key, _PURPOSE, hashlib.sha256)
+
+
+# ---------------------------------------------------------------- lines
+
+
+def rule_text(trace: RuleTrace, *, values: bool, private: frozenset[str], key: bytes | None = None) -> str:
+    """The lines of one rule: whether it applied, and each clause with how it came out; with the values that were read
+    where `values`, those of `private` as fingerprints under `key`.
+    """
+    privacy = Privacy(private, key)
+    shadow = " (shadow)" if trace.shadow else ""
+    lines = [f"{'*' if trace.applies else '-'} {trace.effect} {trace.id}{shadow}  ({trace.place})"]
     for clause in trace.clauses:
         failed = f", failed at `{clause.failed}`" if clause.failed and clause.failed != clause.text else ""
         lines.append(f"    {clause.truth.value:<8} {clause.label}: {clause.text}{failed}")
         if values:
-            lines += [f"             {name} = {_shown(name, value, private)}" for name, value in clause.reads]
+            lines += [f"             {name} = {_shown(name, value, privacy)}" for name, value in clause.reads]
     return "\n".join(lines)
 
 
-def _shown(name: str, value: object, private: frozenset[str]) -> str:
-    if name in private:
-        return "(private)"
+def _shown(name: str, value: Value | None, privacy: Privacy) -> str:
+    if name in privacy.names:
+        return privacy.fingerprint(name, _json(value))
     if value is None:
         return "(absent)"
-    return ascii(sorted(value, key=str)) if isinstance(value, frozenset) else ascii(value)
+    return ascii(_json(value))
+
+
+def _json(value: Value | None) -> Json:
+    return sorted(value, key=lambda each: (str(type(each)), each)) if isinstance(value, frozenset) else value
+
+
+# ---------------------------------------------------------------- JSON
+
+
+def whole_trace(evaluation: Evaluation, verdict: Verdict, engine: Engine, privacy: Privacy, at_us: int) -> Json:
+    """The trace of a decision with the values that were read and all that stands around it."""
+    decision, question = evaluation.decision, evaluation.evidence.question
+    around: dict[str, Json] = {
+        "bundle": f"sha256:{decision.policy}",
+        "at": _instant(at_us),
+        "service": decision.service,
+        "policy": decision.policy,
+    }
+    if question is not None:
+        around |= _asked(engine, question, decision.endpoint, privacy)
+    return around | with_fingerprints(trace_json(verdict, privacy.names, values=True), verdict, privacy)
+
+
+def with_fingerprints(trace: dict[str, Json], verdict: Verdict, privacy: Privacy) -> dict[str, Json]:
+    """A trace of `trace_json` in which each private read stands as its fingerprint."""
+    rules = trace["rules"]
+    for rule, told in zip(rules if isinstance(rules, list) else [], verdict.rules, strict=True):
+        guards = rule["guards"] if isinstance(rule, dict) else []
+        for guard, clause in zip(guards if isinstance(guards, list) else [], told.clauses, strict=True):
+            read = guard.get("read") if isinstance(guard, dict) else None
+            if isinstance(read, dict):
+                read |= {
+                    name: {"private": privacy.fingerprint(name, _json(value))}
+                    for name, value in clause.reads
+                    if name in privacy.names
+                }
+    return trace
+
+
+def _asked(engine: Engine, question: Question, endpoint: str | None, privacy: Privacy) -> dict[str, Json]:
+    origin = question.origin
+    asked: dict[str, Json] = {
+        "principal": _principal(engine, question, privacy),
+        "peer": origin.peer,
+        "gateway": origin.gateway,
+        "ip": origin.ip,
+        "signals": {name: _json(value) for name, value in question.signals.items()},
+    }
+    declared = engine.endpoints.get(endpoint or "")
+    if declared is None:
+        return asked
+    asked["tags"] = dict[str, Json](declared.tags)
+    call = question.call
+    if isinstance(call, ActionCall):
+        return asked | {"route": declared.written, "resource": {"type": call.resource, "id": call.id}}
+    asked["route"] = f"{call.method} {declared.written}" if isinstance(declared.route, Http) else declared.written
+    routed = engine.reference.admission.router.route(question.service, call)
+    captures = routed.captures if isinstance(routed, Routed) else {}
+    return asked | {"captures": {name: _json(value) for name, value in captures.items()}}
+
+
+def _principal(engine: Engine, question: Question, privacy: Privacy) -> dict[str, Json]:
+    """The caller with the claims that the policy declares."""
+    kind = engine.kinds.get(question.caller.kind or "")
+    if kind is None:
+        return {"kind": None}
+    shown: dict[str, Json] = {"kind": kind.id, "form": kind.form}
+    root = "token" if kind.form == "token" else "subject"
+    for each in fields_of(kind):
+        value = locate(each.source, question.caller.claims)
+        if not isinstance(value, Absent):
+            name = f"{root}.{each.name}"
+            private = name in privacy.names
+            shown[each.name] = {"private": privacy.fingerprint(name, value)} if private else value
+    return shown
+
+
+def _instant(at_us: int) -> str:
+    at = _EPOCH + timedelta(microseconds=at_us)
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")

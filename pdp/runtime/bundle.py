@@ -1,13 +1,16 @@
 """A bundle: the files of one policy folder, their digest, and the archive that is kept beside the log.
 
-A folder goes in (or an archive), `Bundle` comes out: relative paths with `/`, bytes, and the digest that names exactly
-these. What is not part of a bundle (a README, hidden files) is left out, so that it changes no digest.
+A folder goes in (or an archive), `Bundle` comes out: relative paths with `/`, bytes, the environment chosen, and the
+digest that names exactly these. Policy files, `settings/*.toml` and fact files are part of one; what is not (a README,
+hidden files) is left out, so that it changes no digest.
 INVARIANT: nothing outside the folder is read, and nothing of it is left out in silence: a policy without the file that
 denies is another policy. A link that leads out, a folder that is a link, a folder that cannot be listed and a name that
 is no file are refusals, never skipped.
 Design: contracts.md "Bundles, places, configuration".
 
 Decision: 2026-11-21. Hidden names (leading dot) are no part of a bundle: mounted folders keep their generations there.
+Decision: 2026-11-21. The settings of every environment are part of a bundle, and the chosen one of its digest. The name
+of it stands in the archive as its comment, so that an archive without settings is what it always was.
 """
 
 from __future__ import annotations
@@ -29,27 +32,31 @@ MOST_FILES = 10_000
 MOST_BYTES = 256 * 1024 * 1024
 """Bytes of a whole bundle, facts included: beyond it, memory and reload time are no longer a policy's."""
 
-_ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
+ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
+"""The date of everything in an archive, so that it has the same bytes each time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """The files of one policy by relative path, and the SHA-256 (hex) that names them."""
+    """The files of one policy by relative path, the SHA-256 (hex) that names them, and the environment that its
+    settings are of, None for none.
+    """
 
     files: Mapping[str, bytes]
     digest: str
+    settings: str | None = None
 
 
-def bundle_of(files: Mapping[str, bytes]) -> Bundle:
-    """The bundle of these files, whatever they hold."""
+def bundle_of(files: Mapping[str, bytes], settings: str | None = None) -> Bundle:
+    """The bundle of these files, whatever they hold, in one environment."""
     listed = [[path, hashlib.sha256(files[path]).hexdigest()] for path in sorted(files)]
-    stated = {"files": listed, "language": LANGUAGE_VERSION, "settings": ""}
+    stated = {"files": listed, "language": LANGUAGE_VERSION, "settings": settings or ""}
     text = json.dumps(stated, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    return Bundle(dict(files), hashlib.sha256(text.encode()).hexdigest())
+    return Bundle(dict(files), hashlib.sha256(text.encode()).hexdigest(), settings)
 
 
-def read_folder(folder: Path) -> Bundle:
-    """Read every policy and facts file below `folder`.
+def read_folder(folder: Path, settings: str | None = None) -> Bundle:
+    """Read every policy, settings and facts file below `folder`.
 
     Errors: PolicyError P101 no such folder, P102 a link that is not followed, P103 too large, P104 unreadable.
     """
@@ -66,7 +73,7 @@ def read_folder(folder: Path) -> Bundle:
             files[path.relative_to(root).as_posix()] = path.read_bytes()
     except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle
         raise PolicyError("P104", f"cannot read the policy folder {folder}: {error}") from error
-    return bundle_of(files)
+    return bundle_of(files, settings)
 
 
 def _members(root: Path) -> Iterator[Path]:
@@ -79,7 +86,7 @@ def _members(root: Path) -> Iterator[Path]:
                 raise PolicyError("P102", f"{here / name} is a link to a folder: put the folder itself there")
         for name in sorted(names):
             path = here / name
-            if not name.startswith(".") and _belongs(PurePosixPath(path.relative_to(root).as_posix())):
+            if not name.startswith(".") and belongs(PurePosixPath(path.relative_to(root).as_posix())):
                 yield _checked(root, path)
 
 
@@ -100,8 +107,15 @@ def _checked(root: Path, path: Path) -> Path:
     return path
 
 
-def _belongs(relative: PurePosixPath) -> bool:
-    return relative.suffix == ".pol" or (relative.parts[0] == "facts" and relative.suffix in {".csv", ".json"})
+def belongs(relative: PurePosixPath) -> bool:
+    """Whether a file at this place below the folder is part of the bundle."""
+    match relative.parts:
+        case ("settings", _):
+            return relative.suffix in {".toml", ".pol"}
+        case ("facts", *_):
+            return relative.suffix in {".csv", ".json", ".pol"}
+        case _:
+            return relative.suffix == ".pol"
 
 
 def pack(bundle: Bundle) -> bytes:
@@ -109,7 +123,8 @@ def pack(bundle: Bundle) -> bytes:
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
         for path in sorted(bundle.files):
-            archive.writestr(zipfile.ZipInfo(path, _ZIP_EPOCH), bundle.files[path], zipfile.ZIP_DEFLATED)
+            archive.writestr(zipfile.ZipInfo(path, ZIP_EPOCH), bundle.files[path], zipfile.ZIP_DEFLATED)
+        archive.comment = (bundle.settings or "").encode()
     return out.getvalue()
 
 
@@ -120,9 +135,10 @@ def unpack(data: bytes, digest: str) -> Bundle:
             if sum(info.file_size for info in archive.infolist()) > MOST_BYTES:
                 raise PolicyError("P105", f"the stored bundle {digest} is larger than a bundle may be")
             files = {info.filename: archive.read(info) for info in archive.infolist()}
+            settings = archive.comment.decode() or None
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError) as error:
         raise PolicyError("P105", f"the stored bundle {digest} is damaged: {error}") from error
-    bundle = bundle_of(files)
+    bundle = bundle_of(files, settings)
     if bundle.digest != digest:
         raise PolicyError("P105", f"the stored bundle {digest} holds other files than its name says")
     return bundle

@@ -1,32 +1,50 @@
-"""The engine: one compiled policy with its facts, immutable, and the one function that decides by it.
+"""The engine: one compiled policy with its facts, immutable, and the functions that decide by it.
 
 Pure: the same bundle and the same question give the same verdict. Built from serialised IR (`pdp.runtime.compiler`)
-and the bundle's facts files; nothing here parses policy text.
-INVARIANT: an engine exists only whole: IR valid, every declared relation's facts at hand, and the self-test passed.
+and the bundle's facts files; nothing here parses policy text. `judge` is what decides, by the compiled plans where the
+engine has them; `explain` is the reference evaluator, with the whole trace; `primary` traces one rule.
+State: traces and places to look up are kept once they were worked out; there are no more of them than rules in cells.
+INVARIANT: an engine exists only whole: IR valid, every declared relation's facts at hand, the configuration's
+conditions met, and the self-test passed.
+
+Decision: 2026-11-21. An engine for the command line has no plans: it decides a call or a few, and the reference
+evaluator is the one that explains.
+Decision: 2026-11-21. The rule that decided is traced by itself for its record, whoever decided: one rule costs little,
+the whole cell may cost much.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from pdp.errors import PolicyError
+from pdp.runtime.acceptance import UNCONDITIONAL, Conditions, hosts_of, refuse_unfit
 from pdp.runtime.bundle import Bundle
+from pdp.runtime.vocabulary import Vocabulary
+from pdp.runtime.warming import calls
 from policy_lang import ir_codec
+from policy_lang.admission import Call, Refused
 from policy_lang.facts import FactsError, load_facts
 from policy_lang.inputs import Inputs, Recorder
-from policy_lang.ir import Endpoint, Fixed, Kind, Program, Service
+from policy_lang.ir import Cell, CellRule, Endpoint, Kind, Program, Service, rules_of
+from policy_lang.plan.plans import Plans
 from policy_lang.reference import Reference
 from policy_lang.request import Path
-from policy_lang.verdict import ANONYMOUS, Facts, Question, Verdict
+from policy_lang.tracing import trace_rule
+from policy_lang.values import TRUE
+from policy_lang.verdict import ANONYMOUS, ClauseTrace, Facts, HttpCall, Question, RuleTrace, Verdict
+
+MOST_COMPARED = 2_000
+"""Rules of a cell up to which the self-test asks the reference evaluator too: it looks at every one of them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """A policy in force. `kinds` by issuer, `services`, `endpoints` by id; `hosts` lists the services of a host.
+    """A policy in force. `issuers` are the token kinds by issuer, `kinds` all kinds, `services`, `endpoints` by id;
+    `hosts` lists the services of a host.
 
-    `words` are the literal segments of all declared paths, `claims` the names of all declared claims.
     `digest` names the bundle, `ir_digest` the compiled form (SHA-256 of its bytes); both hex.
     """
 
@@ -36,76 +54,147 @@ class Engine:
     program: Program
     facts: Facts
     reference: Reference
+    plans: Plans | None
     recorder: Recorder
+    issuers: Mapping[str, Kind]
     kinds: Mapping[str, Kind]
     services: Mapping[str, Service]
     endpoints: Mapping[str, Endpoint]
     hosts: Mapping[str, tuple[str, ...]]
-    words: frozenset[str]
-    claims: frozenset[str]
+    vocabulary: Vocabulary
+    _rules: dict[tuple[int, str | None], Mapping[str, CellRule]] = field(default_factory=dict)
+    _granting: dict[CellRule, tuple[RuleTrace, ...]] = field(default_factory=dict)
+
+    def admit(self, question: Question) -> Call | Refused:
+        """The call that a question makes."""
+        return self.reference.admission.admit(question)
+
+    def judge(self, question: Question, call: Call | Refused) -> Verdict:
+        """Decide a question that was admitted, or not."""
+        return (self.reference if self.plans is None else self.plans).judge(question, call)
+
+    def explain(self, question: Question, call: Call | Refused) -> Verdict:
+        """The same by the reference evaluator, with its trace."""
+        return self.reference.judge(question, call)
 
     def decide(self, question: Question) -> Verdict:
-        """Decide one question."""
+        """Decide one question by the reference evaluator: for a record that is decided again."""
         return self.reference.decide(question)
 
-    def decide_and_note(self, question: Question) -> tuple[Verdict, Inputs]:
-        """Decide one question, and say what the decision took in, for its record."""
-        call = self.reference.admission.admit(question)
-        return self.reference.judge(question, call), self.recorder.record(question, call)
+    def inputs(self, question: Question, call: Call | Refused) -> Inputs:
+        """What a decision took in, for its record."""
+        return self.recorder.record(question, call)
+
+    def primary(self, call: Call, rule: str) -> tuple[RuleTrace, ...]:
+        """The trace of the rule that decided a call; nothing where its cell has none of that id.
+
+        An allow decides where all its clauses are true, so its trace is known without asking them again.
+        """
+        found = self._rule(call.cell, rule)
+        if found is None:
+            return ()
+        if self.program.rules[found.rule].effect != "allow":
+            return (trace_rule(self.program, found, call.environment),)
+        if found not in self._granting:
+            self._granting[found] = (_all_true(self.program, found),)
+        return self._granting[found]
+
+    def _rule(self, cell: Cell, rule: str) -> CellRule | None:
+        place = (cell.endpoint, cell.kind)
+        if place not in self._rules:
+            self._rules[place] = {self.program.rules[each.rule].id: each for each in rules_of(cell)}
+        return self._rules[place].get(rule)
 
 
-def load_engine(bundle: Bundle, program: Program) -> Engine:
-    """The engine of a bundle whose policy files were compiled to `program`.
-
-    Errors: PolicyError P110 for facts files that do not fit (every problem named), P111 when the self-test fails.
-    """
-    try:
-        facts = load_facts(program, bundle.files)
-    except FactsError as error:
-        raise PolicyError("P110", "the facts of the policy are not usable:\n" + "\n".join(error.problems)) from error
-    hosts: dict[str, tuple[str, ...]] = {}
-    for service in program.services:
-        for host in service.hosts:
-            hosts[host] = (*hosts.get(host, ()), service.id)
-    reference = Reference.of(program)
-    engine = Engine(
-        digest=bundle.digest,
-        ir_digest=hashlib.sha256(ir_codec.dump(program)).hexdigest(),
-        files=frozenset(bundle.files),
-        program=program,
-        facts=facts,
-        reference=reference,
-        recorder=Recorder(reference.admission),
-        kinds={kind.issuer: kind for kind in program.kinds},
-        services={service.id: service for service in program.services},
-        endpoints={endpoint.id: endpoint for endpoint in program.endpoints},
-        hosts=hosts,
-        words=frozenset(s.text for e in program.endpoints for s in e.segments if isinstance(s, Fixed)),
-        claims=frozenset(claim.name for kind in program.kinds for claim in kind.claims),
+def _all_true(program: Program, found: CellRule) -> RuleTrace:
+    rule = program.rules[found.rule]
+    clauses = tuple(ClauseTrace(each.label, each.text, TRUE) for each in program.bodies[found.body].clauses)
+    return RuleTrace(
+        rule.id, rule.effect, rule.because, f"{rule.place.file}:{rule.place.line}", applies=True, clauses=clauses
     )
-    _self_test(engine)
-    return engine
 
 
-def load_compiled(bundle: Bundle, compiled: bytes) -> Engine:
+def same(one: Verdict, other: Verdict) -> bool:
+    """Whether two evaluators said the same, in all that they must agree on (policy_lang/verdict.py)."""
+    return _compared(one) == _compared(other)
+
+
+def _compared(verdict: Verdict) -> Verdict:
+    return replace(verdict, by=verdict.by[:1], rules=(), nearest=None, baselines=())
+
+
+def load_engine(
+    bundle: Bundle, program: Program, conditions: Conditions = UNCONDITIONAL, *, planned: bool = True
+) -> Engine:
+    """The engine of a bundle whose policy files were compiled to `program`; `planned`: it decides by compiled plans.
+
+    Errors: PolicyError P110 for facts files that do not fit (every problem named), E411 and P113 for conditions that
+        are not met, P111 when the self-test fails.
+    """
+    return _engine(bundle, program, hashlib.sha256(ir_codec.dump(program)).hexdigest(), conditions, planned=planned)
+
+
+def load_compiled(bundle: Bundle, compiled: bytes, conditions: Conditions = UNCONDITIONAL) -> Engine:
     """The same from serialised IR. Errors: PolicyError P112 when the IR is not valid."""
     try:
         program = ir_codec.load(compiled)
     except ValueError as error:
         raise PolicyError("P112", f"the compiled policy is not valid: {error}") from error
-    return load_engine(bundle, program)
+    return _engine(bundle, program, hashlib.sha256(compiled).hexdigest(), conditions, planned=True)
 
 
-def _self_test(engine: Engine) -> None:
-    """A call that no policy may allow is asked once, so that an engine that allows everything never serves."""
-    nowhere = Question(
-        service="",
-        method="GET",
-        path=Path(text="/", segments=(), trailing_slash=False, escaped=frozenset(), query=None),
-        host="",
-        caller=ANONYMOUS,
-        now_ms=0,
-        facts=engine.facts,
+def _engine(bundle: Bundle, program: Program, ir_digest: str, conditions: Conditions, *, planned: bool) -> Engine:
+    refuse_unfit(program, conditions)
+    try:
+        facts = load_facts(program, bundle.files)
+    except FactsError as error:
+        raise PolicyError("P110", "the facts of the policy are not usable:\n" + "\n".join(error.problems)) from error
+    reference = Reference.of(program)
+    engine = Engine(
+        digest=bundle.digest,
+        ir_digest=ir_digest,
+        files=frozenset(bundle.files),
+        program=program,
+        facts=facts,
+        reference=reference,
+        plans=Plans.of(program, reference) if planned else None,
+        recorder=Recorder(reference.admission),
+        issuers={kind.name: kind for kind in program.kinds if kind.form == "token"},
+        kinds={kind.id: kind for kind in program.kinds},
+        services={service.id: service for service in program.services},
+        endpoints={endpoint.id: endpoint for endpoint in program.endpoints},
+        hosts=hosts_of(program),
+        vocabulary=Vocabulary.of(program),
     )
-    if engine.decide(nowhere).outcome != "deny":
+    self_test(engine)
+    return engine
+
+
+def self_test(engine: Engine) -> None:
+    """Ask what must be refused, and one call for each cell: what fails, allows everything or contradicts its definition
+    never serves. It is also the first call through code that was never run before. Errors: PolicyError P111.
+    """
+    path = Path(text="/", segments=(), trailing_slash=False, escaped=frozenset(), query=None)
+    nowhere = Question("", HttpCall("GET", path, ""), ANONYMOUS, 0, engine.facts)
+    if engine.judge(nowhere, engine.admit(nowhere)).outcome != "deny":
         raise PolicyError("P111", "the compiled policy allows a call to no service: it is not put in force")
+    if engine.plans is None:
+        return
+    for question in calls(engine.program, engine.facts):
+        call = engine.admit(question)
+        try:
+            verdict = engine.judge(question, call)
+            engine.inputs(question, call)
+            if isinstance(call, Call):
+                engine.primary(call, "")
+        except Exception as error:
+            detail = f"the compiled policy fails in a call for `{_place(call)}`: {type(error).__name__}"
+            raise PolicyError("P111", f"{detail}: it is not put in force") from error
+        small = isinstance(call, Refused) or len(rules_of(call.cell)) <= MOST_COMPARED
+        if small and not same(verdict, engine.explain(question, call)):
+            detail = f"the compiled policy and its definition differ in a call for `{_place(call)}`"
+            raise PolicyError("P111", f"{detail}: it is not put in force")
+
+
+def _place(call: Call | Refused) -> str:
+    return call.endpoint or "no endpoint" if isinstance(call, Refused) else call.endpoint.id

@@ -65,8 +65,7 @@ class GrpcListener:
     """An address (`127.0.0.1:9191`, `[::1]:9191`, `unix:/run/pdp.sock`; port 0 takes a free one) and who asks there."""
 
     address: str
-    gateway: str
-    services: frozenset[str] | None = None
+    gateway: Gateway
 
 
 @contextlib.asynccontextmanager
@@ -93,10 +92,9 @@ async def serve_grpc(
     addresses: list[str] = []
     try:
         for listener, target in zip(listeners, targets, strict=True):
-            gateway = Gateway(listener.gateway, listener.services)
             call = CheckCall(
                 decider,
-                gateway,
+                listener.gateway,
                 clock_us=clock_us,
                 metrics=metrics,
                 acr_values=acr_values,
@@ -133,7 +131,7 @@ def _local(listener: GrpcListener) -> str:
     except ValueError:
         loopback = False
     if not loopback or not port.isdecimal() or int(port) > 65535:
-        detail = f"listener {listener.address} of gateway {listener.gateway}: this listener is not encrypted"
+        detail = f"listener {listener.address} of gateway {listener.gateway.name}: this listener is not encrypted"
         raise ConfigError("N201", f"{detail}; give it a loopback address with a port, or unix:PATH")
     return listener.address
 
@@ -151,7 +149,7 @@ def _bind(server: grpc.aio.Server, listener: GrpcListener, target: str) -> str:
 
 
 def _unusable(listener: GrpcListener, cause: str) -> ConfigError:
-    detail = f"cannot listen on {listener.address} for gateway {listener.gateway}: {cause}"
+    detail = f"cannot listen on {listener.address} for gateway {listener.gateway.name}: {cause}"
     return ConfigError("N202", f"{detail}; free it or change the address of the listener")
 
 

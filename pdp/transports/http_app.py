@@ -1,7 +1,8 @@
 """Health, readiness and metrics over HTTP, and the server that runs them beside the decisions.
 
     GET /healthz   200 while the process answers at all
-    GET /readyz    200 when decisions can be made and recorded, else 503
+    GET /readyz    200 when decisions can be made and recorded, else 503; `warnings` names what an operator should know:
+                   a policy that was refused or waits while another decides, a service that is observed
     GET /metrics   the Prometheus text format
 
 Every other path is 404, every other method 405, anything unforeseen 500, each with a small JSON body. No decision is
@@ -17,7 +18,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
 import uvicorn
 from starlette.applications import Starlette
@@ -35,14 +36,17 @@ MOST_CONNECTIONS = 1024
 STOP_WITHIN_S = 2
 
 
-def http_app(ready: Ready, metrics: Metrics) -> Starlette:
+def http_app(ready: Ready, metrics: Metrics, warnings: Callable[[], Sequence[str]] = tuple) -> Starlette:
     """The application. `ready` says whether decisions can be made and recorded now; one that fails says no."""
 
     async def healthz(_request: Request) -> Response:
         return JSONResponse({"status": "ok"})
 
     async def readyz(_request: Request) -> Response:
-        return JSONResponse({"status": "ready"}) if is_ready(ready) else JSONResponse({"status": "not ready"}, 503)
+        if not is_ready(ready):
+            return JSONResponse({"status": "not ready"}, 503)
+        found = list(warnings())
+        return JSONResponse({"status": "ready", "warnings": found} if found else {"status": "ready"})
 
     async def exposition(_request: Request) -> Response:
         return Response(metrics.exposition(), media_type=CONTENT_TYPE)

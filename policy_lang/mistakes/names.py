@@ -1,4 +1,6 @@
-"""Mistakes in declarations and names (E113, E2xx): what does not exist, what exists twice, what cannot be declared."""
+"""Mistakes in declarations, names and settings (E113, E121, E2xx, E410, E412, E506): what does not exist, what exists
+twice, what cannot be declared, and who may not grant.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +17,15 @@ class NoPolicy(Diagnostic):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HostBits(Diagnostic):
+    code = "E121"
+    title = "`{text}` has host bits set"
+    help = "the bits behind the prefix are zero, as in `10.0.0.0/8`; write a single address without `/`"
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class UnknownName(Diagnostic):
     code = "E200"
     title = "unknown {what} `{name}`"
@@ -22,16 +33,17 @@ class UnknownName(Diagnostic):
 
     what: str
     name: str
-    where: str = "not declared in this module"
+    where: str = "neither declared in this module nor imported"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnknownService(Diagnostic):
     code = "E201"
     title = "unknown service `{name}`"
-    label = "not declared in this module"
+    label = "{where}"
 
     name: str
+    where: str = "neither declared in this module nor imported"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,9 +68,11 @@ class UnknownAttribute(Diagnostic):
 class UnknownType(Diagnostic):
     code = "E204"
     title = "unknown type `{word}`"
-    help = "the types are bool, int, string, uuid, time, duration, and set of one of these"
+    label = "{where}"
+    help = "the types are bool, int, string, uuid, time, duration, ip, workload, an enum, and set of one of these"
 
     word: str
+    where: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,19 +109,29 @@ class DuplicateModule(Diagnostic):
 class DuplicateIssuer(Diagnostic):
     code = "E207"
     title = "two token kinds for the issuer `{issuer}`"
-    help = "one issuer has one kind, so that a token is of one kind"
+    help = "one issuer has one kind, so that a token is of one kind: make one of the two"
 
     issuer: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DuplicateSubjectType(Diagnostic):
+    code = "E208"
+    title = "two subject kinds for the type `{type}`"
+    help = "one type has one kind, so that a subject is of one kind: make one of the two"
+
+    type: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnknownLabel(Diagnostic):
     code = "E210"
     title = "unknown label `{name}`"
-    label = "not declared in this module"
-    help = "declare it in this module: label {name}"
+    label = "{where}"
+    help = "declare it in this module, `label {name}`, or import it from the module that does"
 
     name: str
+    where: str = "neither declared in this module nor imported"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,10 +162,252 @@ class BadText(Diagnostic):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ConditionCycle(Diagnostic):
-    code = "E230"
-    title = "the condition `{name}` needs itself: {way}"
-    help = "conditions are expanded in place, so they may not go round"
+class EmptyNetwork(Diagnostic):
+    code = "E214"
+    title = "no address is in the network `{name}`"
+    help = "what stands after `except` takes all of it away"
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BadTag(Diagnostic):
+    code = "E215"
+    title = "the tag `{name}` cannot be `{value}`: {why}"
+    help = "a name is a value of the enum that is called like the tag, in this module or imported; write text in quotes"
+
+    name: str
+    value: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnknownProvider(Diagnostic):
+    code = "E216"
+    title = "no signal comes from `{provider}`"
+    help = "write `context.NAME` for what the gateway sends, or `seen.per_minute`, `seen.distinct` or `seen.run`"
+
+    provider: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BadSignal(Diagnostic):
+    code = "E217"
+    title = "the signal `{name}` cannot be read: {why}"
+
+    name: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BadHeader(Diagnostic):
+    code = "E218"
+    title = "`{header}` cannot be declared as a header: {why}"
+
+    header: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnknownModule(Diagnostic):
+    code = "E220"
+    title = "unknown module `{name}`"
+    label = "no file of this bundle says `module {name}`"
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MissingExport(Diagnostic):
+    code = "E220"
+    title = "module `{module}` has no `{name}` to import"
+    label = "{why}"
+
+    module: str
+    name: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportCycle(Diagnostic):
+    code = "E220"
+    title = "the module `{name}` imports itself: {way}"
+    help = "move what both need to a module of its own"
 
     name: str
     way: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RolesTwice(Diagnostic):
+    code = "E221"
+    title = "the roles of `{kind}` are declared twice"
+    help = "a kind has one `roles for`, so that its roles have one source and one hierarchy"
+
+    kind: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BadRoleSource(Diagnostic):
+    code = "E222"
+    title = "the roles of `{kind}` cannot come from `{source}`: {why}"
+    help = "write `from {form}.NAME`, a string, an enum or a set of one of them; or `from none`, if relations give them"
+
+    kind: str
+    source: str
+    form: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NothingGives(Diagnostic):
+    code = "E223"
+    title = "{what} means nothing: the roles of `{kind}` are `from none`"
+    help = "{remedy}"
+
+    what: str
+    kind: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MisplacedRole(Diagnostic):
+    code = "E224"
+    title = "the type `role` cannot stand here: {why}"
+    help = "a column of a relation and a parameter of a condition may be a role of this module, or an imported one"
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WrongPart(Diagnostic):
+    code = "E225"
+    title = "{form} endpoint has no `{part}`"
+    help = "{remedy}"
+
+    form: str
+    part: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnknownEnvironment(Diagnostic):
+    code = "E226"
+    title = "there are no settings for `{name}`"
+    label = "no file `settings/{name}.toml`"
+    help = "{known}"
+
+    name: str
+    known: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BadSettings(Diagnostic):
+    code = "E227"
+    title = "`{file}` cannot be read: {why}"
+    help = "settings are TOML: a line for each, such as `limit = 5` or `shop.limit = 5`"
+
+    file: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnknownSetting(Diagnostic):
+    code = "E228"
+    title = "`{file}` binds `{key}`: {why}"
+    help = "a key is the name of a setting, or `module.setting`"
+
+    file: str
+    key: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnboundSetting(Diagnostic):
+    code = "E229"
+    title = "the setting `{name}` has no value {where}"
+    help = "{remedy}"
+
+    name: str
+    where: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeclarationCycle(Diagnostic):
+    code = "E230"
+    title = "the {what} `{name}` needs itself: {way}"
+    help = "{what}s may not go round; write one of them out"
+
+    what: str
+    name: str
+    way: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BreaksExclusive(Diagnostic):
+    code = "E231"
+    title = "`{left}` and `{right}` exclude each other, but {both}"
+    help = "nobody could use it: take one of the two from it, or let them stand together"
+
+    left: str
+    right: str
+    both: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TooMuch(Diagnostic):
+    code = "E232"
+    title = "{what} are too many: {why}"
+    help = "{remedy}"
+
+    what: str
+    why: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettingMisfit(Diagnostic):
+    code = "E233"
+    title = "`{key}` in `{file}` is not {wanted}"
+    help = "correct the value there, or the type here"
+
+    file: str
+    key: str
+    wanted: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SameMethod(Diagnostic):
+    code = "E410"
+    title = "`{one}` and `{other}` are both `{method}`"
+    help = "a gRPC method is one endpoint"
+
+    one: str
+    other: str
+    method: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SameAction(Diagnostic):
+    code = "E412"
+    title = "`{one}` and `{other}` are both {action} on {resource}"
+    help = "whoever asks names an action and a type of resource, so in a bundle they name one endpoint"
+
+    one: str
+    other: str
+    action: str
+    resource: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MayNotGrant(Diagnostic):
+    code = "E506"
+    title = "module `{module}` may not grant on service `{service}`"
+    label = "`{service}` is granted on by {owners}"
+    help = "ask its owner to write `grants by {wider}`, or use deny or require, which are open to all"
+
+    module: str
+    service: str
+    owners: str
+    wider: str

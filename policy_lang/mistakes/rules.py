@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from policy_lang.diagnostics import Diagnostic
+from policy_lang.mistakes.types import ExpressionMistake
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,11 +31,12 @@ class CoversNothing(Diagnostic):
 class CutsEndpoint(Diagnostic):
     code = "E405"
     title = "the pattern cuts through the endpoint `{endpoint}`"
-    label = "holds only part of {route}"
-    help = "declare an endpoint for that part, or compare in a `when`"
+    label = "matches only part of {route}"
+    help = "declare an endpoint for that part, or compare {input} in a `when`"
 
     endpoint: str
     route: str
+    input: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,8 +52,10 @@ class AmbiguousEndpoints(Diagnostic):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoFor(Diagnostic):
     code = "E501"
-    title = "an allow says whom it is for"
-    help = "write `for any KIND`, or `for anyone`"
+    title = "`{name}` does not say whom it is for"
+    help = "an allow says it: write `for any KIND`, `for role R`, `for workload W` or `for anyone`"
+
+    name: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +71,8 @@ class NoBecause(Diagnostic):
 class DutyOnAllow(Diagnostic):
     code = "E503"
     title = "an allow cannot carry `{clause}`"
-    help = "move it to a require rule that says when it applies"
+    label = "move it to a rule that says when it applies: `require NAME for … on … {clause} …`"
+    note = "otherwise a second allow for the same call would decide whether it holds"
 
     clause: str
 
@@ -82,13 +87,12 @@ class NoOn(Diagnostic):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MayNotGrant(Diagnostic):
-    code = "E506"
-    title = "module `{module}` may not grant on service `{service}`"
-    help = "only the module that declares a service grants on it; deny and require are open to all"
+class ClosedEndpoint(Diagnostic):
+    code = "E505"
+    title = "`{endpoint}` is closed, so no allow may reach it"
+    help = "narrow `on` to endpoints that are open, or take the `closed` away"
 
-    module: str
-    service: str
+    endpoint: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +100,18 @@ class NeedsOutsideRequire(Diagnostic):
     code = "E507"
     title = "`needs` stands only on a require rule"
     help = "a deny refuses; what would lift the refusal belongs in `unless`"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Misplaced(Diagnostic):
+    code = "E507"
+    title = "`{how} {what}` means nothing on {rule}"
+    help = "{remedy}"
+
+    how: str
+    what: str
+    rule: str
+    remedy: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,10 +126,11 @@ class UnknownLogWord(Diagnostic):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RepeatedClause(Diagnostic):
     code = "E509"
-    title = "`{clause}` stands twice in one rule"
-    help = "join the two with a comma, or make two rules"
+    title = "`{clause}` stands twice"
+    help = "{remedy}"
 
     clause: str
+    remedy: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,10 +143,94 @@ class BadChallenge(Diagnostic):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BadHeaderName(Diagnostic):
+    code = "E511"
+    title = "`{name}` is no name of a header"
+    help = "a name is made of letters, digits and any of !#$%&'*+-.^_`|~ (RFC 9110 5.1)"
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForbiddenHeader(Diagnostic):
+    code = "E512"
+    title = "a rule may not touch the header `{name}`"
+    label = "{why}"
+    help = "use a header of your own"
+
+    name: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BadPointer(Diagnostic):
+    code = "E513"
+    title = "`{pointer}` is no JSON pointer"
+    help = "a pointer is `/` and a member's name for each step, `~` and `/` in a name written `~0` and `~1` (RFC 6901)"
+
+    pointer: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BadChannel(Diagnostic):
+    code = "E514"
+    title = "`{channel}` cannot name a channel for alerts"
+    help = "write a short word: up to 64 letters, digits and any of `._-`, the first a letter or a digit"
+
+    channel: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnwritableHeader(ExpressionMistake):
+    code = "E515"
+    title = "no header can hold this value"
+    help = "visible ASCII characters, with spaces and tabs inside, at most {longest}"
+
+    longest: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoTokenToReplace(Diagnostic):
+    code = "E516"
+    title = "nobody whom this rule is for has a token"
+    help = "`issue token` replaces the caller's own; say `for any KIND` with a kind of token"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoProofClause(Diagnostic):
+    code = "E517"
+    title = "a proof has no `{clause}`"
+    help = "a proof says `for`, `on`, `when` and `unless`"
+
+    clause: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BadStatus(Diagnostic):
+    code = "E521"
+    title = "a refusal cannot be answered with {status}"
+    help = "write 403, 404, 429, 451 or 503"
+
+    status: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TooCostly(Diagnostic):
+    code = "E801"
+    title = "one call of `{endpoint}` may have to look at {atoms} conditions, more than {most}"
+    help = "tell rules apart by a constant (a role, a value, a network), or keep the data in a relation"
+
+    endpoint: str
+    atoms: int
+    most: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NeverApplies(Diagnostic):
     code = "W801"
     severity = "warning"
     title = "`{name}` can never apply"
+    help = "correct what it says, or delete it; a rule that waits for its endpoints may stay"
 
     name: str
 
@@ -140,6 +241,7 @@ class UnreachableEndpoint(Diagnostic):
     severity = "warning"
     title = "no allow can reach `{endpoint}`"
     label = "every call to it is refused"
+    help = "write an allow for it, or `closed` where that is meant"
 
     endpoint: str
 
@@ -149,6 +251,18 @@ class AlwaysTrue(Diagnostic):
     code = "W804"
     severity = "warning"
     title = "this condition is always true"
+    help = "delete it, or correct what it compares"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NeverExempts(Diagnostic):
+    """An `unless` whose condition is false whatever is asked: as a clause, it is always true."""
+
+    code = "W804"
+    severity = "warning"
+    title = "this `unless` never keeps the rule from applying"
+    label = "always false"
+    help = "delete it, or correct what it compares"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,6 +270,18 @@ class AlwaysFalse(Diagnostic):
     code = "W805"
     severity = "warning"
     title = "this condition is always false"
+    help = "correct what it compares"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlwaysExempts(Diagnostic):
+    """An `unless` whose condition is true whatever is asked: as a clause, it is always false."""
+
+    code = "W805"
+    severity = "warning"
+    title = "this `unless` always keeps the rule from applying"
+    label = "always true"
+    help = "correct what it compares"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,9 +289,34 @@ class Unused(Diagnostic):
     code = "W806"
     severity = "warning"
     title = "the {what} `{name}` is not used"
+    help = "delete it, or say where it matters"
 
     what: str
     name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndsSoon(Diagnostic):
+    code = "W807"
+    severity = "warning"
+    title = "`{name}` {ends}"
+    help = "say a later date, or delete the rule"
+
+    name: str
+    ends: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenToAnyone(Diagnostic):
+    code = "W808"
+    severity = "warning"
+    title = "`{name}` lets anyone reach `{endpoint}`, whose sensitivity is `{sensitivity}`"
+    help = "say whom the rule is for, or tag the endpoint `{lowest}`"
+
+    name: str
+    endpoint: str
+    sensitivity: str
+    lowest: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,9 +324,44 @@ class NoAudience(Diagnostic):
     code = "W809"
     severity = "warning"
     title = "service `{name}` takes no tokens"
-    help = "with `audience none` only anonymous calls can pass"
+    help = "with `audience none` only anonymous calls can pass; name an audience where callers have tokens"
 
     name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HopefulFallback(Diagnostic):
+    code = "W810"
+    severity = "warning"
+    title = "`{name}` takes the fallback of the signal `{signal}` for a reading"
+    label = "so it may not refuse while the signal is not heard of"
+    help = "declare the signal `else unknown`, if being refused is the lesser harm"
+
+    name: str
+    signal: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OldShadow(Diagnostic):
+    code = "W814"
+    severity = "warning"
+    title = "`{name}` has been a shadow for {days} days"
+    help = "let it speak by taking `shadow` away, or delete it"
+
+    name: str
+    days: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ManyGuards(Diagnostic):
+    code = "W816"
+    severity = "warning"
+    title = "{count} rules of `{endpoint}` have nothing to be told apart by"
+    label = "every call looks at all of them"
+    help = "compare with a constant: a role, a value, a network, or look the caller up in a relation"
+
+    endpoint: str
+    count: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,6 +369,7 @@ class UnreachableService(Diagnostic):
     code = "W815"
     severity = "warning"
     title = "service `{name}` has no {what}, so no call reaches it"
+    help = "declare one by `{what}`"
 
     name: str
     what: str
@@ -203,7 +390,7 @@ class FactorOutOfReach(Diagnostic):
     code = "W811"
     severity = "warning"
     title = "no caller of this rule can have the factor `{name}`"
-    help = "the need is never met, so every call is a step-up that cannot succeed"
+    help = "every call is a step-up that cannot succeed: narrow `for`, or declare the factor for a kind of caller"
 
     name: str
 
@@ -228,3 +415,15 @@ class MethodNeverComes(Diagnostic):
     help = "methods are compared with their case; correct it, or widen `on`"
 
     method: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observed(Diagnostic):
+    code = "W820"
+    severity = "warning"
+    title = "service `{name}` lets pass what the policy would refuse, until {until}"
+    label = "refusals are recorded, not made"
+    help = "take it away once what is recorded is what you mean to refuse"
+
+    name: str
+    until: str

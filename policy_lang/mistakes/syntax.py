@@ -15,6 +15,9 @@ from typing import ClassVar
 
 from policy_lang.diagnostics import Diagnostic
 
+NO_GRAMMAR = "the text does not follow the grammar"
+TOO_MUCH = "nested too deep, or too many operands in one chain"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotUtf8(Diagnostic):
@@ -32,6 +35,7 @@ class Unexpected(Diagnostic):
     """`found` and `expected` are words for a person, quoted where they are text of the file."""
 
     code: ClassVar[str] = "E101"
+    about: ClassVar[str] = NO_GRAMMAR
     title: ClassVar[str] = "expected {expected}, found {found}"
     label: ClassVar[str] = "not expected here"
 
@@ -44,6 +48,7 @@ class Slip(Diagnostic):
     """A spelling of another language. `what` says what is wrong, `remedy` what to write."""
 
     code: ClassVar[str] = "E101"
+    about: ClassVar[str] = NO_GRAMMAR
     title: ClassVar[str] = "{what}"
     label: ClassVar[str] = "{remedy}"
 
@@ -56,6 +61,7 @@ class Misplaced(Diagnostic):
     """`word` opens a part that stands after one it has to precede."""
 
     code: ClassVar[str] = "E101"
+    about: ClassVar[str] = NO_GRAMMAR
     title: ClassVar[str] = "`{word}` stands too late"
     help: ClassVar[str] = "a file holds, in this order: `language`, `module`, its imports, its declarations"
 
@@ -65,6 +71,7 @@ class Misplaced(Diagnostic):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repeated(Diagnostic):
     code: ClassVar[str] = "E101"
+    about: ClassVar[str] = NO_GRAMMAR
     title: ClassVar[str] = "{what} is said twice"
     label: ClassVar[str] = "the second time"
     help: ClassVar[str] = "keep one of them"
@@ -94,6 +101,7 @@ class HiddenCharacter(Diagnostic):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TooDeep(Diagnostic):
     code: ClassVar[str] = "E104"
+    about: ClassVar[str] = TOO_MUCH
     title: ClassVar[str] = "nested deeper than {most}"
     help: ClassVar[str] = "name a part of it by a `condition`"
 
@@ -103,6 +111,7 @@ class TooDeep(Diagnostic):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChainTooLong(Diagnostic):
     code: ClassVar[str] = "E104"
+    about: ClassVar[str] = TOO_MUCH
     title: ClassVar[str] = "{length} operands are joined by `{word}`, more than {most}"
     help: ClassVar[str] = "test membership in a set or a relation instead"
 
@@ -125,6 +134,7 @@ class FileTooLarge(Diagnostic):
 class StringTooLong(Diagnostic):
     code: ClassVar[str] = "E106"
     title: ClassVar[str] = "the string has {length} characters, more than {most}"
+    help: ClassVar[str] = "shorten it"
 
     length: int
     most: int
@@ -136,6 +146,9 @@ class TooBig(Diagnostic):
 
     code: ClassVar[str] = "E107"
     title: ClassVar[str] = "{what} does not fit 64 bits"
+    help: ClassVar[str] = (
+        "an integer is at least -9223372036854775808 and at most 9223372036854775807, a duration as many milliseconds"
+    )
 
     what: str
 
@@ -146,6 +159,7 @@ class NoSuchTime(Diagnostic):
 
     code: ClassVar[str] = "E108"
     title: ClassVar[str] = "`{text}` is no {what}"
+    help: ClassVar[str] = "a date is written `2026-01-31`, an instant `2026-01-31T12:00:00Z`; no leap seconds"
 
     text: str
     what: str
@@ -194,11 +208,27 @@ class BadPath(Diagnostic):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NoSuchAddress(Diagnostic):
+    """`what` is "address" or "range of addresses"."""
+
+    code: ClassVar[str] = "E122"
+    title: ClassVar[str] = "`{text}` is no {what}"
+    help: ClassVar[str] = (
+        "an address is four numbers up to 255 without leading zeros, or IPv6; a range ends with `/` and a length up to "
+        "32, or 128 for IPv6"
+    )
+
+    text: str
+    what: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Unavailable(Diagnostic):
     """A construct of the language that this version reads and refuses; `what` names it, quoted where it is a word."""
 
     code: ClassVar[str] = "E190"
     title: ClassVar[str] = "{what} is not available in this version of the language"
     label: ClassVar[str] = "the declaration it stands in is dropped"
+    help: ClassVar[str] = "say the same by rules, relations and conditions"
 
     what: str

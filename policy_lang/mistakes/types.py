@@ -1,10 +1,36 @@
-"""Mistakes in expressions and types (E3xx), and expressions that grow too large (E801)."""
+"""Mistakes in expressions and types (E3xx), and expressions that grow too large (E801).
+
+Decision: 2026-11-21. What to write instead depends on the form, the word or the type that a mistake is about, so that
+some classes choose their remedy by it, in place of one `help` for all.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from policy_lang.diagnostics import Diagnostic
+
+_ORDER = "integers, times, durations and the values of an ordered enum have an order, each among its own"
+_SETS = "both sides are sets of one type"
+_COUNTED = "add a duration to a time or a duration, subtract a duration from either, or a time from a time"
+_TOGETHER = {
+    "==": "compare single values of one type; of sets ask `overlaps`, `covers` or `is empty`",
+    "!=": "compare single values of one type; of sets ask `overlaps`, `covers` or `is empty`",
+    **dict.fromkeys(("<", "<=", ">", ">="), _ORDER),
+    "in": "right of `in` stands a set of what stands left, or, for an address, a network",
+    **dict.fromkeys(("overlaps", "covers"), _SETS),
+    **dict.fromkeys(("+", "-"), _COUNTED),
+    "[ ]": "the members of a set are of one type",
+}
+_ASKED = {
+    "unset": "only a test writes it, to take a value away; a rule asks whether it is there: `token has c`",
+    "unknown": "only a test writes it, to take a reading away; a rule need not ask: what is not known grants nothing",
+}
+_WRITTEN = {"`uuid`": "a uuid is written as `2f4a1a52-7c0b-4f6e-9d0a-0c6f0e3b9a11`"}
+
+
+def _stated(*helps: str) -> tuple[str, ...]:
+    return tuple(each for each in helps if each)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +46,10 @@ class TypesDiffer(ExpressionMistake):
     form: str
     left: str
     right: str
+
+    @property
+    def helps(self) -> tuple[str, ...]:
+        return _stated(_TOGETHER.get(self.form, ""), self.hint)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,17 +71,33 @@ class NotAValue(ExpressionMistake):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnsetOutsideTest(ExpressionMistake):
     code = "E302"
-    title = "`unset` is not a value"
-    help = "only a test may write it, in place of a claim; a rule asks `token has c`"
+    title = "`{word}` is not a value"
+
+    word: str
+
+    @property
+    def helps(self) -> tuple[str, ...]:
+        return _stated(_ASKED.get(self.word, ""), self.hint)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotScalar(ExpressionMistake):
     code = "E303"
     title = "{where} holds single values, not {found}"
+    help = "take the members one by one: a row for each, a member for each"
 
     where: str
     found: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutOfPlace(ExpressionMistake):
+    code = "E304"
+    title = "{what} is no value"
+    help = "{remedy}"
+
+    what: str
+    remedy: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,11 +108,16 @@ class LiteralMisfit(ExpressionMistake):
     value: str
     wanted: str
 
+    @property
+    def helps(self) -> tuple[str, ...]:
+        return _stated(_WRITTEN.get(self.wanted, ""), self.hint)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmptyRange(ExpressionMistake):
     code = "E306"
     title = "no integer is in the range {lowest}..{highest}"
+    help = "write the lowest first"
 
     lowest: int
     highest: int
@@ -75,8 +126,8 @@ class EmptyRange(ExpressionMistake):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotLiteral(ExpressionMistake):
     code = "E307"
-    title = "a set in brackets holds literals only"
-    help = "compare each on its own, joined by `or`"
+    title = "a set in brackets holds constants only"
+    help = "literals, settings, values of an enum, workloads; compare anything else on its own, joined by `or`"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,18 +153,20 @@ class ArgumentCount(ExpressionMistake):
 class MissingHere(ExpressionMistake):
     code = "E310"
     title = "`{name}` does not exist {where}"
+    label = "{missing}"
     help = "{remedy}"
 
     name: str
     where: str
     remedy: str
+    missing: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotAClaim(ExpressionMistake):
     code = "E311"
-    title = "a factor was proved at a claim of its token, not at `{name}`"
-    help = "write `at token.CLAIM`, a claim of type `time`; at anything else it would always be fresh"
+    title = "a factor was proved at a claim of its own kind, not at `{name}`"
+    help = "write `at token.CLAIM` or `at subject.PROPERTY`, of type `time`; anything else says nothing of the caller"
 
     name: str
 

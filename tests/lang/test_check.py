@@ -11,11 +11,12 @@ from dataclasses import dataclass, replace
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
+from policy_lang import ir
 from policy_lang.compile import compile_policy, sources_of
 from policy_lang.diagnostics import CompileError, Diagnostic, render
 from policy_lang.reference import decide
 from policy_lang.request import Path, canonical_path
-from policy_lang.verdict import Caller, Json, Question
+from policy_lang.verdict import Caller, HttpCall, Json, Origin, Question
 
 # ---------------------------------------------------------------- what a person is told
 
@@ -51,8 +52,8 @@ def test_a_mistake_in_a_condition_is_shown_where_it_stands_and_where_it_is_used(
 def test_one_place_is_reported_once_however_many_environments_show_it() -> None:
     text = HEAD + 'deny r on s when path.a == "x" because "-"\ndeny q on s when path.a == "x" because "-"\n'
     assert [(each.code, each.message) for each in refused(text)] == [
-        ("E310", "`path.a` does not exist on `s.two`"),
-        ("E310", "`path.a` does not exist on `s.two`"),
+        ("E310", "`path.a` does not exist on every endpoint of this rule"),
+        ("E310", "`path.a` does not exist on every endpoint of this rule"),
     ]
 
 
@@ -64,6 +65,12 @@ def test_every_clause_of_a_rule_is_checked_in_one_run() -> None:
 def test_a_condition_nobody_uses_may_stand_anywhere() -> None:
     text = HEAD + 'condition c = token.o == "x"\n'
     assert refused(text) == ()
+
+
+def test_a_condition_that_grows_too_large_is_reported_once_however_many_rules_use_it() -> None:
+    doubling = "".join(f"condition c{n + 1} = c{n} or not c{n}\n" for n in range(30))
+    rules = "".join(f'deny d{n} for any user on s when c30 because "-"\n' for n in range(200))
+    assert [each.code for each in refused(HEAD + 'condition c0 = token.sub == "x"\n' + doubling + rules)] == ["E801"]
 
 
 # ---------------------------------------------------------------- the law
@@ -79,6 +86,9 @@ class Call:
     capture: str
     query: int | None
     rows: frozenset[tuple[str]]
+    roles: frozenset[tuple[str, str]]
+    origin: Origin
+    risk: int
 
 
 class MissingInputError(Exception):
@@ -101,6 +111,19 @@ def parameter(call: Call) -> int:
     if call.query is None:
         raise MissingInputError("page")
     return call.query
+
+
+SIZES = ("small", "medium", "large")
+
+
+def size(call: Call, name: str) -> int:
+    return SIZES.index(str(claim(call, name)))
+
+
+def has_role(call: Call, *values: str) -> bool:
+    groups = call.claims.get("groups", []) if call.kind == "user" else []
+    assert isinstance(groups, list)
+    return any(value in groups for value in values)
 
 
 Meaning = Callable[[Call], bool]
@@ -135,6 +158,26 @@ LEAVES: list[Expression] = [
     ('token has o and token.o == "x"', lambda c: "o" in c.claims and c.claims["o"] == "x"),
     ('path has a and path.a == "x"', lambda c: c.endpoint == "one" and c.capture == "x"),
     ('request.path like "*/x"', lambda c: c.capture == "x"),
+    ("role reader", lambda c: has_role(c, "reader", "W")),
+    ("role writer", lambda c: has_role(c, "W")),
+    ("request.ip in office", lambda c: c.origin.ip == "192.0.2.7"),
+    ("request.ip == 192.0.2.7", lambda c: c.origin.ip == "192.0.2.7"),
+    ("request.peer == edge", lambda c: c.origin.peer == "spiffe://prod/edge"),
+    ("request.peer in [edge, batch]", lambda c: c.origin.peer != ""),
+    ("request.tls", lambda c: c.origin.tls is True),
+    ("token.size < medium", lambda c: size(c, "size") < 1),
+    ("medium <= token.size", lambda c: size(c, "size") >= 1),
+    ("token.size in [small, large]", lambda c: claim(c, "size") != "medium"),
+    ("token.size < token.other", lambda c: size(c, "size") < size(c, "other")),
+    ("token.size >= token.other", lambda c: size(c, "size") >= size(c, "other")),
+    ("endpoint.size > medium", lambda c: c.endpoint == "one"),
+    ("endpoint has stage", lambda c: c.endpoint == "two"),
+    ("service.size == medium", lambda _: True),
+    ("signal.risk > limit", lambda c: c.risk > 50),
+    ("member(token.sub, reader)", lambda c: any((claim(c, "sub"), role) in c.roles for role in ("reader", "writer"))),
+    ("member(token.sub, writer)", lambda c: (claim(c, "sub"), "writer") in c.roles),
+    ("is_member(token.sub, writer)", lambda c: (claim(c, "sub"), "writer") in c.roles),
+    ("inside", lambda c: c.origin.ip == "192.0.2.7"),
 ]
 
 
@@ -157,7 +200,21 @@ def combined(inner: st.SearchStrategy[Expression]) -> st.SearchStrategy[Expressi
 
 EXPRESSIONS = st.recursive(st.sampled_from(LEAVES), combined, max_leaves=6)
 
-USER = {"sub": ["x", "y", "z"], "o": ["x", "y", None], "n": [0, 3, 7], "f": [True, False]}
+USER: Mapping[str, list[Json]] = {
+    "sub": ["x", "y", "z"],
+    "o": ["x", "y", None],
+    "n": [0, 3, 7],
+    "f": [True, False],
+    "size": [*SIZES],
+    "other": [*SIZES],
+    "groups": [["reader"], ["W", "x"], [], None],
+}
+ORIGINS = st.builds(
+    Origin,
+    ip=st.sampled_from(["192.0.2.7", "8.8.8.8"]),
+    peer=st.sampled_from(["", "spiffe://prod/edge", "spiffe://prod/batch"]),
+    tls=st.booleans(),
+)
 PARTNER = {"sub": ["x", "y"]}
 
 
@@ -173,22 +230,36 @@ def calls(draw: st.DrawFn) -> Call:
         endpoint=endpoint,
         capture=draw(st.sampled_from(["x", "y"] if endpoint == "one" else ["1", "3"])),
         query=draw(st.sampled_from([None, 1, 3])) if endpoint == "one" else None,
-        rows=frozenset(draw(st.sets(st.sampled_from([("x",), ("y",)])))),
+        rows=draw(st.frozensets(st.sampled_from([("x",), ("y",)]))),
+        roles=draw(st.frozensets(st.sampled_from([("x", "reader"), ("x", "writer"), ("y", "reader")]))),
+        origin=draw(ORIGINS),
+        risk=draw(st.sampled_from([0, 50, 51])),
     )
 
 
 def policy(subjects: str, clauses: list[tuple[str, Expression]]) -> str:
     written = " ".join(f"{word} {expression[0]}" for word, expression in clauses)
     return f"""module m
+        setting limit: int = 50
+        enum size = small < medium < large
+        network office = 192.0.2.0/24
+        workload edge = "spiffe://prod/edge"
+        workload batch = "spiffe://prod/batch"
+        signal risk: int 0..100 from "context.risk" key token.sub within 5ms else unknown
         token user {{ issuer "https://id.example"
-          claim sub: string claim o: string optional claim n: int claim f: bool }}
+          claim sub: string claim o: string optional claim n: int claim f: bool
+          claim size: size claim other: size claim groups: set of string optional }}
         token partner {{ issuer "https://partner.example" claim sub: string }}
+        roles for user from token.groups {{ role reader role writer from "W" includes reader }}
+        relation member (who: string, as: role)
+        condition is_member (who: string, as: role) = member(who, as)
+        condition inside = request.ip in office
         relation rows (a: string)
         condition same (a: string) = a == "x"
         condition given_o (a: string) = token has o and token.o == a
-        service s {{ audience "s" host "s.example"
-          endpoint one GET /one/{{a}} query page: int optional
-          endpoint two GET /two/{{b: int}} }}
+        service s {{ audience "s" host "s.example" tag size = medium
+          endpoint one GET /one/{{a}} query page: int optional tag size = large
+          endpoint two GET /two/{{b: int}} tag stage = "beta" }}
         allow r for {subjects} on s {written} because "-"
     """
 
@@ -198,14 +269,34 @@ def question(call: Call) -> Question:
     path = canonical_path(target if call.query is None else f"{target}?page={call.query}")
     assert isinstance(path, Path)
     claims = {**call.claims, "aud": "s"} if call.kind is not None else {}
-    return Question("s", "GET", path, "s.example", Caller(call.kind, claims), 0, {"m.rows": call.rows})
+    return Question(
+        service="s",
+        call=HttpCall("GET", path, "s.example"),
+        caller=Caller(call.kind, claims),
+        now_ms=0,
+        facts={"m.rows": call.rows, "m.member": call.roles},
+        origin=call.origin,
+        signals={"m.risk": call.risk},
+    )
 
 
 CLAUSES = st.lists(st.tuples(st.sampled_from(["when", "unless"]), EXPRESSIONS), min_size=1, max_size=3)
 
 
+SUBJECTS: Mapping[str, Meaning] = {
+    "any user": lambda c: c.kind == "user",
+    "any user, any partner": lambda c: c.kind is not None,
+    "anyone": lambda _: True,
+    "role reader": lambda c: has_role(c, "reader", "W"),
+    "any user via edge": lambda c: c.kind == "user" and c.origin.peer == "spiffe://prod/edge",
+    "role writer or reader, workload batch": lambda c: (
+        has_role(c, "reader", "W") or c.origin.peer == "spiffe://prod/batch"
+    ),
+}
+
+
 @given(
-    st.sampled_from(["any user", "any user", "any user, any partner", "anyone"]),
+    st.sampled_from([*SUBJECTS, "any user", "any user"]),
     CLAUSES,
     st.lists(calls(), min_size=12, max_size=12),
 )
@@ -222,36 +313,35 @@ def test_a_checked_rule_reads_nothing_missing_and_means_what_it_says(
         assert {each.code for each in error.diagnostics} <= {"E310", "E330"}
         return
     event("checked")
-    admitted = {"any user": {"user"}, "any user, any partner": {"user", "partner"}}.get(
-        subjects, {"user", "partner", None}
-    )
     for call in asked:
-        wanted = call.kind in admitted and all(meaning(call) == (word == "when") for word, (_, meaning) in clauses)
+        wanted = SUBJECTS[subjects](call) and all(meaning(call) == (word == "when") for word, (_, meaning) in clauses)
         verdict = decide(program, question(call))
         assert (verdict.outcome == "allow") == wanted, (text, call, verdict)
 
 
 @given(CLAUSES, calls())
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-def test_what_is_unknown_comes_only_from_facts_that_are_not_at_hand(
+def test_what_is_unknown_comes_only_from_data_that_is_not_at_hand(
     clauses: list[tuple[str, Expression]], call: Call
 ) -> None:
-    """Dropping the facts never turns a refusal into an allow."""
+    """Dropping facts, signals and the origin never turns a refusal into an allow."""
     try:
         program = compile_policy({"m.pol": policy("any user", clauses).encode()}).program
     except CompileError:
         return
     with_facts = decide(program, question(call))
-    without = decide(program, replace(question(call), facts={}))
+    without = decide(program, replace(question(call), facts={}, signals={}, origin=Origin()))
     assert not (without.outcome == "allow" and with_facts.outcome != "allow")
 
 
-def test_a_label_is_used_where_any_module_filters_by_it() -> None:
-    owner = b"""module owner
+OWNER = b"""module owner
 label money
+enum size = small < large
 token user {
   issuer "https://id.example"
   claim sub: string
+  claim at: time
+  factor login at token.at
 }
 service shop {
   audience "shop"
@@ -260,10 +350,42 @@ service shop {
 }
 allow users_pay for any user on shop because "users pay"
 """
+
+
+def test_what_another_module_imports_is_used_and_the_import_is_asked_for() -> None:
     guard = b"""module guard
-label money
+import owner (money, size, user)
 deny nobody_pays on any endpoint tagged money because "not now"
 """
-    assert compile_policy({"owner.pol": owner, "guard.pol": guard}).warnings == ()
-    (unused,) = compile_policy({"owner.pol": owner}).warnings
-    assert unused.code == "W806"
+    found = compile_policy({"owner.pol": OWNER, "guard.pol": guard}).warnings
+    assert [(each.span.source, each.code, each.message) for each in found] == [
+        ("guard.pol", "W806", "the import `size` is not used"),
+        ("guard.pol", "W806", "the import `user` is not used"),
+    ]
+
+
+def test_an_import_is_used_by_a_value_of_the_enum_or_a_factor_of_the_kind() -> None:
+    guard = b"""module guard
+import owner (size, user)
+condition tiny (s: size) = s == small
+require fresh on any endpoint needs factor login within 5m
+deny odd on any endpoint when tiny(large) because "-"
+"""
+    found = compile_policy({"owner.pol": OWNER, "guard.pol": guard}).warnings
+    assert [each.code for each in found if "import" in each.message] == []
+
+
+def test_a_condition_of_another_module_is_read_with_its_own_names() -> None:
+    owner = OWNER + b"""workload edge = "spiffe://owner/edge"\ncondition from_edge = request.peer == edge\n"""
+    guard = b"""module guard
+import owner (from_edge)
+workload edge = "spiffe://guard/edge"
+deny outside on any endpoint unless from_edge because "-"
+deny inside for workload edge on any endpoint because "-"
+"""
+    program = compile_policy({"owner.pol": owner, "guard.pol": guard}).program
+    peer = ir.Attr("request", "peer")
+    assert set(program.atoms) == {
+        ir.Compare("eq", peer, ir.Const("spiffe://owner/edge")),
+        ir.Compare("eq", peer, ir.Const("spiffe://guard/edge")),
+    }

@@ -8,20 +8,37 @@ from typing import Literal
 from hypothesis import assume, event, given, settings
 from hypothesis import strategies as st
 
-from policy_lang import ir
-from policy_lang.check_operands import Environment
+from policy_lang import ir, tree
+from policy_lang.addresses import HIGHEST, Intervals, number
+from policy_lang.check_environment import Environment
 from policy_lang.check_outcomes import settled
+from policy_lang.entries import KindEntry
 from policy_lang.fields import Slot
 from policy_lang.guards import Every, Formula, Leaf, Some, every, negate, some
-from policy_lang.inventory import KindEntry
-from policy_lang.typesystem import IntType, Scalar, SetType
-from policy_lang.values import compare, covers, member, overlaps
+from policy_lang.source import Span
+from policy_lang.typesystem import EnumType, IntType, Scalar, SetType, Type
+from policy_lang.values import compare, covers, in_network, member, overlaps
 from policy_lang.verdict import Truth3
 
-N, M, S, T = (ir.Attr("token", name) for name in ("n", "m", "s", "t"))
+N, M, S, T, E, IP = (ir.Attr("token", name) for name in ("n", "m", "s", "t", "e", "i"))
+SIZE = EnumType("m.size", ("small", "medium", "large"), ordered=True)
 STRINGS = SetType(Scalar.STRING)
-TYPES = {"n": IntType(0, 2), "m": IntType(2, 3), "s": STRINGS, "t": Scalar.STRING}
-KIND = KindEntry(ir.Kind("user", "i", ()), "m", {name: Slot(of, False, None) for name, of in TYPES.items()}, {})
+TYPES: dict[str, Type] = {
+    "n": IntType(0, 2),
+    "m": IntType(2, 3),
+    "s": STRINGS,
+    "t": Scalar.STRING,
+    "e": SIZE,
+    "i": Scalar.IP,
+}
+KIND = KindEntry(
+    kind=ir.Kind("user", "token", "i", (), None, ()),
+    module="m",
+    slots={name: Slot(of, False, None) for name, of in TYPES.items()},
+    factors={},
+    role_source=None,
+    decl=tree.Name(tree.NodeId(0), Span("m.pol", 0, 0), "user"),
+)
 HERE = Environment(KIND, None)
 
 VALUES: dict[ir.Attr, tuple[ir.Value, ...]] = {
@@ -29,17 +46,24 @@ VALUES: dict[ir.Attr, tuple[ir.Value, ...]] = {
     M: (2, 3),
     S: (frozenset(), frozenset("x"), frozenset("xy")),
     T: ("x", "y"),
+    E: SIZE.values,
+    IP: ("10.0.0.1", "::1"),
 }
 Inputs = dict[ir.Attr, ir.Value]
 
 INTEGERS = st.sampled_from([N, M, *(ir.Const(value) for value in (-1, 0, 1, 2, 3, 4))])
 SETS = st.sampled_from([S, ir.Const(frozenset()), ir.Const(frozenset("x"))])
 STRING = st.sampled_from([T, ir.Const("x")])
+SIZES = st.frozensets(st.sampled_from(SIZE.values)).map(ir.Const)
+TEN = number("10.0.0.1") or 0
+RANGES = st.sampled_from([(), ((0, HIGHEST),), ((TEN, TEN),), ((0, TEN - 1), (TEN + 1, HIGHEST))])
 OPS = st.sampled_from(["eq", "lt", "le"])
 ATOMS = (
     st.builds(ir.Compare, OPS, INTEGERS, INTEGERS)
     | st.builds(ir.Compare, st.just("eq"), STRING, STRING)
     | st.builds(ir.Member, STRING, SETS)
+    | st.builds(ir.Member, st.just(E), SIZES)
+    | st.builds(ir.InNetwork, st.just(IP), st.just("net"), RANGES)
     | st.builds(ir.Overlap, SETS, SETS)
     | st.builds(ir.Cover, SETS, SETS)
 )
@@ -65,6 +89,8 @@ def holds_of(atom: ir.Atom, inputs: Inputs) -> bool:
             return compare(op, value(left, inputs), value(right, inputs)) is Truth3.TRUE
         case ir.Member(item, among):
             return member(value(item, inputs), value(among, inputs)) is Truth3.TRUE
+        case ir.InNetwork(of, _, ranges):
+            return in_network(value(of, inputs), ranges) is Truth3.TRUE
         case ir.Overlap(left, right):
             return overlaps(value(left, inputs), value(right, inputs)) is Truth3.TRUE
         case ir.Cover(left, right):
@@ -107,3 +133,12 @@ def test_a_comparison_of_ranges_that_never_changes_is_seen(
     outcomes = {holds_of(atom, {N: n, M: m}) for n, m in product(VALUES[N], VALUES[M])}
     event(f"{len(outcomes)} outcome(s)")
     assert settled(Leaf(atom), HERE) == (outcomes.pop() if len(outcomes) == 1 else Leaf(atom))
+
+
+@given(st.frozensets(st.sampled_from(SIZE.values)), RANGES)
+def test_all_values_of_an_enum_and_all_addresses_are_seen(among: frozenset[str], ranges: Intervals) -> None:
+    """One outcome for all inputs => settled to it."""
+    for atom, attr in ((ir.Member(E, ir.Const(among)), E), (ir.InNetwork(IP, "net", ranges), IP)):
+        outcomes = {holds_of(atom, {attr: each}) for each in VALUES[attr]}
+        whole = among in (frozenset(), frozenset(SIZE.values)) if attr == E else ranges in ((), ((0, HIGHEST),))
+        assert settled(Leaf(atom), HERE) == (outcomes.pop() if whole else Leaf(atom))

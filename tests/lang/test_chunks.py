@@ -2,7 +2,7 @@
 
 Format: sources separated by a line `---`; `### "regexp"` on a line, several times if need be, asks for one diagnostic
 each that starts on that line and whose "CODE: message" the expression matches. Each must come, and nothing else may.
-`syntax.chunks` goes to the parser alone; the others go through the whole compiler, warnings included.
+What is named here goes to the parser alone; the others go through the whole compiler, warnings included.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from policy_lang.parser import parse
 from policy_lang.source import Source
 
 FOLDER = Path(__file__).parents[1] / "golden" / "check"
+OF_THE_PARSER = ("syntax.chunks", "slips.chunks")
 EXPECTED = re.compile(r'### "((?:[^"\\]|\\.)*)"')
 
 
@@ -34,7 +35,7 @@ def chunks() -> list[Any]:
 
 
 def diagnostics_of(file: str, text: str) -> tuple[Diagnostic, ...]:
-    if file == "syntax.chunks":
+    if file in OF_THE_PARSER:
         return parse("chunk.pol", text.encode()).diagnostics
     try:
         return tuple(compile_policy({"chunk.pol": text.encode()}).warnings)

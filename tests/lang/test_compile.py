@@ -8,10 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policy_lang.cases import DEFAULT_NOW_MS, Expected
+from policy_lang import ir
 from policy_lang.compile import Compiled, compile_policy, sources_of
 from policy_lang.diagnostics import CompileError, render
-from policy_lang.ir import LogDuty
 from policy_lang.parser import MOST_BYTES, parse
 
 MODULE = b"""module m
@@ -136,56 +135,66 @@ def test_the_longest_chain_that_parses_compiles() -> None:
     assert len(compiled(f'deny d for any user on s when {chain} because "-"').program.atoms) > 500
 
 
-# ---------------------------------------------------------------- tests within
+# ---------------------------------------------------------------- tests and settings
 
 TEST = """
 test "t" {
-  given token user { sub: "u", at: now - 1m, left: 90s, roles: ["b", "a"], deep: 3, aud: ["s"], scope: ["x"] }
-  given fact rows ("u", 1)
-  given fact rows ("u", 1)
-  given fact rows ("v", 2)
-  given now 2026-03-01T12:00:00Z
+  given token user { sub: "u", at: now - 1m, aud: ["s"] }
   call s GET /one/a?x=1 expect allow by r and log full strict
-  call s GET /one/a with token.at = now - 1500ms with token.roles = unset expect deny by default
-  call s GET /one/a with now = now + 10m with token.sub = unset expect step_up mfa by m.q
-}
-test "nobody" {
-  given anonymous
-  call s GET /one/a expect deny
+  call s GET /one/a expect step_up mfa by m.q
 }
 """
-NOON_MS = 1_772_366_400_000
 
 
-def test_cases_hold_the_claims_as_a_token_would() -> None:
-    first, second, third, nobody = compiled(TEST).tests
-    claims = {"sub": "u", "at": NOON_MS // 1000 - 60, "left": 90, "realm": {"roles": ["a", "b"], "level": 3}}
-    assert first.claims == {**claims, "aud": ["s"], "scope": ["x"]}
-    assert first.kind == "user"
-    assert first.now_ms == NOON_MS
-    assert second.claims["at"] == NOON_MS / 1000 - 1.5
-    assert second.claims["realm"] == {"level": 3}
-    assert third.now_ms == NOON_MS + 600_000
-    assert third.claims["at"] == NOON_MS // 1000 - 60
-    assert "sub" not in third.claims
-    assert (nobody.kind, nobody.claims, nobody.now_ms) == (None, {}, DEFAULT_NOW_MS)
+def test_cases_come_with_the_program() -> None:
+    first, second = compiled(TEST).tests
+    assert (first.title, first.service, first.text) == (
+        "t",
+        "s",
+        "call s GET /one/a?x=1 expect allow by r and log full strict",
+    )
+    assert (first.expected.by, second.expected.by) == (("m.r",), ("m.q",))
 
 
-def test_cases_hold_every_relation_and_only_the_facts_given() -> None:
-    first, *_, nobody = compiled(TEST).tests
-    assert first.facts == {"m.rows": frozenset({("u", 1), ("v", 2)}), "m.more": frozenset()}
-    assert nobody.facts == {"m.rows": frozenset(), "m.more": frozenset()}
+SETTINGS = {
+    "m.pol": MODULE + b'setting limit: int = 1\ndeny d for any user on s when rows("x", limit) because "-"',
+    "settings/prod.toml": b"limit = 5",
+    "settings/broken.toml": b"limit =",
+}
 
 
-def test_cases_hold_what_is_asked_and_expected() -> None:
-    first, second, third, nobody = compiled(TEST).tests
-    assert (first.title, first.service, first.method, first.target) == ("t", "s", "GET", "/one/a?x=1")
-    assert first.text == "call s GET /one/a?x=1 expect allow by r and log full strict"
-    assert (first.place.file, first.place.column) == ("m.pol", 3)
-    assert first.expected == Expected("allow", ("m.r",), None, LogDuty("full", strict=True))
-    assert second.expected == Expected("deny", ("default",), None, None)
-    assert third.expected == Expected("step_up", ("m.q",), "mfa", None)
-    assert nobody.expected == Expected("deny", (), None, None)
+def lookups(files: dict[str, bytes], settings: str | None) -> set[ir.Operand]:
+    atoms = compile_policy(files, settings).program.atoms
+    return {each.arguments[1] for each in atoms if isinstance(each, ir.Lookup) and each.relation == "m.rows"}
+
+
+def test_settings_are_those_of_the_chosen_environment() -> None:
+    assert lookups(SETTINGS, None) == {ir.Const(1)}
+    assert lookups(SETTINGS, "prod") == {ir.Const(1), ir.Const(5)}
+
+
+@pytest.mark.parametrize("name", ["broken", "none", "../m"])
+def test_settings_that_cannot_be_read_are_a_refusal_that_can_be_shown(name: str) -> None:
+    files = {**SETTINGS, "z.pol": b"module z deny"}
+    with pytest.raises(CompileError) as refused:
+        compile_policy(files, name)
+    assert {each.span.source for each in refused.value.diagnostics} > {"z.pol"}
+    assert render(refused.value.diagnostics, sources_of(files))
+
+
+def test_a_module_that_did_not_parse_whole_is_not_blamed_on_who_imports_from_it() -> None:
+    files = {
+        "a.pol": b"module a network office = office = 10.0.0.0/8",
+        "b.pol": b"module b import a (office) import c (x) condition k = request.ip in office",
+        "c.pol": b"modul c",
+    }
+    assert {each.split(":")[0] for each in codes(files)} == {"a.pol", "c.pol"}
+
+
+def test_a_policy_that_costs_too_much_is_refused() -> None:
+    conditions = [" and ".join(f'token.sub != "{n}-{i}"' for i in range(100)) for n in range(6)]
+    rules = "".join(f'deny x{n} for any user on s when {each} because "-"\n' for n, each in enumerate(conditions))
+    assert codes({"m.pol": MODULE + rules.encode()}) == ["m.pol:E801"]
 
 
 def test_a_decider_of_another_module_is_named_in_full() -> None:
@@ -197,7 +206,7 @@ def test_a_decider_of_another_module_is_named_in_full() -> None:
 
 def test_the_shipped_policies_compile() -> None:
     policies = Path(__file__).parents[2] / "policies"
-    folders = [path for path in policies.iterdir() if path.is_dir()]
+    folders = {path.parent for path in policies.rglob("*.pol")}
     assert folders
     for folder in folders:
         compile_policy({path.name: path.read_bytes() for path in folder.glob("*.pol")})

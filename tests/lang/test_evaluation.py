@@ -6,11 +6,13 @@ from dataclasses import replace
 
 import pytest
 
+from policy_lang.addresses import number
 from policy_lang.ir import (
     Age,
     All,
     AnyOf,
     Attr,
+    Body,
     Cell,
     CellRule,
     Clause,
@@ -20,7 +22,7 @@ from policy_lang.ir import (
     Empty,
     Guard,
     Has,
-    Kind,
+    InNetwork,
     Like,
     Lit,
     Lookup,
@@ -30,10 +32,11 @@ from policy_lang.ir import (
     Relation,
     Shift,
     Truth,
+    Value,
 )
 from policy_lang.reference import decide
 from policy_lang.typesystem import Scalar
-from policy_lang.verdict import Json, Question, Truth3
+from policy_lang.verdict import Json, Origin, Question, Truth3
 from tests.lang.programs import (
     NOW_MS,
     STRINGS,
@@ -48,12 +51,14 @@ from tests.lang.programs import (
     claim,
     endpoint,
     service,
+    signal,
     token,
+    token_kind,
 )
 
 SERVICES = [service("s")]
 ENDPOINTS = [endpoint("s.account", "/accounts/{account}")]
-USER = Kind(
+USER = token_kind(
     "user",
     "https://id.example",
     (
@@ -133,13 +138,52 @@ def test_of_a_claim_that_is_not_at_hand_all_is_unknown(case: str) -> None:
     assert worth(NOT_AT_HAND[case], ask("/accounts/a", GOOD, unread=unread)) is Truth3.UNKNOWN
 
 
+PODS = InNetwork(Attr("request", "ip"), "pods", ((number("10.20.0.0") or 0, number("10.20.255.255") or 0),))
+
+CALLED_BY_B = Compare("eq", Attr("request", "peer"), Const("spiffe://a/b"))
+
+KNOWN_LATE: dict[str, tuple[Condition, Origin, dict[str, Value], Truth3]] = {
+    "an address within": (PODS, Origin(ip="10.20.3.4"), {}, Truth3.TRUE),
+    "an address outside": (PODS, Origin(ip="10.21.0.0"), {}, Truth3.FALSE),
+    "an IPv6 address outside": (PODS, Origin(ip="2001:db8::1"), {}, Truth3.FALSE),
+    "an address nobody knows": (PODS, Origin(), {}, Truth3.UNKNOWN),
+    "not in, of an address nobody knows": (No(PODS), Origin(), {}, Truth3.UNKNOWN),
+    "whether there is an address": (Has(Attr("request", "ip")), Origin(), {}, Truth3.UNKNOWN),
+    "a peer": (
+        CALLED_BY_B,
+        Origin(peer="spiffe://a/b"),
+        {},
+        Truth3.TRUE,
+    ),
+    "no peer is another one": (
+        CALLED_BY_B,
+        Origin(),
+        {},
+        Truth3.FALSE,
+    ),
+    "the gateway": (Compare("eq", Attr("request", "gateway"), Const("g")), Origin(gateway="g"), {}, Truth3.TRUE),
+    "plain text": (Truth(Attr("request", "tls")), Origin(tls=False), {}, Truth3.FALSE),
+    "tls that nobody knows": (Truth(Attr("request", "tls")), Origin(), {}, Truth3.UNKNOWN),
+    "a reading": (Compare("lt", signal("risk"), Const(5)), Origin(), {"m.risk": 4}, Truth3.TRUE),
+    "no reading": (Compare("lt", signal("risk"), Const(5)), Origin(), {}, Truth3.UNKNOWN),
+    "another module's reading": (Compare("lt", signal("risk"), Const(5)), Origin(), {"n.risk": 4}, Truth3.UNKNOWN),
+    "whether there is a reading": (Has(signal("risk")), Origin(), {}, Truth3.UNKNOWN),
+}
+
+
+@pytest.mark.parametrize("case", KNOWN_LATE)
+def test_what_may_not_be_known(case: str) -> None:
+    condition, origin, signals, want = KNOWN_LATE[case]
+    assert worth(condition, ask("/accounts/a", GOOD, origin=origin, signals=signals)) is want
+
+
 def test_deep_guards_are_no_trouble() -> None:
     program = build(SERVICES, ENDPOINTS, [WrittenRule("m.a", "allow", (Has(token("sub")),))], [USER])
     depth = 5_000
     guards: tuple[Guard, ...] = (Lit(0, negated=False),)
     guards += tuple(All((below,)) if below % 2 else AnyOf((below,)) for below in range(depth))
-    rule = CellRule(0, (Clause("when 1", "deep", depth),), ())
-    deep = replace(program, guards=guards, cells=(Cell(0, "user", (), (rule,), ()),))
+    body = Body((Clause("when 1", "deep", depth),), (), (), ())
+    deep = replace(program, guards=guards, bodies=(body,), cells=(Cell(0, "user", (), (CellRule(0, 0),), (), ()),))
     assert decide(deep, ask("/accounts/a", GOOD)).outcome == "allow"
     never = replace(deep, guards=(Lit(0, negated=True), *guards[1:]))
     assert decide(never, ask("/accounts/a", GOOD)).rules[0].clauses[0].failed == "not (token has sub)"

@@ -10,6 +10,8 @@ import pytest
 from policy_lang.explain import outcome_text, private_reads, sentence, trace_json
 from policy_lang.ir import (
     Age,
+    Alert,
+    Answer,
     Atom,
     Attr,
     Compare,
@@ -17,39 +19,49 @@ from policy_lang.ir import (
     Cover,
     Empty,
     Has,
-    Kind,
+    InNetwork,
+    IssueToken,
     Like,
     LogDuty,
     Lookup,
     Member,
     Now,
     Overlap,
+    Redact,
     Relation,
+    RemoveHeader,
+    SetHeader,
     Shift,
     Truth,
     Value,
 )
-from policy_lang.reference import decide
+from policy_lang.reference import decide, observed
 from policy_lang.tracing import atom_text, value_text
 from policy_lang.typesystem import Scalar
-from policy_lang.verdict import Challenge, Json, Question, Verdict
+from policy_lang.verdict import Challenge, Duties, Header, Json, Observed, Question, Verdict
 from tests.lang.programs import (
     ALWAYS,
     NEVER,
+    NOW,
+    NOW_MS,
     STRINGS,
     Both,
     WrittenNeed,
     WrittenRule,
+    action,
     ask,
     build,
     capture,
     claim,
     endpoint,
     service,
+    signal,
+    subject_kind,
     token,
+    token_kind,
 )
 
-USER = Kind(
+USER = token_kind(
     "user",
     "https://id.example",
     (
@@ -61,6 +73,7 @@ USER = Kind(
 SHARED = Relation("m.shared", (("account", Scalar.STRING), ("user", Scalar.STRING)))
 OWNS = Both((Has(token("accounts")), Member(capture("account"), token("accounts"))))
 SHARES = Lookup("m.shared", (capture("account"), token("sub")))
+OFFICE = InNetwork(Attr("request", "ip"), "office", ())
 STAFF = Like(token("email"), "*@shop.example")
 GOOD: dict[str, Json] = {"sub": "secret-sub", "aud": "s", "accounts": ["secret-a1"], "email": "secret@home.example"}
 QUESTION = ask("/accounts/secret-a2", GOOD)
@@ -111,6 +124,77 @@ SENTENCES: dict[str, tuple[Verdict, str]] = {
         under(WrittenRule("m.a", "allow"), question=ask("/scoped", {**GOOD, "aud": "secret"})),
         "The token is not meant for this service (audience.mismatch).",
     ),
+    "a deny by what nobody knows": (
+        under(WrittenRule("m.d", "deny", (Compare("lt", Const(80), signal("risk")),))),
+        'Denied by `m.d` "because of m.d", since `80 < signal.risk` is unknown (nothing is known of `signal.risk`).',
+    ),
+    "a deny by facts that are not at hand": (
+        under(WrittenRule("m.d", "deny", (SHARES, ALWAYS))),
+        'Denied by `m.d` "because of m.d", since `shared(path.account, token.sub)` is unknown.',
+    ),
+    "a step-up for what nobody knows": (
+        under(
+            WrittenRule("m.a", "allow"),
+            WrittenRule("m.r", "require", needs=(WrittenNeed(OFFICE, "mfa"),)),
+        ),
+        (
+            'Stronger authentication is needed (mfa), by `m.r` "because of m.r", since `request.ip in office` is '
+            "unknown (nothing is known of `request.ip`)."
+        ),
+    ),
+    "by default, for a reading nobody has": (
+        under(WrittenRule("m.a", "allow", (Compare("lt", signal("risk"), Const(5)),))),
+        (
+            'No rule allowed this (default.no_rule). The closest, `m.a` "because of m.a", failed because '
+            "`signal.risk < 5` is unknown (nothing is known of `signal.risk`)."
+        ),
+    ),
+    "a pair of roles": (
+        Verdict("deny", ("exclusive",), "exclusive.roles", "auditor admin"),
+        "The caller holds roles that exclude each other: `auditor admin` (exclusive.roles).",
+    ),
+    "roles nobody knows": (
+        Verdict("deny", ("exclusive",), "exclusive.unknown", "roles"),
+        "Whether the caller holds roles that exclude each other is not known: `roles` (exclusive.unknown).",
+    ),
+    "a subject": (
+        Verdict("deny", ("audience",), "audience.subject"),
+        "The service takes no subject of this kind by assertion (audience.subject).",
+    ),
+    "a conflict": (
+        Verdict("deny", ("conflict",), "conflict.header", "x-mask"),
+        "Rules set a header to different values: `x-mask` (conflict.header).",
+    ),
+    "a lack": (
+        Verdict("deny", ("capability",), "capability.redact"),
+        "The gateway cannot carry out an obligation (capability.redact).",
+    ),
+    "a lack of step-up": (
+        Verdict("deny", ("capability",), "capability.step_up"),
+        "The gateway cannot ask for stronger authentication (capability.step_up).",
+    ),
+    "an observed refusal": (
+        Verdict("allow", ("observe",), "observe", observed=Observed("deny", ("scope",), "scope.missing", "read")),
+        (
+            "Allowed while the service is observed. Policy will refuse it: The token lacks a scope that the endpoint "
+            "asks for: `read` (scope.missing)."
+        ),
+    ),
+    "an observed refusal by a rule": (
+        observed(under(WrittenRule("m.d", "deny")), NOW_MS),
+        'Allowed while the service is observed. Policy will refuse it: Denied by `m.d` "because of m.d".',
+    ),
+    "an observed refusal by default": (
+        observed(under(WrittenRule("m.a", "allow", (OWNS,))), NOW_MS),
+        (
+            "Allowed while the service is observed. Policy will refuse it: No rule allowed this (default.no_rule). The "
+            'closest, `m.a` "because of m.a", failed because `path.account in token.accounts` is not true.'
+        ),
+    ),
+    "an observed step-up": (
+        Verdict("allow", ("observe",), "observe", observed=Observed("step_up", ("m.a", "m.b"), "rule")),
+        "Allowed while the service is observed. Policy will ask for stronger authentication, by `m.a`, `m.b`.",
+    ),
     "by route": (
         under(question=ask("/secret", GOOD)),
         "The call is for no declared endpoint (route.endpoint).",
@@ -147,6 +231,15 @@ def test_outcomes_as_a_test_writes_them() -> None:
         "step_up mfa device by m.r and log full strict"
     )
     assert outcome_text("allow", ()) == "allow"
+    duties = Duties((Header("x-a", 'v"'), Header("x-b", "")), ("x-c",), ("/a", "/b~1"), ("read", "write"), ("soc",))
+    assert outcome_text("allow", ("m.a",), duties=duties) == (
+        'allow by m.a and set header "x-a" to "v\\"" and set header "x-b" to "" and remove header "x-c" '
+        'and redact "/a", "/b~1" and issue token with scope "read", "write" and alert "soc"'
+    )
+    assert outcome_text("allow", (), duties=Duties(token_scopes=())) == "allow and issue token"
+    assert outcome_text("deny", ("m.d",), duties=Duties(alerts=("soc",)), status=404) == (
+        'deny by m.d and answer 404 and alert "soc"'
+    )
 
 
 # ---------------------------------------------------------------- the trace
@@ -160,12 +253,30 @@ RULES = (
 
 def test_private_reads_are_those_of_the_kind() -> None:
     program = build(
-        [], [], [], [USER, Kind("other", "https://o.example", (claim("name", Scalar.STRING, private=True),))]
+        [], [], [], [USER, token_kind("other", "https://o.example", (claim("name", Scalar.STRING, private=True),))]
     )
     assert private_reads(program, "user") == PRIVATE
     assert private_reads(program, "other") == {"token.name"}
     assert private_reads(program, None) == frozenset()
     assert private_reads(program, "ghost") == frozenset()
+
+
+def test_private_properties_and_headers_are_private_reads() -> None:
+    secret = claim("mail", Scalar.STRING, private=True)
+    program = build(
+        [],
+        [
+            action("d.read", "read", "document", [secret, claim("owner", Scalar.STRING)]),
+            endpoint("s.a", "/a", headers=[secret]),
+            endpoint("s.b", "/b", query=[secret]),
+        ],
+        [],
+        [subject_kind("employee", "employee", [secret])],
+    )
+    assert private_reads(program, "employee") == {"subject.mail"}
+    assert private_reads(program, "employee", "d.read") == {"subject.mail", "resource.mail"}
+    assert private_reads(program, None, "s.a") == {"header.mail"}
+    assert private_reads(program, None, "s.b") == {"query.mail"}
 
 
 def test_the_trace_with_values() -> None:
@@ -187,6 +298,7 @@ def test_the_trace_with_values() -> None:
         "id": "m.staff",
         "effect": "allow",
         "applies": False,
+        "shadow": False,
         "src": "test.pol:1",
         "because": "because of m.staff",
         "guards": [
@@ -209,6 +321,7 @@ def test_the_trace_with_values() -> None:
                 "text": "clause 3",
                 "is": "unknown",
                 "failed_at": "shared(path.account, token.sub)",
+                "not_known": ["shared(path.account, token.sub)"],
                 "read": {
                     "path.account": "secret-a2",
                     "token.sub": "secret-sub",
@@ -223,7 +336,7 @@ def test_the_trace_with_values() -> None:
 def test_the_trace_without_values_holds_none() -> None:
     trace = trace_json(under(*RULES), frozenset(), values=False)
     assert "secret" not in json.dumps(trace)
-    assert "read" not in json.dumps(trace)
+    assert '"read"' not in json.dumps(trace)
 
 
 def test_the_trace_of_a_step_up_names_its_challenges() -> None:
@@ -231,6 +344,37 @@ def test_the_trace_of_a_step_up_names_its_challenges() -> None:
     trace = trace_json(under(*rules), PRIVATE, values=True)
     assert trace["challenges"] == [{"name": "mfa", "within_s": 300}]
     assert (trace["nearest"], trace["distance"]) == (None, None)
+
+
+def test_the_trace_tells_duties_without_values_of_headers() -> None:
+    rules = (
+        WrittenRule("m.a", "allow", should=(Alert("ops"),)),
+        WrittenRule(
+            "m.r",
+            "require",
+            must=(SetHeader("x-mail", token("email")), RemoveHeader("x-t"), Redact(("/a",)), IssueToken(())),
+        ),
+        WrittenRule("m.s", "deny", shadow=True),
+        WrittenRule("m.t", "deny", (Compare("lt", Const(NOW_MS + 5), NOW),)),
+    )
+    trace = trace_json(under(*rules), frozenset(), values=True)
+    assert trace["obligations"] == {
+        "set_header": ["x-mail"],
+        "remove_header": ["x-t"],
+        "redact": ["/a"],
+        "issue_token": [],
+    }
+    assert trace["advice"] == {"alert": ["ops"]}
+    assert (trace["shadow"], trace["answer"], trace["valid_until_ms"]) == (["m.s"], None, NOW_MS + 6)
+    assert "secret" not in json.dumps(trace)
+
+
+def test_the_trace_tells_answers_and_what_was_observed() -> None:
+    denied = under(WrittenRule("m.d", "deny", must=(Answer(404), Alert("soc"))))
+    assert trace_json(denied, PRIVATE, values=False)["answer"] == 404
+    trace = trace_json(observed(denied, NOW_MS + 1), PRIVATE, values=False)
+    assert trace["observed"] == {"decision": "deny", "by": ["m.d"], "reason": "rule", "subject": ""}
+    assert (trace["decision"], trace["by"], trace["answer"], trace["obligations"]) == ("allow", ["observe"], None, {})
 
 
 def test_a_rule_without_a_because_is_named_alone() -> None:
@@ -262,6 +406,9 @@ ATOMS: dict[str, tuple[Atom, str]] = {
         Compare("le", AT, Shift(Now(), -1, Shift(Const(60000), 1, Const(1)))),
         "token.auth_time > now - (60000 + 1)",
     ),
+    "signal.risk < 5": (Compare("lt", signal("risk"), Const(5)), "signal.risk >= 5"),
+    "request.ip in office": (OFFICE, "request.ip not in office"),
+    "subject has department": (Has(Attr("subject", "department")), "not (subject has department)"),
     "true == false": (Compare("eq", Const(True), Const(False)), "true != false"),
 }
 

@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from policy_lang.facts import MOST_PROBLEMS, FactsError, load_facts
+from policy_lang.facts import MOST_NAMED, MOST_PROBLEMS, FactsError, load_facts
 from policy_lang.ir import Relation
-from policy_lang.typesystem import INT_MAX, IntType, Scalar, SetType
+from policy_lang.typesystem import INT_MAX, EnumType, IntType, RoleType, Scalar, SetType
 from policy_lang.verdict import Row
 from tests.lang.programs import build
 
@@ -187,6 +187,63 @@ def test_bad_values(case: str) -> None:
     row, want = BAD_VALUES[case]
     data = f"flag,level,id,at,span\n{row.replace('{uuid}', UUID)}\n".encode()
     assert problems_of({"facts/m.typed.csv": data}, TYPED) == (f"facts/m.typed.csv:{want}",)
+
+
+WIDE = Relation(
+    "m.wide",
+    (
+        ("ip", Scalar.IP),
+        ("peer", Scalar.WORKLOAD),
+        ("secrecy", EnumType("m.secrecy", ("public", "internal"), ordered=True)),
+        ("role", RoleType(("reader", "keeper"))),
+    ),
+)
+WIDE_ROW: Row = ("10.0.0.1", "spiffe://prod/a", "internal", "reader")
+
+
+def test_addresses_workloads_enums_and_roles() -> None:
+    program = build([], [], [], relations=[WIDE])
+    as_csv = b"ip,peer,secrecy,role\n::ffff:10.0.0.1,spiffe://prod/a,internal,reader\n"
+    assert load_facts(program, {"facts/m.wide.csv": as_csv})["m.wide"] == {WIDE_ROW}
+    as_json = [{"ip": "10.0.0.1", "peer": "spiffe://prod/a", "secrecy": "internal", "role": "reader"}]
+    assert load_facts(program, {"facts/m.wide.json": json.dumps(as_json).encode()})["m.wide"] == {WIDE_ROW}
+
+
+WIDE_BAD: dict[str, tuple[str, str]] = {
+    "a role nobody declared": (
+        "10.0.0.1,spiffe://prod/a,public,raeder",
+        "2:4: column `role`: `raeder` is no `role`; did you mean `reader`?",
+    ),
+    "a role like none": (
+        "10.0.0.1,spiffe://prod/a,public,x",
+        "2:4: column `role`: `x` is no `role`; write one of reader, keeper",
+    ),
+    "a value like none": (
+        "10.0.0.1,spiffe://prod/a,5,reader",
+        "2:3: column `secrecy`: `5` is no `secrecy`; write one of public, internal",
+    ),
+    "no workload": (
+        "10.0.0.1,edge,public,reader",
+        "2:2: column `peer`: `edge` is no `workload`; write a SPIFFE id, `spiffe://domain/path`",
+    ),
+    "a network": (
+        "10.0.0.0/8,spiffe://prod/a,public,reader",
+        "2:1: column `ip`: `10.0.0.0/8` is no `ip`; write an IPv4 or IPv6 address",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", WIDE_BAD)
+def test_bad_names_and_addresses(case: str) -> None:
+    row, want = WIDE_BAD[case]
+    data = f"ip,peer,secrecy,role\n{row}\n".encode()
+    assert problems_of({"facts/m.wide.csv": data}, WIDE) == (f"facts/m.wide.csv:{want}",)
+
+
+def test_of_many_roles_the_first_are_listed() -> None:
+    many = Relation("m.many", (("role", RoleType(tuple(f"role_{n}" for n in range(MOST_NAMED + 1)))),))
+    [problem] = problems_of({"facts/m.many.csv": b"role\nx\n"}, many)
+    assert problem.endswith(f"role_{MOST_NAMED - 1}, …")
 
 
 def test_every_wrong_value_of_a_row_is_told() -> None:

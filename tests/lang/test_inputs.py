@@ -2,29 +2,52 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from policy_lang.admission import Admission
 from policy_lang.inputs import Inputs, Looked, Recorder, recorded_inputs, replay_question
-from policy_lang.ir import Attr, Const, Has, Kind, Lookup, Member, Relation, Truth
+from policy_lang.ir import (
+    Attr,
+    Compare,
+    Const,
+    Exclusive,
+    Has,
+    IssueToken,
+    Lookup,
+    Member,
+    Relation,
+    RemoveHeader,
+    SetHeader,
+    Signal,
+    Truth,
+    Value,
+)
 from policy_lang.reference import decide
-from policy_lang.typesystem import Scalar
-from policy_lang.verdict import Json, Question
+from policy_lang.typesystem import IntType, Scalar
+from policy_lang.verdict import CAPABILITIES, NOWHERE, Capability, HttpCall, Json, Origin, Question
 from tests.lang.programs import (
     STRINGS,
     Both,
     Either,
     WrittenRule,
+    act,
+    action,
     ask,
     build,
     capture,
     claim,
     endpoint,
+    grpc,
     service,
+    signal,
+    subject_kind,
     token,
+    token_kind,
 )
 
-USER = Kind(
+USER = token_kind(
     "user",
     "https://id.example",
     (
@@ -95,14 +118,10 @@ def test_only_the_rows_asked_for_are_replayed() -> None:
 
 
 def replayed(inputs: Inputs, question: Question) -> Question:
-    return replay_question(
-        inputs,
-        service=question.service,
-        method=question.method,
-        path=question.path,
-        host=question.host,
-        now_ms=question.now_ms,
-    )
+    """Asked again from the inputs and from what stands beside them in a record."""
+    call = question.call
+    bare = replace(call, headers={}) if isinstance(call, HttpCall) else replace(call, properties={})
+    return replay_question(inputs, service=question.service, call=bare, now_ms=question.now_ms)
 
 
 def test_an_absent_claim_is_recorded_as_absent() -> None:
@@ -192,3 +211,142 @@ def test_a_kept_recorder_says_the_same_each_time() -> None:
     questions = [ask("/accounts/a1", GOOD, facts=FACTS), ask("/scoped", GOOD), ask("/accounts/a1"), ask("/nowhere")]
     for question in questions * 2:
         assert recorder.record(question, admission.admit(question)) == recorded_inputs(PROGRAM, question)
+
+
+# ---------------------------------------------------------------- the rest of the read set
+
+ROLED = token_kind(
+    "user",
+    "https://id.example",
+    [claim("sub", Scalar.STRING), claim("roles", STRINGS, optional=True)],
+    "roles",
+    [Exclusive("a", frozenset({"a"}), "b", frozenset({"b"}))],
+)
+EMPLOYEE = subject_kind(
+    "employee",
+    "employee",
+    [claim("department", Scalar.STRING, optional=True), claim("mail", Scalar.STRING, optional=True)],
+)
+RISKY = Compare("le", Const(5), signal("risk"))
+WIDE = build(
+    [service("s"), service("d", audiences=(), accepts=["employee"])],
+    [
+        endpoint(
+            "s.headed",
+            "/headed",
+            headers=[
+                claim("device", Scalar.STRING, "x-device", optional=True),
+                claim("needed", Scalar.STRING, "x-needed"),
+                claim("spare", Scalar.STRING, "x-spare", optional=True),
+            ],
+        ),
+        endpoint("s.plain", "/plain"),
+        grpc("s.call", "s.v1.S", "Call"),
+        action(
+            "d.read",
+            "read",
+            "document",
+            [
+                claim("department", Scalar.STRING, "meta", "department", optional=True),
+                claim("owner", Scalar.STRING),
+                claim("mail", Scalar.STRING, optional=True),
+            ],
+        ),
+    ],
+    [
+        WrittenRule("m.device", "allow", (Compare("eq", Attr("header", "device"), Const("d1")),), on=("s.headed",)),
+        WrittenRule("m.risky", "deny", (RISKY,), on=("s.headed",)),
+        WrittenRule("m.peer", "allow", (Compare("eq", Attr("request", "peer"), Const("p")),), on=("s.plain", "s.call")),
+        WrittenRule("m.trace", "require", on=("s.plain",), must=(RemoveHeader("x-trace"), IssueToken(None))),
+        WrittenRule("m.ip", "require", on=("s.headed",), must=(SetHeader("x-ip", Attr("request", "ip")),)),
+        WrittenRule(
+            "m.read",
+            "allow",
+            (Compare("eq", Attr("subject", "department"), Attr("resource", "department")),),
+            on=("d.read",),
+        ),
+    ],
+    [ROLED, EMPLOYEE],
+    [],
+    [Signal("m.risk", IntType(), "context.risk", (), 5, None), Signal("m.other", IntType(), "context.o", (), 5, None)],
+)
+HEADERS = {
+    "x-device": ["d1"],
+    "x-needed": ["n"],
+    "x-spare": ["s"],
+    "cookie": ["secret"],
+    "content-type": ["text/plain"],
+}
+FROM = Origin("10.0.0.1", "p", "g", tls=True)
+SIGNALS: dict[str, Value] = {"m.risk": 3, "m.other": 4}
+MINE: dict[str, Json] = {"sub": "u1", "aud": ["s"], "scope": "x", "roles": ["a"]}
+
+
+def test_headers_readings_and_addresses_are_recorded_where_they_are_read() -> None:
+    asked = ask("/headed", MINE, headers=HEADERS, origin=FROM, signals=SIGNALS, capabilities=frozenset({"set_header"}))
+    inputs = recorded_inputs(WIDE, asked)
+    assert inputs.headers == {"x-device": ("d1",), "x-needed": ("n",)}
+    assert inputs.signals == {"m.risk": 3}
+    assert inputs.origin == Origin(ip="10.0.0.1")
+    assert inputs.capabilities == {"set_header"}
+    assert inputs.reads[Attr("header", "device")] == "d1"
+    assert (dict(inputs.caller.claims), set(inputs.caller.unread)) == ({"aud": ["s"], "roles": ["a"]}, {"sub", "scope"})
+    assert replayed(inputs, asked).origin.ip == "10.0.0.1"
+
+
+def test_a_token_to_be_issued_reads_the_scope() -> None:
+    inputs = recorded_inputs(WIDE, ask("/plain", MINE, origin=FROM, headers=HEADERS))
+    assert inputs.caller.claims["scope"] == "x"
+    assert (inputs.headers, inputs.origin) == ({}, Origin(peer="p"))
+
+
+def test_what_a_gateway_can_do_is_recorded_only_where_something_is_asked() -> None:
+    none: frozenset[Capability] = frozenset()
+    grpc_headers = {"content-type": ["application/grpc"], "x-other": ["o"]}
+    called = ask("/s.v1.S/Call", MINE, method="POST", headers=grpc_headers, origin=FROM, capabilities=none)
+    inputs = recorded_inputs(WIDE, called)
+    assert (inputs.capabilities, dict(inputs.headers)) == (CAPABILITIES, {"content-type": ("application/grpc",)})
+    assert decide(WIDE, replayed(inputs, called)).outcome == "allow"
+    assert recorded_inputs(WIDE, ask("/plain", MINE, capabilities=none)).capabilities == none
+
+
+def test_subjects_and_resources_are_cut_down_like_tokens() -> None:
+    asked = act(
+        "read",
+        "document",
+        {"id": "e1", "department": "legal", "mail": "m", "more": 1},
+        properties={"meta": {"department": "legal", "x": 1}, "owner": "o", "mail": "m"},
+    )
+    inputs = recorded_inputs(WIDE, asked)
+    assert (dict(inputs.caller.claims), set(inputs.caller.unread)) == ({"department": "legal"}, {"id", "mail"})
+    assert inputs.properties == {"meta": {"department": "legal"}, "owner": "o"}
+    assert decide(WIDE, replayed(inputs, asked)).outcome == "allow"
+
+
+CUT: dict[str, tuple[Question, dict[str, tuple[str, ...]], dict[str, Json]]] = {
+    "by a header twice": (
+        ask("/headed", MINE, headers={**HEADERS, "x-spare": ["a", "b"]}),
+        {"x-needed": ("n",), "x-spare": ("a", "b")},
+        {},
+    ),
+    "by a claim, after the headers": (ask("/headed", {"sub": 5}, headers=HEADERS), {"x-needed": ("n",)}, {}),
+    "by a missing header": (ask("/headed", MINE, headers={"x-device": ["d"]}), {}, {}),
+    "by a property": (
+        act("read", "document", {"id": "e1"}, properties={"owner": "o", "mail": 5, "meta": {"department": "d"}}),
+        {},
+        {"owner": "o", "mail": 5},
+    ),
+    "by a subject": (act("read", "document", {"id": 5}, properties={"owner": "o"}), {}, {"owner": "o"}),
+    "by route": (ask("/nowhere", MINE, headers=HEADERS), {}, {}),
+    "as no gRPC": (ask("/s.v1.S/Call", MINE, method="POST", headers=HEADERS), {}, {}),
+}
+
+
+@pytest.mark.parametrize("case", CUT)
+def test_a_refused_call_keeps_what_the_call_cannot_be_without(case: str) -> None:
+    question, headers, properties = CUT[case]
+    inputs = recorded_inputs(WIDE, question)
+    assert (dict(inputs.headers), dict(inputs.properties)) == (headers, properties)
+    assert (inputs.origin, inputs.signals) == (NOWHERE, {})
+    first, again = decide(WIDE, question), decide(WIDE, replayed(inputs, question))
+    assert (again.by, again.reason, again.subject) == (first.by, first.reason, first.subject)

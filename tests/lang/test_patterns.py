@@ -19,6 +19,7 @@ from policy_lang.patterns import (
     overlap,
     parse_pattern,
     same_shape,
+    shape,
 )
 from policy_lang.typesystem import INT_MAX, INT_MIN
 
@@ -29,6 +30,7 @@ UUID = "2f4a1a52-7c0b-4f6e-9d0a-0c6f0e3b9a11"
 READ: dict[str, tuple[str, tuple[Segment, ...], bool]] = {
     "the root alone has no segment": ("/", (), False),
     "a literal": ("/a", (Fixed("a"),), False),
+    "an opaque capture": ("/{x: opaque}/a", (Capture("x", "opaque"), Fixed("a")), False),
     "a trailing slash is part of it": ("/a/", (Fixed("a"),), True),
     "an untyped capture is a string": ("/{x}", (Capture("x", "string"),), False),
     "a string capture": ("/{x: string}", (Capture("x", "string"),), False),
@@ -69,7 +71,8 @@ FAULTS = {
     "a closing brace": ("/a}", "a}"),
     "a capture without a name": ("/{}", "{}"),
     "an upper-case name": ("/{A}", "{A}"),
-    "an unknown type": ("/{a: opaque}", "{a: opaque}"),
+    "an unknown type": ("/{a: words}", "{a: words}"),
+    "more segments than a path can have": ("/a" * 257, "/a" * 257),
     "a slash in a capture": ("/{a/b}", "{a/b}"),
     "an escaped letter": ("/%61", "%61"),
     "an escaped slash": ("/a%2Fb", "a%2Fb"),
@@ -133,7 +136,7 @@ def test_capture_values(name: str) -> None:
 
 # ---------------------------------------------------------------- relations
 
-TYPES: tuple[CaptureType, ...] = ("int", "uuid", "string")
+TYPES: tuple[CaptureType, ...] = ("int", "uuid", "string", "opaque")
 ALPHABET = ("a", "b", "1", UUID)
 PATHS = [
     (segments, slash)
@@ -203,8 +206,30 @@ def test_of_two_only_one_is_the_more_specific(a: Pattern, b: Pattern) -> None:
         assert not any(holds(a, *path) and not holds(b, *path) for path in PATHS)
 
 
+@given(patterns(), patterns())
+def test_one_shape_is_the_same_paths_by_other_names(a: Pattern, b: Pattern) -> None:
+    """shape(a) = shape(b) <=> overlap(a, b) and same_shape(a, b)."""
+    assert (shape(a) == shape(b)) == (overlap(a, b) and same_shape(a, b))
+
+
+@pytest.mark.parametrize("rule", ["/files/{x}", "/files/{x: string}", "/files/{x: opaque}", "/files/*", "/files/**"])
+def test_a_rule_over_any_text_holds_an_opaque_segment_and_a_plain_one(rule: str) -> None:
+    read = parse_pattern(rule)
+    assert isinstance(read, Pattern)
+    for text in ("/files/{name: opaque}", "/files/{name}"):
+        endpoint = parse_pattern(text)
+        assert isinstance(endpoint, Pattern)
+        assert covers(read, endpoint)
+
+
 def test_more_specific_is_an_order_among_patterns_of_one_path() -> None:
-    firsts: list[Segment] = [Fixed("1"), Capture("x", "int"), Capture("x", "string"), AnySegment()]
+    firsts: list[Segment] = [
+        Fixed("1"),
+        Capture("x", "int"),
+        Capture("x", "string"),
+        Capture("x", "opaque"),
+        AnySegment(),
+    ]
     seconds: list[Segment] = [Fixed("a"), Capture("y", "string"), AnySegment()]
     rows: list[tuple[Segment, ...]] = [(), *((one,) for one in firsts), *product(firsts, seconds)]
     found = [Pattern((*row, Rest()), trailing_slash=False) for row in rows]
@@ -216,7 +241,7 @@ def test_more_specific_is_an_order_among_patterns_of_one_path() -> None:
         assert (b, c) not in narrower or (a, c) in narrower
 
 
-RANKED = ["/a/1", "/a/{n: int}", "/a/{s}", "/a/*", "/a/**", "/*/**", "/**"]
+RANKED = ["/a/1", "/a/{n: int}", "/a/{s}", "/a/{o: opaque}", "/a/*", "/a/**", "/*/**", "/**"]
 
 
 def test_the_ranks_of_segments() -> None:

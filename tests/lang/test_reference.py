@@ -9,36 +9,66 @@ import pytest
 from policy_lang.ir import (
     NORMAL_LOG,
     Age,
+    Alert,
+    Answer,
+    Attr,
+    Compare,
+    Const,
+    Exclusive,
     Has,
+    IssueToken,
     Kind,
     LogDuty,
     Lookup,
     Member,
+    Obligation,
+    Redact,
     Relation,
+    RemoveHeader,
+    SetHeader,
     Truth,
 )
 from policy_lang.reference import Reference, decide
 from policy_lang.typesystem import Scalar
-from policy_lang.verdict import Challenge, Json, Question, Truth3, Verdict
+from policy_lang.verdict import (
+    CAPABILITIES,
+    NO_DUTIES,
+    Capability,
+    Challenge,
+    Duties,
+    Header,
+    Json,
+    Observed,
+    Question,
+    Truth3,
+    Verdict,
+)
 from tests.lang.programs import (
     ALWAYS,
     NEVER,
+    NOW,
     NOW_MS,
     STRINGS,
     Both,
     No,
     WrittenNeed,
     WrittenRule,
+    act,
+    action,
     ask,
     build,
     capture,
     claim,
     endpoint,
+    grpc,
     service,
+    signal,
+    subject_kind,
     token,
+    token_kind,
 )
 
-USER = Kind(
+USER = token_kind(
     "user",
     "https://id.example",
     (
@@ -48,7 +78,7 @@ USER = Kind(
         claim("auth_time", Scalar.TIME, optional=True),
     ),
 )
-ADMIN = Kind("admin", "https://admin.example", ())
+ADMIN = token_kind("admin", "https://admin.example")
 SHARED = Relation("m.shared", (("account", Scalar.STRING), ("user", Scalar.STRING)))
 SERVICES = (
     service("s"),
@@ -470,3 +500,383 @@ def test_a_kept_evaluator_says_the_same() -> None:
     kept = Reference.of(program)
     for question in (ask("/accounts/a", GOOD), ask("/accounts/a", {**GOOD, "suspended": True}), ask("/x")):
         assert kept.decide(question) == decide(program, question)
+
+
+# ---------------------------------------------------------------- subjects (step 3)
+
+EMPLOYEE = subject_kind("employee", "employee", [claim("department", Scalar.STRING, optional=True)])
+VISITOR = subject_kind("visitor", "visitor")
+DOCUMENTS = (
+    service("d", audiences=(), hosts=("d.example",), accepts=("employee",)),
+    service("s"),
+)
+DOCUMENT_ENDPOINTS = (
+    action("d.read", "read", "document", [claim("department", Scalar.STRING, optional=True)]),
+    action("d.scoped", "seal", "document", scopes=["seal"]),
+    endpoint("d.page", "/page"),
+    grpc("d.call", "d.v1.D", "Call"),
+    action("s.read", "read", "note"),
+)
+
+
+def under_documents(*rules: WrittenRule, question: Question) -> Verdict:
+    kinds = [USER, EMPLOYEE, VISITOR]
+    return decide(build(DOCUMENTS, DOCUMENT_ENDPOINTS, rules, kinds), question)
+
+
+ASSERTED: dict[str, Json] = {"id": "e1"}
+GRPC_HEADERS = {"content-type": ["application/grpc"]}
+TAKEN: dict[str, tuple[Question, tuple[str, tuple[str, ...], str]]] = {
+    "a subject that is accepted": (act("read", "document", ASSERTED), ("allow", ("m.all",), "rule")),
+    "nobody": (act("read", "document"), ("allow", ("m.all",), "rule")),
+    "a subject of another kind": (
+        act("read", "document", ASSERTED, kind="visitor"),
+        ("deny", ("audience",), "audience.subject"),
+    ),
+    "a subject at a service that takes none": (
+        act("read", "note", ASSERTED, service_id="s"),
+        ("deny", ("audience",), "audience.subject"),
+    ),
+    "a subject on a path": (
+        ask("/page", ASSERTED, kind="employee", service_id="d"),
+        ("deny", ("audience",), "audience.subject"),
+    ),
+    "a subject on a gRPC method": (
+        ask("/d.v1.D/Call", ASSERTED, kind="employee", service_id="d", method="POST", headers=GRPC_HEADERS),
+        ("deny", ("audience",), "audience.subject"),
+    ),
+    "a subject has no scope": (act("seal", "document", ASSERTED), ("deny", ("scope",), "scope.missing")),
+    "a token at an action": (
+        act("read", "note", GOOD, kind="user", service_id="s"),
+        ("allow", ("m.all",), "rule"),
+    ),
+    "a token at an action where none is taken": (
+        act("read", "document", {"sub": "u", "aud": "d"}, kind="user"),
+        ("deny", ("audience",), "audience.none_taken"),
+    ),
+    "a subject without an id": (act("read", "document", {}), ("deny", ("schema",), "schema.subject_missing")),
+    "a subject of a kind nobody declared": (
+        act("read", "document", ASSERTED, kind="ghost"),
+        ("deny", ("schema",), "schema.kind"),
+    ),
+    "a malformed resource before a malformed subject": (
+        act("read", "document", {}, properties={"department": 5}),
+        ("deny", ("schema",), "schema.resource_type"),
+    ),
+    "an action nobody declared": (act("burn", "document", ASSERTED), ("deny", ("route",), "route.action")),
+}
+
+
+@pytest.mark.parametrize("case", TAKEN)
+def test_who_may_be_asserted_where(case: str) -> None:
+    question, want = TAKEN[case]
+    assert decided(under_documents(ALLOW_ALL, question=question)) == want
+
+
+def test_properties_of_subject_and_resource_are_compared() -> None:
+    same = Compare("eq", Attr("subject", "department"), Attr("resource", "department"))
+    mine = Compare("eq", Attr("resource", "id"), Const("d1"))
+    me = Compare("eq", Attr("subject", "id"), Const("e1"))
+    rule = WrittenRule("m.a", "allow", (same, mine, me), on=("d.read",))
+    legal = {"id": "e1", "department": "legal"}
+    asked = act("read", "document", legal, properties={"department": "legal"}, resource_id="d1")
+    other = act("read", "document", legal, properties={"department": "hr"}, resource_id="d1")
+    assert under_documents(rule, question=asked).outcome == "allow"
+    assert under_documents(rule, question=other).outcome == "deny"
+
+
+# ---------------------------------------------------------------- exclusive roles (step 4)
+
+AUDITOR_ADMIN = Exclusive("auditor", frozenset({"audit", "audit-eu"}), "admin", frozenset({"adm"}))
+CLERK_CASHIER = Exclusive("clerk", frozenset({"clerk"}), "cashier", frozenset({"cash"}))
+ROLED = token_kind(
+    "user", "https://id.example", [claim("roles", STRINGS, optional=True)], "roles", [CLERK_CASHIER, AUDITOR_ADMIN]
+)
+SINGLE = token_kind("user", "https://id.example", [claim("roles", Scalar.STRING)], "roles", [AUDITOR_ADMIN])
+
+EXCLUSIVE: dict[str, tuple[Kind, dict[str, Json], tuple[str, ...], tuple[str, str, str]]] = {
+    "no role": (ROLED, {"roles": []}, (), ("allow", "rule", "")),
+    "no claim": (ROLED, {}, (), ("allow", "rule", "")),
+    "one of two": (ROLED, {"roles": ["audit", "x"]}, (), ("allow", "rule", "")),
+    "two ways to one role": (ROLED, {"roles": ["audit", "audit-eu"]}, (), ("allow", "rule", "")),
+    "roles of two pairs": (ROLED, {"roles": ["audit", "cash"]}, (), ("allow", "rule", "")),
+    "a pair": (ROLED, {"roles": ["audit-eu", "adm"]}, (), ("deny", "exclusive.roles", "auditor admin")),
+    "two pairs, of which the first is told": (
+        ROLED,
+        {"roles": ["audit", "adm", "clerk", "cash"]},
+        (),
+        ("deny", "exclusive.roles", "clerk cashier"),
+    ),
+    "a claim that is not at hand": (ROLED, {}, ("roles",), ("deny", "exclusive.unknown", "roles")),
+    "a single role": (SINGLE, {"roles": "audit"}, (), ("allow", "rule", "")),
+}
+
+
+@pytest.mark.parametrize("case", EXCLUSIVE)
+def test_exclusive_roles(case: str) -> None:
+    kind, claims, unread, want = EXCLUSIVE[case]
+    program = build(SERVICES, ENDPOINTS, [ALLOW_ALL], [kind])
+    verdict = decide(program, ask("/accounts/a", {"aud": "s", **claims}, unread=unread))
+    assert (verdict.outcome, verdict.reason, verdict.subject) == want
+    stated = ("route", "schema", "audience") + (("exclusive", "scope") if verdict.outcome == "allow" else ())
+    assert verdict.baselines == stated
+
+
+def test_exclusive_roles_come_before_denies_and_after_the_audience() -> None:
+    program = build(SERVICES, ENDPOINTS, [WrittenRule("m.d", "deny")], [ROLED])
+    both: dict[str, Json] = {"roles": ["clerk", "cash"]}
+    assert decide(program, ask("/accounts/a", {**both, "aud": "s"})).by == ("exclusive",)
+    assert decide(program, ask("/accounts/a", {**both, "aud": "t"})).by == ("audience",)
+    assert decide(program, ask("/accounts/a")).by == ("m.d",)
+
+
+# ---------------------------------------------------------------- obligations and capabilities (step 9)
+
+SUBJECT, TRACE = SetHeader("x-subject", token("sub")), RemoveHeader("x-trace")
+SOC, MASK = Alert("soc"), Redact(("/email",))
+
+
+def require(name: str, *must: Obligation, should: tuple[Obligation, ...] = ()) -> WrittenRule:
+    return WrittenRule(f"m.{name}", "require", must=must, should=should)
+
+
+def test_duties_are_those_of_all_requires_that_apply() -> None:
+    rules = (
+        ALLOW_ALL,
+        require("a", SUBJECT, SOC),
+        require("b", TRACE, MASK, LOUD),
+        replace(require("c", SetHeader("x-never", Const("y"))), when=(NEVER,)),
+        replace(require("d", Redact(("/name",))), when=(SHARES,)),
+    )
+    verdict = under(*rules, question=ask("/accounts/a", GOOD))
+    duties = Duties((Header("x-subject", "u1"),), ("x-trace",), ("/email", "/name"), None, ("soc",))
+    assert (verdict.outcome, verdict.duties, verdict.advice, verdict.log) == ("allow", duties, NO_DUTIES, LOUD)
+
+
+def test_advice_is_that_of_the_granting_allows_and_the_requires() -> None:
+    rules = (
+        replace(ALLOW_ALL, should=(SetHeader("x-a", Const("1")),)),
+        WrittenRule("m.not", "allow", (NEVER,), should=(SOC,)),
+        require("a", SUBJECT, should=(Alert("ops"), SetHeader("x-subject", Const("other")))),
+    )
+    verdict = under(*rules, question=ask("/accounts/a", GOOD))
+    assert verdict.duties == Duties((Header("x-subject", "u1"),))
+    assert verdict.advice == Duties((Header("x-a", "1"),), alerts=("ops",))
+
+
+def test_a_step_up_has_no_duties() -> None:
+    rules = (ALLOW_ALL, require("a", SUBJECT, LOUD, should=(SOC,)), WrittenRule("m.b", "require", needs=UNMET))
+    verdict = under(*rules, question=ask("/accounts/a", GOOD))
+    assert (verdict.outcome, verdict.duties, verdict.advice, verdict.log) == ("step_up", NO_DUTIES, NO_DUTIES, LOUD)
+
+
+def test_a_deny_answers_and_alerts_for_all_that_apply() -> None:
+    rules = (
+        WrittenRule("m.a", "deny", must=(Answer(403), SOC), should=(Alert("ops"), SOC)),
+        WrittenRule("m.b", "deny", must=(Answer(404), LOUD)),
+        WrittenRule("m.c", "deny", (NEVER,), must=(Answer(503), Alert("never"))),
+    )
+    verdict = under(*rules, question=ask("/accounts/a", GOOD))
+    assert (verdict.by, verdict.status, verdict.log) == (("m.a", "m.b"), 404, LOUD)
+    assert (verdict.duties, verdict.advice) == (Duties(alerts=("soc",)), Duties(alerts=("ops",)))
+
+
+STEP_UP = WrittenRule("m.step", "require", needs=UNMET)
+REFUSED: dict[str, tuple[tuple[WrittenRule, ...], frozenset[Capability], tuple[str, str, str]]] = {
+    "two values for one header": (
+        (require("a", SUBJECT), require("b", SetHeader("x-subject", Const("x")))),
+        CAPABILITIES,
+        ("conflict", "conflict.header", "x-subject"),
+    ),
+    "a header of what is not known": (
+        (require("a", SetHeader("x-ip", Attr("request", "ip"))),),
+        CAPABILITIES,
+        ("conflict", "conflict.value", "x-ip"),
+    ),
+    "a gateway that sets no header": (
+        (require("a", SUBJECT),),
+        CAPABILITIES - {"set_header"},
+        ("capability", "capability.set_header", ""),
+    ),
+    "a gateway that redacts nothing": (
+        (require("a", MASK),),
+        frozenset({"set_header"}),
+        ("capability", "capability.redact", ""),
+    ),
+    "a gateway that cannot step up": (
+        (STEP_UP,),
+        CAPABILITIES - {"step_up"},
+        ("capability", "capability.step_up", ""),
+    ),
+    "a conflict is told before a lack": (
+        (require("a", SetHeader("x-ip", Attr("request", "ip"))),),
+        frozenset(),
+        ("conflict", "conflict.value", "x-ip"),
+    ),
+    "scopes that the token has not": (
+        (require("a", IssueToken(("w",))),),
+        CAPABILITIES,
+        ("conflict", "conflict.scope", "w"),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_cannot_be_done_is_refused(case: str) -> None:
+    rules, able, want = REFUSED[case]
+    verdict = under(ALLOW_ALL, *rules, question=ask("/accounts/a", GOOD, capabilities=able))
+    assert (verdict.outcome, (*verdict.by, verdict.reason, verdict.subject)) == ("deny", want)
+    assert (verdict.duties, verdict.log, verdict.challenges) == (NO_DUTIES, NORMAL_LOG, ())
+
+
+def test_what_is_not_asked_for_need_not_be_able() -> None:
+    rules = (ALLOW_ALL, require("a", LOUD, SOC, should=(SUBJECT, MASK, TRACE)))
+    verdict = under(*rules, question=ask("/accounts/a", GOOD, capabilities=frozenset()))
+    assert verdict.outcome == "allow"
+    denied = under(
+        WrittenRule("m.d", "deny", must=(Answer(404),)), question=ask("/accounts/a", GOOD, capabilities=frozenset())
+    )
+    assert decided(denied) == ("deny", ("m.d",), "rule")
+
+
+def test_a_token_is_issued_to_nobody_without_one() -> None:
+    rules = (ALLOW_ALL, require("a", IssueToken(None)))
+    assert decided(under(*rules, question=ask("/accounts/a"))) == ("deny", ("capability",), "capability.issue_token")
+    verdict = under(*rules, question=ask("/scoped", {**GOOD, "scope": "a b c"}))
+    assert (verdict.outcome, verdict.duties.token_scopes) == ("allow", ("a", "b"))
+
+
+# ---------------------------------------------------------------- shadow, primary order
+
+
+def test_shadow_rules_are_told_and_have_no_say() -> None:
+    rules = (
+        ALLOW_ALL,
+        WrittenRule("m.z", "deny", shadow=True, must=(Answer(404), SOC), log=LOUD),
+        WrittenRule("m.y", "require", needs=UNMET, shadow=True, should=(SOC,)),
+        WrittenRule("m.x", "allow", (SHARES,), shadow=True),
+        WrittenRule("m.w", "deny", (SHARES,), shadow=True),
+        WrittenRule("m.v", "deny", (NEVER,), shadow=True),
+    )
+    verdict = under(*rules, question=ask("/accounts/a", GOOD))
+    assert decided(verdict) == ("allow", ("m.all",), "rule")
+    assert verdict.shadow == ("m.w", "m.y", "m.z")
+    assert (verdict.duties, verdict.advice, verdict.status, verdict.log) == (NO_DUTIES, NO_DUTIES, None, NORMAL_LOG)
+    assert [(rule.id, rule.shadow) for rule in verdict.rules] == [
+        ("m.all", False),
+        *((f"m.{name}", True) for name in "vwxyz"),
+    ]
+
+
+def test_shadow_rules_alone_allow_nothing_and_are_told_on_refusals() -> None:
+    allowing = WrittenRule("m.x", "allow", shadow=True)
+    assert under(allowing, question=ask("/accounts/a", GOOD)).by == ("default",)
+    for rules in ((), (WrittenRule("m.d", "deny"),), (WrittenRule("m.a", "allow", (NEVER,)),)):
+        assert under(allowing, *rules, question=ask("/accounts/a", GOOD)).shadow == ("m.x",)
+    assert under(allowing, question=ask("/nowhere", GOOD)).shadow == ()
+
+
+def test_rules_that_read_no_signal_are_primary() -> None:
+    risky = Compare("le", Const(1), signal("risk"))
+    rules = (WrittenRule("m.a", "deny", (risky,)), WrittenRule("m.b", "deny"), WrittenRule("m.c", "deny", (risky,)))
+    assert under(*rules, question=ask("/accounts/a", GOOD)).by == ("m.b", "m.a", "m.c")
+
+
+# ---------------------------------------------------------------- observe (point J)
+
+LATER = NOW_MS + 1000
+
+
+def observing(*rules: WrittenRule, question: Question, until_ms: int = LATER) -> Verdict:
+    services = [replace(each, observe_until_ms=until_ms) for each in SERVICES]
+    return decide(build(services, ENDPOINTS, rules, [USER, ADMIN], [SHARED]), question)
+
+
+PASSED: dict[str, tuple[tuple[WrittenRule, ...], Question, Observed]] = {
+    "route": ((), ask("/nowhere", GOOD), Observed("deny", ("route",), "route.endpoint")),
+    "schema": ((), ask("/accounts/a", {"aud": "s"}), Observed("deny", ("schema",), "schema.claim_missing", "sub")),
+    "scope": ((ALLOW_ALL,), ask("/scoped", GOOD), Observed("deny", ("scope",), "scope.missing", "a b")),
+    "default": ((), ask("/accounts/a"), Observed("deny", ("default",), "default.no_cell_rule")),
+    "a rule": (
+        (WrittenRule("m.d", "deny", must=(Answer(404), SOC)),),
+        ask("/accounts/a", GOOD),
+        Observed("deny", ("m.d",), "rule"),
+    ),
+    "a step-up": ((ALLOW_ALL, STEP_UP), ask("/accounts/a", GOOD), Observed("step_up", ("m.step",), "rule")),
+}
+
+
+@pytest.mark.parametrize("case", PASSED)
+def test_what_policy_refuses_passes_while_observed(case: str) -> None:
+    rules, question, want = PASSED[case]
+    verdict = observing(*rules, question=question)
+    assert decided(verdict) == ("allow", ("observe",), "observe")
+    assert verdict.observed == want
+    assert (verdict.subject, verdict.status, verdict.challenges) == ("", None, ())
+    assert (verdict.duties, verdict.advice, verdict.valid_until_ms) == (NO_DUTIES, NO_DUTIES, LATER)
+    ended = observing(*rules, question=question, until_ms=NOW_MS)
+    assert (ended.outcome, ended.by, ended.reason, ended.subject) == (want.outcome, want.by, want.reason, want.subject)
+    assert ended.observed is None
+
+
+STILL: dict[str, tuple[tuple[WrittenRule, ...], Question, str]] = {
+    "a host that is not the service's": ((), ask("/scoped", GOOD, host="x.example"), "route"),
+    "an undeclared path with a token for another service": ((), ask("/nowhere", {"sub": "u", "aud": "t"}), "route"),
+    "a claim that is absent from such a token": ((), ask("/accounts/a", {"aud": "t"}), "schema"),
+    "a claim that is absent, and an audience that is none": ((), ask("/accounts/a", {"aud": 5}), "schema"),
+    "path": ((ALLOW_ALL,), ask("/accounts/a%2Fb", GOOD), "path"),
+    "audience": ((ALLOW_ALL,), ask("/accounts/a", {"sub": "u", "aud": "t"}), "audience"),
+    "conflict": (
+        (ALLOW_ALL, require("a", SUBJECT), require("b", SetHeader("x-subject", Const("x")))),
+        ask("/accounts/a", GOOD),
+        "conflict",
+    ),
+    "capability": (
+        (ALLOW_ALL, require("a", SUBJECT)),
+        ask("/accounts/a", GOOD, capabilities=frozenset()),
+        "capability",
+    ),
+    "a service nobody declared": ((ALLOW_ALL,), ask("/accounts/a", GOOD, service_id="x"), "route"),
+}
+
+
+@pytest.mark.parametrize("case", STILL)
+def test_what_is_refused_though_observed(case: str) -> None:
+    rules, question, by = STILL[case]
+    verdict = observing(*rules, question=question)
+    assert (verdict.outcome, verdict.by, verdict.observed) == ("deny", (by,), None)
+
+
+def test_exclusive_roles_pass_while_observed() -> None:
+    services = [replace(each, observe_until_ms=LATER) for each in SERVICES]
+    program = build(services, ENDPOINTS, [ALLOW_ALL], [ROLED])
+    verdict = decide(program, ask("/accounts/a", {"aud": "s", "roles": ["clerk", "cash"]}))
+    assert verdict.observed == Observed("deny", ("exclusive",), "exclusive.roles", "clerk cashier")
+
+
+def test_what_passes_observed_is_logged_normally_at_least() -> None:
+    quiet = observing(WrittenRule("m.d", "deny", log=STRICT), question=ask("/accounts/a", GOOD))
+    assert quiet.log == LogDuty("normal", strict=True)
+    loud = observing(WrittenRule("m.d", "deny", log=LOUD), question=ask("/accounts/a", GOOD))
+    assert loud.log == LOUD
+
+
+def test_an_allow_of_an_observed_service_is_its_own() -> None:
+    verdict = observing(ALLOW_ALL, require("a", SUBJECT), question=ask("/accounts/a", GOOD))
+    assert (decided(verdict), verdict.observed) == (("allow", ("m.all",), "rule"), None)
+    assert verdict.duties == Duties((Header("x-subject", "u1"),))
+    assert verdict.valid_until_ms is None
+
+
+# ---------------------------------------------------------------- horizon
+
+
+def test_the_horizon_is_told_by_every_verdict_that_reached_the_rules() -> None:
+    until = WrittenRule("m.until", "allow", (Compare("lt", NOW, Const(LATER)),))
+    assert under(until, question=ask("/accounts/a", GOOD)).valid_until_ms == LATER
+    assert under(until, WrittenRule("m.d", "deny"), question=ask("/accounts/a", GOOD)).valid_until_ms == LATER
+    assert under(until, question=ask("/scoped", GOOD)).valid_until_ms == LATER
+    assert under(until, question=ask("/accounts/a", {"aud": "s"})).valid_until_ms is None
+    assert under(until, question=ask("/accounts/a", {"sub": "u", "aud": "t"})).valid_until_ms is None
+    assert under(replace(until, shadow=True), question=ask("/accounts/a", GOOD)).valid_until_ms == LATER
+    assert under(ALLOW_ALL, question=ask("/accounts/a", GOOD)).valid_until_ms is None

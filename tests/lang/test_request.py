@@ -4,15 +4,35 @@ from __future__ import annotations
 
 import pytest
 
-from policy_lang.request import MAX_PATH, Path, PathRefusal, QueryRefusal, canonical_path, parse_query
+from policy_lang.request import MAX_PATH, Path, PathRefusal, QueryRefusal, canonical_path, decoded_path, parse_query
 
 LONGEST = "a" * (MAX_PATH - 1)
 
 
 def read(
-    text: str, *segments: str, slash: bool = False, escaped: frozenset[int] = frozenset(), query: str | None = None
+    text: str,
+    *segments: str,
+    slash: bool = False,
+    escaped: frozenset[int] = frozenset(),
+    query: str | None = None,
+    slashed: frozenset[int] = frozenset(),
 ) -> Path:
-    return Path(text, segments, slash, escaped, query)
+    return Path(text, segments, slash, escaped, query, slashed)
+
+
+DECODED: dict[str, str] = {
+    "/": "/",
+    "/a%20b/": "/a b/",
+    "/a%2fb/c": "/a%2Fb/c",
+    "/caf%C3%A9%3a?x=%2F": "/café:",
+}
+
+
+@pytest.mark.parametrize("raw", DECODED)
+def test_the_path_a_policy_reads(raw: str) -> None:
+    path = canonical_path(raw)
+    assert isinstance(path, Path)
+    assert decoded_path(path) == DECODED[raw]
 
 
 CANONICAL: dict[str, tuple[str, Path]] = {
@@ -28,6 +48,15 @@ CANONICAL: dict[str, tuple[str, Path]] = {
     "a space within": ("/a%20b", read("/a%20b", "a b")),
     "an escape that was not needed is marked": ("/a/b%3ac", read("/a/b%3Ac", "a", "b:c", escaped=frozenset({1}))),
     "an escape that was needed is not": ("/%5B", read("/%5B", "[")),
+    "an escaped slash is noted": ("/a%2Fb/c", read("/a%2Fb/c", "a/b", "c", slashed=frozenset({0}))),
+    "escaped slashes in lower case": (
+        "/x/a%2fb%2fc/",
+        read("/x/a%2Fb%2Fc/", "x", "a/b/c", slash=True, slashed=frozenset({1})),
+    ),
+    "an escape beside an escaped slash": (
+        "/%C3%A9%2f%3a",
+        read("/%C3%A9%2F%3A", "é/:", escaped=frozenset({0}), slashed=frozenset({0})),
+    ),
     "the query is cut off, raw": ("/a?b=%zz;", read("/a", "a", query="b=%zz;")),
     "at the first question mark": ("/a?b?c", read("/a", "a", query="b?c")),
     "an empty query is one": ("/a?", read("/a", "a", query="")),
@@ -62,8 +91,16 @@ REFUSED: dict[str, tuple[str | None, str]] = {
     "dot dot before a trailing slash": ("/a/../", "path.dot_segment"),
     "escaped dots": ("/a/%2e%2e/b", "path.encoded_unreserved"),
     "one escaped dot of two": ("/a/.%2E/b", "path.encoded_unreserved"),
-    "escaped slash": ("/a%2Fb", "path.encoded_slash"),
-    "escaped slash, lower case": ("/a%2fb", "path.encoded_slash"),
+    "nothing before an escaped slash": ("/%2Fb", "path.empty_segment"),
+    "nothing after an escaped slash": ("/a%2F", "path.empty_segment"),
+    "nothing between escaped slashes": ("/a%2F%2fb", "path.empty_segment"),
+    "dot dot before an escaped slash": ("/..%2Fb", "path.dot_segment"),
+    "dot dot between escaped slashes": ("/a%2F..%2Fb", "path.dot_segment"),
+    "a dot after an escaped slash": ("/a%2f.", "path.dot_segment"),
+    "escaped dots before an escaped slash": ("/%2e%2e%2fb", "path.encoded_unreserved"),
+    "a space before an escaped slash": ("/a%20%2Fb", "path.space"),
+    "half a character before an escaped slash": ("/%C3%2Fb", "path.not_utf8"),
+    "a percent before an escaped slash": ("/%%2Fb", "path.bad_escape"),
     "backslash": ("/a\\b", "path.backslash"),
     "escaped backslash": ("/a%5Cb", "path.backslash"),
     "double encoding": ("/a%252Fb", "path.encoded_percent"),
@@ -134,7 +171,7 @@ def test_a_long_query_makes_no_long_path() -> None:
 
 def test_the_first_offence_decides() -> None:
     assert canonical_path("/a;b/%2F/..") == PathRefusal("path.semicolon")
-    assert canonical_path("/%2F;") == PathRefusal("path.encoded_slash")
+    assert canonical_path("/%2F;") == PathRefusal("path.empty_segment")
 
 
 QUERIES: dict[str, tuple[str | None, tuple[tuple[str, str], ...]]] = {

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from policy_lang.ir import Endpoint
+from policy_lang.ir import Capture, Endpoint, Http
 from policy_lang.routing import Routed, Router, RouteRefusal, route
-from tests.lang.programs import build, endpoint, path, service
+from policy_lang.verdict import ActionCall, HttpCall
+from tests.lang.programs import action, build, endpoint, grpc, path, service
 
 UUID = "6F1C7C1E-3f0e-4a57-9d5f-0d6c8c7c2b11"
 
@@ -35,6 +38,17 @@ PROGRAM = build(
     [service("s"), service("bare", hosts=()), service("two", hosts=("a.example", "b.example"))], INVENTORY, []
 )
 ROUTER = Router.of(PROGRAM)
+
+
+def opaque(plain: Endpoint) -> Endpoint:
+    """The endpoint with its captures taking `%2F` as data."""
+    assert isinstance(plain.route, Http)
+    parts = tuple(Capture(p.name, "opaque") if isinstance(p, Capture) else p for p in plain.route.segments)
+    return replace(plain, route=replace(plain.route, segments=parts))
+
+
+def call(method: str, target: str) -> HttpCall:
+    return HttpCall(method, path(target), "")
 
 
 def name_of(routed: Routed | RouteRefusal) -> str:
@@ -75,7 +89,7 @@ ROUTED: dict[str, tuple[str, str, str, dict[str, int | str]]] = {
 @pytest.mark.parametrize("case", ROUTED)
 def test_routed(case: str) -> None:
     method, target, want, captures = ROUTED[case]
-    routed = ROUTER.route("s", method, path(target))
+    routed = ROUTER.route("s", call(method, target))
     assert name_of(routed) == want
     assert isinstance(routed, Routed)
     assert dict(routed.captures) == captures
@@ -116,7 +130,7 @@ REFUSED: dict[str, tuple[str, str, RouteRefusal]] = {
 @pytest.mark.parametrize("case", REFUSED)
 def test_refused(case: str) -> None:
     method, target, want = REFUSED[case]
-    assert ROUTER.route("s", method, path(target)) == want
+    assert ROUTER.route("s", call(method, target)) == want
 
 
 HOSTS: dict[str, tuple[str, str, str | None]] = {
@@ -135,24 +149,24 @@ HOSTS: dict[str, tuple[str, str, str | None]] = {
 @pytest.mark.parametrize("case", HOSTS)
 def test_hosts(case: str) -> None:
     service_id, host, reason = HOSTS[case]
-    routed = ROUTER.route(service_id, "GET", path("/accounts"), host)
+    routed = ROUTER.route(service_id, HttpCall("GET", path("/accounts"), host))
     assert (routed.reason if isinstance(routed, RouteRefusal) else None) == reason
 
 
 def test_an_empty_inventory_routes_nothing() -> None:
-    assert route(build([], [], []), "s", "GET", path("/")) == RouteRefusal("route", "route.service")
-    assert route(build([service("s")], [], []), "s", "GET", path("/")) == RouteRefusal("route", "route.endpoint")
+    assert route(build([], [], []), "s", call("GET", "/")) == RouteRefusal("route", "route.service")
+    assert route(build([service("s")], [], []), "s", call("GET", "/")) == RouteRefusal("route", "route.endpoint")
 
 
 def test_the_root_fits_a_rest_at_the_top() -> None:
     program = build([service("s")], [endpoint("s.all", "/**")], [])
-    assert isinstance(route(program, "s", "GET", path("/")), Routed)
+    assert isinstance(route(program, "s", call("GET", "/")), Routed)
 
 
 def test_another_service_is_not_looked_at() -> None:
     program = build([service("s"), service("t")], [endpoint("t.a", "/a"), endpoint("s.b", "/b")], [])
-    assert route(program, "s", "GET", path("/a")) == RouteRefusal("route", "route.endpoint")
-    assert route(program, "s", "GET", path("/b")) == Routed(1, {})
+    assert route(program, "s", call("GET", "/a")) == RouteRefusal("route", "route.endpoint")
+    assert route(program, "s", call("GET", "/b")) == Routed(1, {})
 
 
 def test_the_order_of_declaration_does_not_matter() -> None:
@@ -164,5 +178,120 @@ def test_the_order_of_declaration_does_not_matter() -> None:
     calls = [(method, target) for method, target, *_ in ROUTED.values()]
     calls += [(method, target) for method, target, _ in REFUSED.values()]
     for method, target in calls:
-        forwards = found(ROUTER.route("s", method, path(target)), INVENTORY)
-        assert found(backwards.route("s", method, path(target)), INVENTORY[::-1]) == forwards
+        forwards = found(ROUTER.route("s", call(method, target)), INVENTORY)
+        assert found(backwards.route("s", call(method, target)), INVENTORY[::-1]) == forwards
+
+
+# ---------------------------------------------------------------- opaque segments
+
+OPAQUE = Router.of(
+    build(
+        [service("s")],
+        [
+            opaque(endpoint("s.project", "/projects/{project}")),
+            endpoint("s.named", "/projects/{project}/files/{name}"),
+            endpoint("s.me", "/projects/me"),
+            endpoint("s.tree", "/tree/**"),
+            endpoint("s.star", "/star/*"),
+            opaque(endpoint("s.posted", "/posts/{post}", ["POST"])),
+        ],
+        [],
+    )
+)
+
+SLASHED: dict[str, tuple[str, Routed | RouteRefusal]] = {
+    "data in an opaque segment": ("/projects/a%2Fb%2fc", Routed(0, {"project": "a/b/c"})),
+    "an opaque segment without one": ("/projects/a", Routed(0, {"project": "a"})),
+    "a literal before an opaque segment": ("/projects/me", Routed(2, {})),
+    "a string segment": ("/projects/a/files/b%2Fc", RouteRefusal("path", "path.encoded_slash")),
+    "an opaque segment of another pattern": ("/projects/a%2Fb/files/c", RouteRefusal("path", "path.encoded_slash")),
+    "in the rest": ("/tree/a%2Fb", RouteRefusal("path", "path.encoded_slash")),
+    "in a star": ("/star/a%2Fb", RouteRefusal("path", "path.encoded_slash")),
+    "where nothing is declared": ("/nowhere/a%2Fb", RouteRefusal("path", "path.encoded_slash")),
+    "under another method": ("/posts/a%2Fb", RouteRefusal("route", "route.method")),
+}
+
+
+@pytest.mark.parametrize("case", SLASHED)
+def test_an_escaped_slash(case: str) -> None:
+    target, want = SLASHED[case]
+    assert OPAQUE.route("s", call("GET", target)) == want
+
+
+# ---------------------------------------------------------------- gRPC
+
+GRPC = (
+    grpc("s.watch", "shop.v1.Orders", "Watch"),
+    endpoint("s.page", "/shop.v1.Orders/Watch", ["GET"]),
+    grpc("s.check", "shop.v1.Orders", "Check"),
+    endpoint("s.all", "/**", ["ANY"]),
+)
+GRPC_ROUTER = Router.of(build([service("s"), service("t")], GRPC, []))
+
+
+def grpc_call(target: str = "/shop.v1.Orders/Check", *types: str, method: str = "POST") -> HttpCall:
+    headers = {"content-type": types} if types else {}
+    return HttpCall(method, path(target), "", headers)
+
+
+NOT_GRPC = RouteRefusal("route", "route.not_grpc")
+GRPC_CALLS: dict[str, tuple[HttpCall, Routed | RouteRefusal]] = {
+    "a method": (grpc_call("/shop.v1.Orders/Check", "application/grpc"), Routed(2, {})),
+    "with a codec": (grpc_call("/shop.v1.Orders/Check", "application/grpc+proto"), Routed(2, {})),
+    "with a parameter": (grpc_call("/shop.v1.Orders/Check", "application/grpc;x=y"), Routed(2, {})),
+    "gRPC-Web is not gRPC": (grpc_call("/shop.v1.Orders/Check", "application/grpc-web"), NOT_GRPC),
+    "another type": (grpc_call("/shop.v1.Orders/Check", "application/json"), NOT_GRPC),
+    "another case": (grpc_call("/shop.v1.Orders/Check", "Application/gRPC"), NOT_GRPC),
+    "a space before it": (grpc_call("/shop.v1.Orders/Check", " application/grpc"), NOT_GRPC),
+    "no type": (grpc_call(), NOT_GRPC),
+    "two types": (grpc_call("/shop.v1.Orders/Check", "application/grpc", "application/grpc"), NOT_GRPC),
+    "GET": (grpc_call("/shop.v1.Orders/Check", "application/grpc", method="GET"), NOT_GRPC),
+    "PUT, though a wider endpoint would take it": (grpc_call(method="PUT"), NOT_GRPC),
+    "a query": (grpc_call("/shop.v1.Orders/Check?a=b", "application/grpc"), NOT_GRPC),
+    "an empty query": (grpc_call("/shop.v1.Orders/Check?", "application/grpc"), NOT_GRPC),
+    "another method": (grpc_call("/shop.v1.Orders/Drop", "application/grpc"), Routed(3, {})),
+    "a trailing slash": (
+        grpc_call("/shop.v1.Orders/Check/", "application/grpc"),
+        RouteRefusal("route", "route.endpoint"),
+    ),
+    "gRPC beside a page of that very path": (grpc_call("/shop.v1.Orders/Watch", "application/grpc"), Routed(0, {})),
+    "the page of that very path": (grpc_call("/shop.v1.Orders/Watch", method="GET"), Routed(1, {})),
+    "neither gRPC nor the page": (grpc_call("/shop.v1.Orders/Watch", "text/html"), NOT_GRPC),
+}
+
+
+@pytest.mark.parametrize("case", GRPC_CALLS)
+def test_grpc(case: str) -> None:
+    asked, want = GRPC_CALLS[case]
+    assert GRPC_ROUTER.route("s", asked) == want
+
+
+# ---------------------------------------------------------------- actions
+
+ACTIONS = Router.of(
+    build(
+        [service("d", hosts=()), service("e")],
+        [action("d.read", "read", "document"), action("e.read", "read", "note"), endpoint("e.page", "/read/note")],
+        [],
+    )
+)
+
+ACTION_CALLS: dict[str, tuple[str, str, str, Routed | RouteRefusal]] = {
+    "an action": ("d", "read", "document", Routed(0, {})),
+    "another action": ("d", "write", "document", RouteRefusal("route", "route.action")),
+    "another type": ("d", "read", "note", RouteRefusal("route", "route.action")),
+    "another service's action": ("e", "read", "document", RouteRefusal("route", "route.action")),
+    "the empty action": ("d", "", "", RouteRefusal("route", "route.action")),
+    "an undeclared service": ("x", "read", "document", RouteRefusal("route", "route.service")),
+}
+
+
+@pytest.mark.parametrize("case", ACTION_CALLS)
+def test_actions(case: str) -> None:
+    service_id, name, resource, want = ACTION_CALLS[case]
+    assert ACTIONS.route(service_id, ActionCall(name, resource, "r1")) == want
+
+
+def test_no_path_leads_to_an_action() -> None:
+    assert ACTIONS.route("e", call("GET", "/read/document")) == RouteRefusal("route", "route.endpoint")
+    assert ACTIONS.route("d", call("GET", "/read")) == RouteRefusal("route", "route.host")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from policy_lang.ir import Kind, Value
+from policy_lang.ir import Value
 from policy_lang.request import MAX_PARAMETERS
 from policy_lang.schema import (
     ABSENT,
@@ -13,20 +13,24 @@ from policy_lang.schema import (
     Misfit,
     SchemaRefusal,
     conform_claims,
+    conform_headers,
     conform_query,
+    conform_resource,
     from_json,
     from_text,
     locate,
 )
-from policy_lang.typesystem import INT_MAX, INT_MIN, IntType, Scalar, ScalarType, SetType, Type
-from policy_lang.verdict import Caller, Json
-from tests.lang.programs import STRINGS, claim, endpoint
+from policy_lang.typesystem import INT_MAX, INT_MIN, EnumType, IntType, RoleType, Scalar, ScalarType, SetType, Type
+from policy_lang.verdict import ActionCall, Caller, Json
+from tests.lang.programs import STRINGS, action, claim, endpoint, subject_kind, token_kind
 
 UUID = "6F1C7C1E-3f0e-4a57-9d5f-0d6c8c7c2b11"
 MS_MAX_S = INT_MAX // 1000
 
 # ---------------------------------------------------------------- JSON to values
 
+SECRECY = EnumType("m.secrecy", ("public", "internal"), ordered=True)
+ROLES = RoleType(("reader", "keeper"))
 TYPE, RANGE, SIZE = Misfit("type"), Misfit("range"), Misfit("size")
 
 JSON: dict[str, tuple[Type, Json, Value | Misfit]] = {
@@ -86,6 +90,32 @@ JSON: dict[str, tuple[Type, Json, Value | Misfit]] = {
     "the largest set": (STRINGS, ["a"] * MAX_SET, frozenset("a")),
     "a set too large": (STRINGS, ["a"] * (MAX_SET + 1), SIZE),
     "an object is no int": (IntType(), {}, TYPE),
+    "an address": (Scalar.IP, "203.0.113.9", "203.0.113.9"),
+    "an address in another notation": (Scalar.IP, "::FFFF:10.0.0.1", "10.0.0.1"),
+    "a long IPv6 address": (Scalar.IP, "2001:0DB8:0:0:0:0:0:1", "2001:db8::1"),
+    "an address with a zone": (Scalar.IP, "fe80::1%eth0", TYPE),
+    "an address with a leading zero": (Scalar.IP, "010.0.0.1", TYPE),
+    "a range is no address": (Scalar.IP, "10.0.0.0/8", TYPE),
+    "a number is no address": (Scalar.IP, 167772161, TYPE),
+    "a workload": (Scalar.WORKLOAD, "spiffe://prod/ns/a", "spiffe://prod/ns/a"),
+    "no workload": (Scalar.WORKLOAD, "", TYPE),
+    "a workload without a path": (Scalar.WORKLOAD, "spiffe://prod", TYPE),
+    "a workload with an empty segment": (Scalar.WORKLOAD, "spiffe://prod//a", TYPE),
+    "a workload with a dot segment": (Scalar.WORKLOAD, "spiffe://prod/../a", TYPE),
+    "a workload with a trailing slash": (Scalar.WORKLOAD, "spiffe://prod/a/", TYPE),
+    "a workload in upper case": (Scalar.WORKLOAD, "spiffe://PROD/a", TYPE),
+    "a workload with a port": (Scalar.WORKLOAD, "spiffe://prod:1/a", TYPE),
+    "a workload with a query": (Scalar.WORKLOAD, "spiffe://prod/a?b", TYPE),
+    "a workload without end": (Scalar.WORKLOAD, "spiffe://prod/" + "a" * 2048, TYPE),
+    "another scheme": (Scalar.WORKLOAD, "https://prod/a", TYPE),
+    "a value of an enum": (SECRECY, "internal", "internal"),
+    "no value of an enum": (SECRECY, "secret", TYPE),
+    "a value of an enum in another case": (SECRECY, "Internal", TYPE),
+    "a place in an enum": (SECRECY, 1, TYPE),
+    "an enum without values": (EnumType("m.none", (), ordered=False), "", TYPE),
+    "a set of an enum": (SetType(SECRECY), ["public", "internal"], frozenset({"public", "internal"})),
+    "a role": (ROLES, "reader", "reader"),
+    "no role": (ROLES, "writer", TYPE),
 }
 
 
@@ -130,6 +160,13 @@ TEXT: dict[str, tuple[ScalarType, str, Value | Misfit]] = {
     "a time past 64 bits": (Scalar.TIME, str(INT_MAX), RANGE),
     "duration in seconds": (Scalar.DURATION, "90", 90_000),
     "a duration as the policy writes it": (Scalar.DURATION, "1m", TYPE),
+    "an address in a text": (Scalar.IP, "::ffff:a00:1", "10.0.0.1"),
+    "no address in a text": (Scalar.IP, "localhost", TYPE),
+    "a workload in a text": (Scalar.WORKLOAD, "spiffe://prod/a", "spiffe://prod/a"),
+    "a value of an enum in a text": (SECRECY, "public", "public"),
+    "no value of an enum in a text": (SECRECY, "", TYPE),
+    "a role in a text": (ROLES, "keeper", "keeper"),
+    "no role in a text": (ROLES, "reader ", TYPE),
 }
 
 
@@ -143,7 +180,7 @@ def test_from_text(case: str) -> None:
 
 # ---------------------------------------------------------------- claims
 
-USER = Kind(
+USER = token_kind(
     "user",
     "https://id.example",
     (
@@ -288,3 +325,136 @@ NEEDED: dict[str, tuple[str | None, dict[str, Value] | SchemaRefusal]] = {
 def test_required_parameters(case: str) -> None:
     raw, want = NEEDED[case]
     assert conform_query(NEEDY, raw) == want
+
+
+STRICT: dict[str, tuple[str | None, dict[str, Value] | SchemaRefusal]] = {
+    "declared ones": ("limit=5&after=x", {"limit": 5, "after": "x"}),
+    "no query": (None, {}),
+    "an undeclared one": ("limit=5&x-1.Y_z=1", SchemaRefusal("schema.query_undeclared", "x-1.Y_z")),
+    "the first of two": ("b=1&a=2", SchemaRefusal("schema.query_undeclared", "b")),
+    "a declared one that does not fit comes first": ("x=1&limit=x", SchemaRefusal("schema.query_value", "limit")),
+    "a name that is none is not told": ("a%20b=1", SchemaRefusal("schema.query_undeclared")),
+    "a name too long is not told": (f"{'a' * 65}=1", SchemaRefusal("schema.query_undeclared")),
+    "the empty name": ("=1", SchemaRefusal("schema.query_undeclared")),
+    "a case apart": ("LIMIT=5", SchemaRefusal("schema.query_undeclared", "LIMIT")),
+}
+
+
+@pytest.mark.parametrize("case", STRICT)
+def test_a_strict_query(case: str) -> None:
+    raw, want = STRICT[case]
+    assert conform_query(SEARCH, raw, strict=True) == want
+
+
+# ---------------------------------------------------------------- headers
+
+HEADED = endpoint(
+    "s.headed",
+    "/headed",
+    headers=[
+        claim("device", Scalar.STRING, "x-device-id", optional=True),
+        claim("version", IntType(1, 9), "api-version"),
+        claim("flags", SetType(Scalar.STRING), "x-flags", optional=True),
+    ],
+)
+
+HEADERS: dict[str, tuple[dict[str, tuple[str, ...]], dict[str, Value] | SchemaRefusal]] = {
+    "required alone": ({"api-version": ("2",)}, {"version": 2}),
+    "others are passed over": ({"api-version": ("2",), "x-other": ("a", "b")}, {"version": 2}),
+    "by the name outside, not the one inside": ({"api-version": ("2",), "device": ("d",)}, {"version": 2}),
+    "optional": ({"api-version": ("2",), "x-device-id": ("d 1",)}, {"version": 2, "device": "d 1"}),
+    "an empty one is there": ({"api-version": ("2",), "x-device-id": ("",)}, {"version": 2, "device": ""}),
+    "missing": ({}, SchemaRefusal("schema.header_missing", "version")),
+    "no value at all": ({"api-version": ()}, SchemaRefusal("schema.header_missing", "version")),
+    "twice": ({"api-version": ("2", "2")}, SchemaRefusal("schema.header_repeated", "version")),
+    "an optional one twice": (
+        {"api-version": ("2",), "x-device-id": ("a", "a")},
+        SchemaRefusal("schema.header_repeated", "device"),
+    ),
+    "out of range": ({"api-version": ("10",)}, SchemaRefusal("schema.header_value", "version")),
+    "no integer": ({"api-version": ("v2",)}, SchemaRefusal("schema.header_value", "version")),
+    "bytes that were not UTF-8": (
+        {"api-version": ("2",), "x-device-id": ("a\udcff",)},
+        SchemaRefusal("schema.header_value", "device"),
+    ),
+    "a set on several lines and on one": (
+        {"api-version": ("2",), "x-flags": ("a, b", "c,,\t")},
+        {"version": 2, "flags": frozenset("abc")},
+    ),
+    "an empty set": ({"api-version": ("2",), "x-flags": ("",)}, {"version": 2, "flags": frozenset()}),
+    "a set too large": (
+        {"api-version": ("2",), "x-flags": (",".join("a" * (MAX_SET + 1)),)},
+        SchemaRefusal("schema.header_value", "flags"),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", HEADERS)
+def test_headers(case: str) -> None:
+    headers, want = HEADERS[case]
+    assert conform_headers(HEADED, headers) == want
+
+
+# ---------------------------------------------------------------- subjects and resources
+
+EMPLOYEE = subject_kind(
+    "employee", "employee", [claim("department", Scalar.STRING, optional=True), claim("level", IntType(1, 5))]
+)
+SUBJECTS: dict[str, tuple[dict[str, Json], dict[str, Value] | SchemaRefusal]] = {
+    "conforming": (
+        {"id": "e1", "level": 2, "department": "legal", "more": {}},
+        {"id": "e1", "level": 2, "department": "legal"},
+    ),
+    "no audience and no scope": ({"id": "e1", "level": 2, "aud": ["s"]}, {"id": "e1", "level": 2}),
+    "without an id": ({"level": 2}, SchemaRefusal("schema.subject_missing", "id")),
+    "an id that is a number": ({"id": 1, "level": 2}, SchemaRefusal("schema.subject_type", "id")),
+    "a missing property": ({"id": "e1"}, SchemaRefusal("schema.subject_missing", "level")),
+    "a property out of range": ({"id": "e1", "level": 6}, SchemaRefusal("schema.subject_range", "level")),
+    "an optional property that is null": (
+        {"id": "e1", "level": 2, "department": None},
+        SchemaRefusal("schema.subject_type", "department"),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", SUBJECTS)
+def test_subjects(case: str) -> None:
+    properties, want = SUBJECTS[case]
+    assert conform_claims(EMPLOYEE, Caller("employee", properties)) == want
+
+
+READ = action(
+    "d.read",
+    "read",
+    "document",
+    [claim("owner", Scalar.STRING), claim("tags", STRINGS, "meta", "tags", optional=True)],
+)
+RESOURCES: dict[str, tuple[ActionCall, dict[str, Value] | SchemaRefusal]] = {
+    "conforming": (
+        ActionCall("read", "document", "d1", {"owner": "o", "meta": {"tags": ["a"]}, "more": 1}),
+        {"id": "d1", "owner": "o", "tags": frozenset("a")},
+    ),
+    "its id is the call's, not a property": (
+        ActionCall("read", "document", "d1", {"owner": "o", "id": "d2"}),
+        {"id": "d1", "owner": "o"},
+    ),
+    "a missing property": (ActionCall("read", "document", "d1"), SchemaRefusal("schema.resource_missing", "owner")),
+    "a property of another type": (
+        ActionCall("read", "document", "d1", {"owner": 5}),
+        SchemaRefusal("schema.resource_type", "owner"),
+    ),
+    "a set too large": (
+        ActionCall("read", "document", "d1", {"owner": "o", "meta": {"tags": ["a"] * (MAX_SET + 1)}}),
+        SchemaRefusal("schema.resource_size", "tags"),
+    ),
+    "an id that is no text": (
+        ActionCall("read", "document", "\ud800", {"owner": "o"}),
+        SchemaRefusal("schema.resource_type", "id"),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", RESOURCES)
+def test_resources(case: str) -> None:
+    call, want = RESOURCES[case]
+    assert conform_resource(READ, call) == want

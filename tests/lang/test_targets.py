@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from policy_lang.compile import compile_policy
 from policy_lang.diagnostics import CompileError, Diagnostic
-from policy_lang.ir import Program
-from policy_lang.request import Path
+from policy_lang.ir import Endpoint, Http, Program
 from policy_lang.routing import Routed, Router
+from policy_lang.verdict import HttpCall
+from tests.lang.bundles import KIND, SERVICE, bundle
 from tests.lang.programs import path
 
 METHODS = ("GET", "HEAD", "POST", "DELETE", "TRACE")
@@ -23,9 +24,16 @@ TARGETS = (
     "/",
     *("/" + "/".join(parts) + end for n in (1, 2, 3) for parts in product("a1", repeat=n) for end in ("", "/")),
 )
-CALLS: tuple[tuple[str, Path], ...] = tuple((method, path(target)) for method in METHODS for target in TARGETS)
+OPAQUE = ("/a%2F1", "/a/a%2F1", "/1%2Fa/1")
+GRPC = {"content-type": ("application/grpc+proto",)}
+CALLS = tuple(
+    HttpCall(method, path(target), "", headers)
+    for method in METHODS
+    for target in (*TARGETS, *OPAQUE)
+    for headers in ({}, GRPC)
+)
 
-SEGMENTS = st.sampled_from(["a", "a", "1", "{x}", "{x: int}", "*"])
+SEGMENTS = st.sampled_from(["a", "a", "1", "{x}", "{x: int}", "{x: opaque}", "*"])
 
 
 @st.composite
@@ -34,6 +42,13 @@ def patterns(draw: st.DrawFn) -> str:
     parts = [part.replace("x", f"x{n}") for n, part in enumerate(parts)]
     end = draw(st.sampled_from(["", "", "", "/", "/**"]))
     return "/" + "/".join(parts) + ("**" if end == "/**" and not parts else end if parts else "")
+
+
+def endpoints() -> st.SearchStrategy[tuple[str, str]]:
+    """HTTP mostly, and gRPC methods whose paths HTTP endpoints may hold too."""
+    grpc = st.tuples(st.just("grpc"), st.sampled_from(["a/a", "a/b"]))
+    http = st.tuples(WORDS, patterns())
+    return st.one_of(http, http, http, grpc)
 
 
 WORDS = st.sampled_from(["GET", "GET", "HEAD", "POST", "GET|POST", "GET|HEAD", "HEAD|POST", "POST|DELETE", "ANY"])
@@ -45,8 +60,9 @@ def policy(endpoints: list[tuple[str, str]], rule: tuple[str, str] | None) -> di
     return {"m.pol": f'module m service s {{ audience "s" host "s.example" {declared} }}\n{deny}'.encode()}
 
 
-def fits(pattern: str, target: Path) -> bool:
+def fits(pattern: str, call: HttpCall) -> bool:
     """Whether a path lies within a rule's pattern, part by part."""
+    target = call.path
     parts = [part for part in pattern.split("/") if part]
     open_end = parts[-1:] == ["**"]
     parts = parts[:-1] if open_end else parts
@@ -60,11 +76,12 @@ def fits(pattern: str, target: Path) -> bool:
     )
 
 
-def names(rule: tuple[str, str], method: str, target: Path, declared: tuple[str, ...]) -> bool:
-    """Whether a rule names a call that goes to an endpoint which declares these methods."""
+def names(rule: tuple[str, str], call: HttpCall, endpoint: Endpoint) -> bool:
+    """Whether a rule names a call that goes to an endpoint."""
     words = rule[0].split("|")
-    follows = method == "HEAD" and "GET" in words and not {"HEAD", "ANY"} & set(declared)
-    return (method in words or "ANY" in words or follows) and fits(rule[1], target)
+    declared = endpoint.route.methods if isinstance(endpoint.route, Http) else ("POST",)
+    follows = call.method == "HEAD" and "GET" in words and not {"HEAD", "ANY"} & set(declared)
+    return (call.method in words or "ANY" in words or follows) and fits(rule[1], call)
 
 
 def mistakes(files: dict[str, bytes]) -> tuple[Program | None, tuple[Diagnostic, ...]]:
@@ -74,14 +91,14 @@ def mistakes(files: dict[str, bytes]) -> tuple[Program | None, tuple[Diagnostic,
         return None, refused.diagnostics
 
 
-@given(st.lists(st.tuples(WORDS, patterns()), min_size=1, max_size=4), st.tuples(WORDS, patterns()))
+@given(st.lists(endpoints(), min_size=1, max_size=4), st.tuples(WORDS, patterns()))
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
-def test_a_pattern_covers_exactly_the_calls_it_names(endpoints: list[tuple[str, str]], rule: tuple[str, str]) -> None:
+def test_a_pattern_covers_exactly_the_calls_it_names(declared: list[tuple[str, str]], rule: tuple[str, str]) -> None:
     """checked(rule) => for every call: covered(endpoint of the call) = named(call); E404 => no call is named."""
-    plain, _ = mistakes(policy(endpoints, None))
+    plain, _ = mistakes(policy(declared, None))
     assume(plain is not None)
     assert plain is not None
-    program, found = mistakes(policy(endpoints, rule))
+    program, found = mistakes(policy(declared, rule))
     codes = {each.code for each in found}
     event(" ".join(sorted(codes)) or "covers")
     assert codes <= {"E404", "E405"}
@@ -89,12 +106,15 @@ def test_a_pattern_covers_exactly_the_calls_it_names(endpoints: list[tuple[str, 
         return
     covered = set() if program is None else {cell.endpoint for cell in program.cells if cell.deny}
     router = Router.of(plain)
-    for method, target in CALLS:
-        routed = router.route("s", method, target)
+    for call in CALLS:
+        routed = router.route("s", call)
         if isinstance(routed, Routed):
-            declared = plain.endpoints[routed.endpoint].methods
-            named = names(rule, method, target, declared)
-            assert named == (routed.endpoint in covered), (method, target.text, plain.endpoints[routed.endpoint].id)
+            endpoint = plain.endpoints[routed.endpoint]
+            assert names(rule, call, endpoint) == (routed.endpoint in covered), (
+                call.method,
+                call.path.text,
+                endpoint.id,
+            )
 
 
 BESIDE = {
@@ -124,3 +144,131 @@ def test_the_remedy_for_a_rule_on_head_alone_is_said() -> None:
     assert [each.helps[1] for each in found] == [
         "HEAD follows GET here: name GET too, or declare an endpoint for HEAD",
     ]
+
+
+MIXED = """module m label l service s { audience "s" host "s.example"
+    endpoint one GET /one tagged l endpoint call grpc shop.S/Call tagged l
+    endpoint act action "read" on "document" tagged l endpoint wide ANY /{a}/{b} }
+"""
+
+FORMS = {
+    "any endpoint": {"s.one", "s.call", "s.act", "s.wide"},
+    "any endpoint tagged l": {"s.one", "s.call", "s.act"},
+    "s": {"s.one", "s.call", "s.act", "s.wide"},
+    "s.act": {"s.act"},
+    "s ANY /**": {"s.one", "s.call", "s.wide"},
+    "s POST /shop.S/Call": {"s.call"},
+    "s ANY /shop.S/Call": {"s.call"},
+    "s GET /one, s.act": {"s.one", "s.act"},
+}
+
+
+@pytest.mark.parametrize("on", FORMS)
+def test_targets_of_every_form(on: str) -> None:
+    taken = bundle({"m.pol": f'{MIXED} deny d on {on} because "-"'})
+    assert taken.messages == []
+    (indices,) = taken.names["m"].targets.values()
+    assert {taken.inventory.endpoints[index].endpoint.id for index in indices} == FORMS[on]
+    assert list(indices) == sorted(indices)
+
+
+NOT_COVERED = {
+    "the path of a gRPC method under another method": (
+        "s GET /shop.S/Call",
+        "E404: the pattern covers no endpoint of `s`",
+    ),
+    "an action": ("s GET /document", "E404: the pattern covers no endpoint of `s`"),
+    "a wide endpoint by POST alone": ("s POST /**", "E405: the pattern cuts through the endpoint `s.wide`"),
+    "a label as a service": ("l", "E201: unknown service `l`"),
+    "a service as a label": ("s tagged s", "E210: unknown label `s`"),
+}
+
+
+@pytest.mark.parametrize("case", NOT_COVERED)
+def test_targets_that_are_none(case: str) -> None:
+    on, wanted = NOT_COVERED[case]
+    assert bundle({"m.pol": f'{MIXED} deny d on {on} because "-"'}).messages == [wanted]
+
+
+def test_a_pattern_that_cuts_through_many_endpoints_is_one_mistake() -> None:
+    endpoints = " ".join(f"endpoint e{n} ANY /a{n}" for n in range(50))
+    text = f'module m service s {{ audience "s" host "h" {endpoints} }} deny d on s GET /** because "-"'
+    assert bundle({"m.pol": text}).messages == ["E405: the pattern cuts through the endpoint `s.e0`"]
+
+
+OWNED = f"module a label l {SERVICE.replace('host', 'grants by a, c host')}"
+
+GRANTS = {
+    "the module that declares it": ("a", "allow g for anyone on s", True),
+    "a module that it names": ("c", "allow g for anyone on s", True),
+    "another": ("b", "allow g for anyone on s", False),
+    "another, by one endpoint": ("b", "allow g for anyone on s.one", False),
+    "another, by a pattern": ("b", "allow g for anyone on s GET /**", False),
+    "another, by any endpoint": ("b", "allow g for anyone on any endpoint", False),
+    "a module that it names, by any endpoint": ("c", "allow g for anyone on any endpoint", True),
+    "another, by a shadow": ("b", "shadow allow g for anyone on s", False),
+    "another, by a label that nothing carries": ("b", "allow g for anyone on s tagged l", True),
+    "a deny of another": ("b", "deny g on s", True),
+    "a require of another": ("b", "require g on s", True),
+}
+
+
+@pytest.mark.parametrize("case", GRANTS)
+def test_who_may_grant(case: str) -> None:
+    where, rule, legal = GRANTS[case]
+    modules = {"a": OWNED, "b": "module b import a (s, l)", "c": "module c import a (s, l)"}
+    modules[where] += f' {rule} because "-"'
+    taken = bundle({f"{name}.pol": text for name, text in modules.items()})
+    assert taken.codes == ([] if legal else ["b.pol:E506"])
+
+
+def test_a_service_may_be_granted_on_by_others_alone() -> None:
+    files = {
+        "a.pol": f'module a {SERVICE.replace("host", "grants by b host")} allow own for anyone on s because "-"',
+        "b.pol": 'module b import a (s) allow other for anyone on s because "-"',
+    }
+    assert bundle(files).codes == ["a.pol:E506"]
+
+
+def test_any_endpoint_must_be_granted_by_every_service() -> None:
+    files = {
+        "a.pol": f"module a {SERVICE.replace('host', 'grants by a, b host')}",
+        "b.pol": f'module b {SERVICE.replace("service s", "service t")} allow g for anyone on any endpoint because "-"',
+        "c.pol": f"module c {SERVICE.replace('service s', 'service u')}",
+    }
+    assert bundle(files).messages == ["E506: module `b` may not grant on service `u`"]
+
+
+def test_a_grant_that_is_not_given_names_who_gives_it() -> None:
+    files = {
+        "a.pol": 'module a\nservice s {\n  audience "s"\n  grants by a, c\n  endpoint one GET /one\n}',
+        "b.pol": f'module b import a (s) {KIND}\nallow g\n  for any user\n  on s.one\n  because "-"',
+        "c.pol": "module c",
+    }
+    wanted = """\
+error[E506]: module `b` may not grant on service `s`
+  --> b.pol:5:6
+  |
+5 |   on s.one
+  |      ^^^^^ `s` is granted on by `a`, `c`
+  ::: a.pol:4:13
+  |
+4 |   grants by a, c
+  |             ---- `grants by` names these
+   = help: ask its owner to write `grants by a, c, b`, or use deny or require, which are open to all"""
+    assert bundle(files).rendered == wanted
+
+
+@pytest.mark.parametrize(
+    ("endpoints", "target"),
+    [
+        ("endpoint narrow GET /f/{name}/edit endpoint wide GET /f/{p: opaque}/{q}", "s GET /f/*/edit"),
+        ("endpoint narrow GET /f/{name}/edit endpoint wide GET /f/{p: opaque}/{q}", "s GET /f/{x}/edit"),
+        ("endpoint narrow GET /{c} endpoint wide ANY /{c: opaque}", "s GET /{r: opaque}"),
+        ("endpoint narrow ANY /a/{c} endpoint wide GET /{a: opaque}/{b: opaque}", "s ANY /a/{r}"),
+    ],
+)
+def test_a_deny_never_passes_over_what_only_an_opaque_segment_takes(endpoints: str, target: str) -> None:
+    """`/f/a%2Fb/edit` goes to the wider endpoint: a rule that holds it may not cover the narrower one alone."""
+    taken = bundle({"m.pol": f'module m service s {{ audience "a" host "h.example" {endpoints} }} deny d on {target}'})
+    assert any(message.startswith("E405") for message in taken.messages)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policy_lang.ir import CLOCK_SKEW_MS, Value
-from policy_lang.typesystem import INT_MAX, INT_MIN, IntType, Scalar, SetType, Type
+from policy_lang.typesystem import INT_MAX, INT_MIN, EnumType, IntType, RoleType, Scalar, SetType, Type
 from policy_lang.values import (
     FALSE,
     TRUE,
@@ -24,6 +24,7 @@ from policy_lang.values import (
     empty,
     fits,
     fresh,
+    in_network,
     like,
     member,
     negation,
@@ -233,6 +234,30 @@ def test_overlap_and_cover_agree_with_membership(left: frozenset[str], right: fr
     assert (covers(left, right) is TRUE) == all(in_left)
 
 
+PODS = ((0x0A140000 | 0xFFFF << 32, 0x0A14FFFF | 0xFFFF << 32), (1 << 127, (1 << 127) + 1))
+IN_NETWORK: dict[str, tuple[Truth3, Truth3]] = {
+    "the first address": (in_network("10.20.0.0", PODS), TRUE),
+    "the last address": (in_network("10.20.255.255", PODS), TRUE),
+    "in IPv6 notation": (in_network("::ffff:10.20.3.4", PODS), TRUE),
+    "one before": (in_network("10.19.255.255", PODS), FALSE),
+    "one after": (in_network("10.21.0.0", PODS), FALSE),
+    "the same bits without the mark of IPv4": (in_network("::10.20.0.0", PODS), FALSE),
+    "in a second range": (in_network("8000::1", PODS), TRUE),
+    "the empty network": (in_network("10.20.0.0", ()), FALSE),
+    "no address": (in_network("localhost", PODS), UNKNOWN),
+    "the empty text": (in_network("", PODS), UNKNOWN),
+    "an integer": (in_network(0x0A140000, PODS), UNKNOWN),
+    "a set of addresses": (in_network(some("10.20.0.0"), PODS), UNKNOWN),
+    "absent from a network": (in_network(None, PODS), UNKNOWN),
+}
+
+
+@pytest.mark.parametrize("case", IN_NETWORK)
+def test_in_network(case: str) -> None:
+    got, want = IN_NETWORK[case]
+    assert got is want
+
+
 # ---------------------------------------------------------------- rows and types
 
 ROW_COLUMNS: tuple[Type, ...] = (Scalar.STRING, IntType())
@@ -271,6 +296,12 @@ FITS: dict[str, tuple[Value | None, Type, bool]] = {
     "the empty set is of every element": (NONE, SetType(Scalar.BOOL), True),
     "a mixed set": (some("a", 1), SetType(Scalar.STRING), False),
     "absent": (None, Scalar.STRING, False),
+    "an address is a string": ("10.0.0.1", Scalar.IP, True),
+    "an address is no number": (5, Scalar.IP, False),
+    "a workload": ("", Scalar.WORKLOAD, True),
+    "a value of an enum": ("a", EnumType("m.e", ("a",), ordered=False), True),
+    "a place in an enum": (0, EnumType("m.e", ("a",), ordered=False), False),
+    "a role": ("a", RoleType(("a",)), True),
 }
 
 
@@ -284,7 +315,7 @@ def test_fits(case: str) -> None:
 def test_no_operation_raises(left: Value | None, right: Value | None, pattern: str) -> None:
     got = [compare("eq", left, right), compare("lt", left, right), compare("le", left, right), member(left, right)]
     got += [overlaps(left, right), covers(left, right), empty(left), boolean(left), like(left, pattern)]
-    got += [fresh(left, 0, 5), among_rows((left, right), ROWS, ROW_COLUMNS)]
+    got += [in_network(left, PODS), fresh(left, 0, 5), among_rows((left, right), ROWS, ROW_COLUMNS)]
     assert set(got) <= set(Truth3)
     moved = shift(left, 1, right)
     assert moved is None or INT_MIN <= moved <= INT_MAX

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, quote, quote_plus, unquote
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from policy_lang.request import Path, PathRefusal, QueryRefusal, canonical_path, parse_query
+from policy_lang.request import Path, PathRefusal, QueryRefusal, canonical_path, decoded_path, parse_query
 
 LAW = settings(max_examples=200, deadline=None)
 
@@ -64,13 +64,14 @@ def test_a_canonical_path_holds_nothing_that_two_readers_read_differently(raw: s
     found = canonical_path(raw)
     if not isinstance(found, Path):
         return
-    for segment in found.segments:
-        assert segment not in {"", ".", ".."}
-        assert not set(segment) & set(NEVER)
-        assert not re.search(r"[\x00-\x1f\x7f-\x9f]", segment)
-        assert segment.strip(" ") == segment
-        assert unquote(segment) == segment
-    escapes = re.findall(r"%[0-9A-F]{2}", found.text)
+    assert found.slashed == {index for index, segment in enumerate(found.segments) if "/" in segment}
+    for part in (part for segment in found.segments for part in segment.split("/")):
+        assert part not in {"", ".", ".."}
+        assert not set(part) & set(NEVER)
+        assert not re.search(r"[\x00-\x1f\x7f-\x9f]", part)
+        assert part.strip(" ") == part
+        assert unquote(part) == part
+    escapes = set(re.findall(r"%[0-9A-F]{2}", found.text)) - {"%2F"}
     assert not {unquote(each) for each in escapes} & set(UNRESERVED)
 
 
@@ -99,10 +100,24 @@ def test_a_needless_escape_is_marked_and_reads_the_same(segment: str, character:
 
 
 @LAW
-@given(st.sampled_from(UNRESERVED + NEVER), SEGMENTS)
+@given(st.sampled_from(UNRESERVED + NEVER.replace("/", "")), SEGMENTS)
 def test_an_escape_of_what_is_never_escaped_is_refused(character: str, segment: str) -> None:
     """canonical(... %XX ...) is a refusal for every unreserved character and every separator."""
     assert isinstance(canonical_path(f"/{quote(segment, safe='')}%{ord(character):02x}"), PathRefusal)
+
+
+@LAW
+@given(st.lists(st.lists(SEGMENTS, min_size=1, max_size=3), min_size=1, max_size=3), st.booleans())
+def test_an_escaped_slash_is_data_and_noted(parts: list[list[str]], lower: bool) -> None:
+    """canonical of segments joined by %2F: the slash decoded in them, their places told, `decoded_path` keeps it."""
+    slash = "%2f" if lower else "%2F"
+    written = "/" + "/".join(slash.join(quote(part, safe=MAY_STAND_RAW) for part in segment) for segment in parts)
+    found = canonical_path(written)
+    assert isinstance(found, Path)
+    assert found.segments == tuple("/".join(segment) for segment in parts)
+    assert found.slashed == {index for index, segment in enumerate(parts) if len(segment) > 1}
+    assert found.text == written.replace("%2f", "%2F")
+    assert decoded_path(found) == "/" + "/".join("%2F".join(segment) for segment in parts)
 
 
 @LAW

@@ -56,6 +56,20 @@ CASES: dict[str, tuple[Decision, int, int, str | None]] = {
         "Bearer",
     ),
     "a denial by a rule is 403": (decided("deny", "orders.own"), 403, 7, None),
+    "a denial that conceals is 404": (decided("deny", "orders.own", status=404), 404, 7, None),
+    "a denial for want of patience is 429": (decided("deny", "orders.own", status=429), 429, 7, None),
+    "a denial for legal reasons is 451": (decided("deny", "orders.own", status=451), 451, 7, None),
+    "a denial as if nothing worked is 503": (decided("deny", "orders.own", status=503), 503, 7, None),
+    "a status of none of these is 403": (decided("deny", "orders.own", status=200), 403, 7, None),
+    "nobody is not told that something is concealed": (
+        decided("deny", "orders.own", status=404, authenticated=False),
+        401,
+        16,
+        "Bearer",
+    ),
+    "an unrecorded concealment is 503": (decided("deny", "audit", status=404), 503, 14, None),
+    "a conflict is 403": (decided("deny", "conflict"), 403, 7, None),
+    "a lack of the gateway is 403": (decided("deny", "capability"), 403, 7, None),
     "a denial by path is 403": (decided("deny", "path"), 403, 7, None),
     "a denial by route is 403": (decided("deny", "route"), 403, 7, None),
     "a denial by schema is 403": (decided("deny", "schema"), 403, 7, None),
@@ -175,10 +189,12 @@ def test_code_zero_is_an_allow_with_a_record_and_nothing_else(decision: Decision
 
 @given(DECISIONS)
 def test_every_refusal_has_a_status_and_a_code_of_the_table(decision: Decision) -> None:
-    """(status, code) is in {(401, 16), (403, 7), (503, 13), (503, 14)}; 401 <=> www-authenticate, unless 403 scope."""
+    """(status, code) is of the table, or a rule's status with 7; 401 <=> www-authenticate, unless 403 scope."""
     answer = http_answer(decision, {})
     if check_code(decision) != 0:
-        assert (answer.status, check_code(decision)) in {(401, 16), (403, 7), (503, 13), (503, 14)}
+        assert (answer.status, check_code(decision)) in {(401, 16), (403, 7), (503, 13), (503, 14)} | {
+            (status, 7) for status in (404, 429, 451, 503)
+        }
         challenged = "www-authenticate" in dict(answer.headers)
         assert challenged == (answer.status == 401 or (answer.status == 403 and decision.by[:1] == ("scope",)))
 

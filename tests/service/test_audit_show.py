@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -21,13 +21,14 @@ from pdp.cli import main
 from pdp.evaluate import Evaluator
 from pdp.identity.bearer import Identity
 from pdp.identity.jwt import Verifier
-from pdp.model import Inquiry, Principal
+from pdp.model import EXT_AUTHZ, Inquiry, Json, Principal
 from pdp.runtime.bundle import read_folder
 from pdp.runtime.store import BundleStore
 from pdp.state import State, prepare_state
 from tests.support.cases import NOW, POLICY, engine
 
-CLAIMS = {"sub": "canary-1", "accounts": ["canary-2"], "aud": "ledger"}
+Claims = Mapping[str, Json]
+CLAIMS: Claims = {"sub": "canary-1", "accounts": ["canary-2"], "aud": "ledger"}
 Show = Callable[..., tuple[int, str]]
 
 
@@ -51,7 +52,9 @@ def show(capfd: pytest.CaptureFixture[str], state: State) -> Show:
     return run
 
 
-def _record(state: State, paths: Sequence[str], *, changed: bool = False) -> list[str]:
+def _record(
+    state: State, paths: Sequence[str], *, changed: bool = False, service: str = "ledger", claims: Claims = CLAIMS
+) -> list[str]:
     """Decide a call to each path and put its record into the log; the ids."""
     settled = threading.Semaphore(0)
 
@@ -73,13 +76,14 @@ def _record(state: State, paths: Sequence[str], *, changed: bool = False) -> lis
     ids = []
     for path in paths:
         inquiry = Inquiry(
-            service="ledger",
+            service=service,
             method="GET",
             path=path,
-            host="ledger.example",
+            host=f"{service}.example",
             headers=(),
             gateway="edge",
-            principal=Principal("token", "user", CLAIMS),
+            capabilities=EXT_AUTHZ,
+            principal=Principal("token", "user", claims),
         )
         evaluator = Evaluator(engine, Identity(Verifier([])), service_from_host=False)
         made = evaluator.evaluate(inquiry, NOW * 1_000_000)
@@ -100,6 +104,23 @@ def test_why_decides_again_and_shows_no_value(state: State, show: Show) -> None:
     assert "decided again by the policy of that record: the same" in text
     assert "Allowed by `cases.owner_uses_own_account`" in text
     assert "canary" not in text
+
+
+def test_what_was_asked_of_the_gateway_is_shown_and_made_again(state: State, show: Show) -> None:
+    (record,) = _record(state, ["/notes/canary-2"], service="desk", claims={"sub": "canary-1", "aud": "desk"})
+    code, text = show(record, "--why")
+    assert code == 0
+    assert "obligations   set_header x-desk-user, remove_header x-debug" in text
+    assert "decided again by the policy of that record: the same" in text
+    assert "canary" not in text
+
+
+def test_the_refusal_that_an_observed_call_passed_in_spite_of_is_shown(state: State, show: Show) -> None:
+    (record,) = _record(state, ["/try/canary-2"], service="trial", claims={"sub": "canary-1", "aud": "trial"})
+    code, text = show(record, "--why")
+    assert code == 0
+    assert "observed      would be deny by default" in text
+    assert "Allowed while the service is observed." in text
 
 
 def test_values_are_shown_only_after_that_is_itself_on_record(state: State, show: Show) -> None:

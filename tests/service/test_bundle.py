@@ -19,7 +19,7 @@ def _folder(root: Path, files: dict[str, bytes]) -> Path:
     return root
 
 
-def test_policy_and_facts_belong_and_nothing_else_does(tmp_path: Path) -> None:
+def test_policy_settings_and_facts_belong_and_nothing_else_does(tmp_path: Path) -> None:
     files = {
         "a.pol": b"1",
         "sub/b.pol": b"2",
@@ -29,8 +29,13 @@ def test_policy_and_facts_belong_and_nothing_else_does(tmp_path: Path) -> None:
         "notes/x.csv": b"6",
         ".hidden/c.pol": b"7",
         ".d.pol": b"8",
+        "settings/prod.toml": b"9",
+        "settings/README.md": b"10",
+        "settings/more/prod.toml": b"11",
+        "pdp.toml": b"12",
     }
-    assert set(read_folder(_folder(tmp_path, files)).files) == {"a.pol", "sub/b.pol", "facts/m.r.csv", "facts/m.s.json"}
+    wanted = {"a.pol", "sub/b.pol", "facts/m.r.csv", "facts/m.s.json", "settings/prod.toml"}
+    assert set(read_folder(_folder(tmp_path, files)).files) == wanted
 
 
 def test_the_digest_names_paths_and_bytes_and_not_what_is_left_out(tmp_path: Path) -> None:
@@ -128,3 +133,13 @@ def test_the_archive_of_another_bundle_is_refused() -> None:
     one, other = bundle_of({"a.pol": b"1"}), bundle_of({"a.pol": b"2"})
     with pytest.raises(PolicyError, match="other files"):
         unpack(pack(one), other.digest)
+
+
+def test_the_environment_chosen_is_part_of_the_digest_and_of_the_archive() -> None:
+    files = {"a.pol": b"1", "settings/prod.toml": b"", "settings/test.toml": b""}
+    without, prod, test = (bundle_of(files, name) for name in (None, "prod", "test"))
+    assert len({without.digest, prod.digest, test.digest}) == 3
+    for bundle in (without, prod, test):
+        assert unpack(pack(bundle), bundle.digest) == bundle
+    with pytest.raises(PolicyError, match="other files"):
+        unpack(pack(prod), test.digest)

@@ -17,7 +17,9 @@ from pdp.canonical import (
     canonical_headers,
     canonical_host,
     canonical_method,
+    canonical_peer,
 )
+from policy_lang import addresses
 
 HOSTS: dict[str, tuple[str, str]] = {
     "plain": ("orders.example", "orders.example"),
@@ -270,6 +272,27 @@ def test_an_address_is_refused(raw: str) -> None:
     assert canonical_address(raw) == Refusal("path", "address.malformed")
 
 
+PEERS: dict[str, tuple[str | None, str | Refusal]] = {
+    "nobody": (None, ""),
+    "a SPIFFE id": ("spiffe://mesh.example/ns/shop/sa/cart", "spiffe://mesh.example/ns/shop/sa/cart"),
+    "a trust domain alone": ("spiffe://mesh.example", Refusal("path", "address.peer")),
+    "another scheme": ("https://mesh.example/x", Refusal("path", "address.peer")),
+    "upper case": ("spiffe://Mesh.example/x", Refusal("path", "address.peer")),
+    "a step up": ("spiffe://mesh.example/a/../b", Refusal("path", "address.peer")),
+    "an empty segment": ("spiffe://mesh.example//x", Refusal("path", "address.peer")),
+    "a query": ("spiffe://mesh.example/x?y", Refusal("path", "address.peer")),
+    "a newline": ("spiffe://mesh.example/x\n", Refusal("path", "address.peer")),
+    "other letters": ("spiffe://mesh.example/\u0430", Refusal("path", "address.peer")),
+    "empty": ("", Refusal("path", "address.peer")),
+    "without end": ("spiffe://mesh.example/" + "x" * 100_000, Refusal("path", "address.peer")),
+}
+
+
+@pytest.mark.parametrize(("raw", "wanted"), PEERS.values(), ids=PEERS)
+def test_a_peer_has_one_spelling_or_is_refused(raw: str | None, wanted: str | Refusal) -> None:
+    assert canonical_peer(raw) == wanted
+
+
 @given(st.ip_addresses())
 def test_every_address_is_its_own_and_one_with_its_mapped_form(
     address: ipaddress.IPv4Address | ipaddress.IPv6Address,
@@ -279,7 +302,7 @@ def test_every_address_is_its_own_and_one_with_its_mapped_form(
     assert isinstance(canonical, str)
     mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
     assert ipaddress.ip_address(canonical) == (mapped or address)
-    assert canonical_address(canonical) == canonical
+    assert canonical_address(canonical) == canonical == addresses.canonical(address.exploded)
     if address.version == 4:
         assert canonical_address(f"::ffff:{address}") == canonical
 

@@ -20,6 +20,10 @@ WHOLE = """
 state = "/var/lib/pdp"
 policies = "policies/shop"
 service_from_host = true
+settings = "prod"
+bundle_digest = "0000000000000000000000000000000000000000000000000000000000000000"
+never_observe = ["money", "shop.pii"]
+compare_every = 0
 
 [log]
 origin = "pdp.example/log"
@@ -38,6 +42,9 @@ gateway = "edge"
 address = "unix:run/pdp.sock"
 gateway = "mesh"
 services = ["orders"]
+identity = "spiffe://shop.example/mesh"
+capabilities = ["answer"]
+signals = true
 
 [[issuers]]
 url = "https://id.example"
@@ -65,13 +72,17 @@ def test_a_whole_file_is_read() -> None:
     config = parse_config(WHOLE, BASE)
     assert (config.state, config.policies) == (Path("/var/lib/pdp"), BASE / "policies/shop")
     assert config.service_from_host
+    assert (config.settings, config.bundle_digest, config.compare_every) == ("prod", "0" * 64, 0)
+    assert config.never_observe == ("money", "shop.pii")
     assert config.log.origin == "pdp.example/log"
     assert config.log.strict_by_default == ("POST", "M-SEARCH")
     assert (config.log.checkpoint_interval_ms, config.log.explained_refusals_per_second) == (500, 0)
     assert config.http == HttpConfig("[::1]:0")
     assert config.listeners == (
         ListenerConfig("localhost:9191", "edge", None),
-        ListenerConfig("unix:/etc/pdp/run/pdp.sock", "mesh", ("orders",)),
+        ListenerConfig(
+            "unix:/etc/pdp/run/pdp.sock", "mesh", ("orders",), "spiffe://shop.example/mesh", ("answer",), signals=True
+        ),
     )
     assert config.issuers == (
         IssuerConfig(
@@ -92,6 +103,15 @@ def test_an_empty_file_says_the_defaults() -> None:
     assert config.listeners == (ListenerConfig("127.0.0.1:9191", "edge", None),)
     assert config.http.address == "127.0.0.1:8181"
     assert config.issuers == ()
+    assert (config.settings, config.bundle_digest, config.never_observe) == (None, None, ())
+    assert config.compare_every == 1000
+
+
+def test_a_gateway_can_do_by_default_what_ext_authz_can_and_its_metadata_is_not_read() -> None:
+    (listener,) = Config.default().listeners
+    assert set(listener.capabilities) == {"set_header", "remove_header", "answer", "step_up"}
+    assert not listener.signals
+    assert listener.identity is None
 
 
 def test_the_default_state_counts_from_the_folder_of_the_file() -> None:
@@ -125,6 +145,20 @@ MISTAKES: dict[str, tuple[str, str]] = {
     "a number that is a fraction": ("[limits]\nmessage_bytes = 2048.0", "`limits.message_bytes` must be an integer"),
     "a number too small": ("[log]\ncheckpoint_interval_ms = 9", "must be an integer from 10 to 60000"),
     "a number too large": ("[log]\ncheckpoint_interval_ms = 60001", "must be an integer from 10 to 60000"),
+    "a capability that nothing here carries out": (
+        LISTENER + "capabilities = ['redact']",
+        "`listeners[0].capabilities[0]` is `redact`: it may be answer, remove_header, set_header, step_up",
+    ),
+    "a token that nobody can sign": (
+        LISTENER + "capabilities = ['issue_token']",
+        "`listeners[0].capabilities[0]` is `issue_token`: it may be",
+    ),
+    "an identity that is a name": (LISTENER + "identity = 'edge'", "`listeners[0].identity` must be a SPIFFE id"),
+    "a digest that is short": ("bundle_digest = 'abc'", "`bundle_digest` must be 64 hex digits"),
+    "a digest in upper case": (f"bundle_digest = '{'A' * 64}'", "`bundle_digest` must be 64 hex digits"),
+    "an environment that leads elsewhere": ("settings = '../prod'", "`settings` must be a name"),
+    "a label that is none": ("never_observe = ['Money']", "`never_observe[0]` must be a label"),
+    "a count below none": ("compare_every = -1", "`compare_every` must be an integer from 0"),
     "an origin with a plus": ("[log]\norigin = 'a+b'", "`log.origin` must be"),
     "an origin with a space": ("[log]\norigin = 'a b'", "`log.origin` must be"),
     "an empty origin": ("[log]\norigin = ''", "`log.origin` must be"),

@@ -20,13 +20,16 @@ from pdp.identity.bearer import Identity
 from pdp.identity.issuers import read_issuers
 from pdp.identity.jwt import Verifier
 from pdp.metrics import Metrics
-from pdp.model import Decision, Json
+from pdp.model import EXT_AUTHZ, Decision, Json
+from pdp.runtime.engine import same
 from pdp.service import DecisionService, Receipts
 from policy_lang.request import Path as RequestPath
 from policy_lang.request import canonical_path
-from policy_lang.verdict import ANONYMOUS, Caller, Question
+from policy_lang.signals import read_signals
+from policy_lang.verdict import ANONYMOUS, ActionCall, Caller, HttpCall, Origin, Question
 from tests.support.asking import Asker, check_request
 from tests.support.cases import (
+    EDGE,
     NOW,
     POLICY,
     Case,
@@ -43,6 +46,7 @@ from tests.support.memory_log import MemoryLog
 from tests.support.process import ServedPdp
 
 ALL = list(cases())
+ASKED = pytest.mark.parametrize("case", [case for case in ALL if case.subject is None], ids=lambda case: case.name)
 EVERY = pytest.mark.parametrize("case", ALL, ids=lambda case: case.name)
 BEFORE_THE_ENGINE = {"token", "path"}
 
@@ -60,16 +64,37 @@ def configured_issuers(folder: Path) -> list[IssuerConfig]:
     ]
 
 
+def _call(case: Case) -> HttpCall | ActionCall | None:
+    if case.action is not None:
+        resource = case.resource or {}
+        return ActionCall(case.action, resource["type"], resource["id"], resource.get("properties", {}))
+    path = canonical_path(case.path)
+    if not isinstance(path, RequestPath) or case.method is None or case.host is None:
+        return None
+    host = case.host.lower().partition(":")[0].rstrip(".")
+    return HttpCall(case.method, path, host, {name: (value,) for name, value in case.headers.items()})
+
+
 def _question(case: Case) -> Question | None:
     """The question the engine is asked, where a case gets that far with nothing but canonical parts."""
-    path = canonical_path(case.path)
-    if case.want["by"][0] in BEFORE_THE_ENGINE or case.service is None or not isinstance(path, RequestPath):
+    call = _call(case)
+    if case.want["by"][0] in BEFORE_THE_ENGINE or case.service is None or call is None:
         return None
     kind = {"https://id.example": "user", "https://machines.example": "machine"}.get(case.issuer)
     claims = {name: value for name, value in claims_at(case, NOW).items() if value is not None}
     caller = ANONYMOUS if case.claims is None else Caller(kind, claims)
-    host = case.host.lower().partition(":")[0].rstrip(".")
-    return Question(case.service, case.method, path, host, caller, NOW * 1000, engine().facts)
+    if case.subject is not None:
+        caller = Caller("employee", case.subject)
+    return Question(
+        case.service,
+        call,
+        caller,
+        NOW * 1000,
+        engine().facts,
+        Origin("203.0.113.7", case.peer or "", EDGE),
+        read_signals(engine().program.signals, case.signals),
+        EXT_AUTHZ,
+    )
 
 
 @EVERY
@@ -87,8 +112,17 @@ def test_the_reference_evaluator_decides_it(case: Case) -> None:
             "reason": verdict.reason,
             "subject": verdict.subject,
             "challenges": [challenge.name for challenge in verdict.challenges],
+            "headers": {header.name: header.value for header in (*verdict.duties.headers, *verdict.advice.headers)},
         },
     )
+
+
+@EVERY
+def test_the_compiled_plan_decides_it_the_same(case: Case) -> None:
+    question = _question(case)
+    if question is not None:
+        call = engine().admit(question)
+        assert same(engine().judge(question, call), engine().explain(question, call))
 
 
 def _decide(case: Case, identity: Identity) -> tuple[Decision, MemoryLog]:
@@ -101,7 +135,6 @@ def _decide(case: Case, identity: Identity) -> tuple[Decision, MemoryLog]:
             receipts,
             Metrics(),
             strict_methods=frozenset(),
-            explained_per_second=50,
             monotonic=time.monotonic,
         )
         return await service.decide(inquiry(case, NOW), NOW * 1_000_000, 1.0), log
@@ -124,6 +157,7 @@ def test_the_service_decides_and_records_it(case: Case, identity: Identity) -> N
             "challenges": [each.name for each in decision.challenges],
             "code": check_code(decision),
             "status": 200 if decision.outcome == "allow" else answer.status,
+            "headers": {h.name: h.value for h in (*decision.duties.headers, *decision.advice.headers)},
         },
     )
     assert str(case.want.get("challenge", "")) in challenge
@@ -142,21 +176,23 @@ def test_what_is_recorded_decides_the_same_again(case: Case, identity: Identity)
     if isinstance(again, Undecidable):
         assert case.want["by"] in (["token"], ["path"], ["route"]), again.why
     else:
-        assert agrees(leaf, again)
+        assert agrees(leaf, record.inputs, again)
 
 
 @EVERY
 def test_no_value_of_the_request_or_the_token_stands_in_clear(case: Case, identity: Identity) -> None:
     _, log = _decide(case, identity)
     clear = json.dumps([leaf.clear for leaf in log.leaves])
-    values = [str(value) for value in (case.claims or {}).values() if isinstance(value, str) and len(value) > 3]
-    for value in (*values, "203.0.113.7", "4711", "0b0a8f7e"):
-        assert value in {"ledger", "reports", "internal_only"} or value not in clear
+    told = (*(case.claims or {}).values(), *(case.subject or {}).values(), *case.headers.values())
+    values = [value for value in told if isinstance(value, str) and len(value) > 3]
+    for value in (*values, "203.0.113.7", "4711", "0b0a8f7e", "canary"):
+        assert value in engine().services or value not in clear
 
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedPdp]:
-    pdp = ServedPdp(tmp_path_factory.mktemp("served"), POLICY, list(issuers()))
+    gateway = f'identity = "{EDGE}"\nsignals = true'
+    pdp = ServedPdp(tmp_path_factory.mktemp("served"), POLICY, list(issuers()), gateway=gateway)
     pdp.start()
     try:
         yield pdp
@@ -164,15 +200,22 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedPdp]:
         pdp.stop()
 
 
-@EVERY
+@ASKED
 def test_real_grpc_answers_it_and_the_log_holds_it(case: Case, served: ServedPdp) -> None:
     now = int(time.time())
     header = authorization(case, now)
-    headers = {} if header is None else {"authorization": header}
-    data = check_request(case.method, case.host, case.path, service=case.service, headers=headers)
+    headers = {**case.headers, **({} if header is None else {"authorization": header})}
+    assert case.method is not None
+    assert case.host is not None
+    assert case.path is not None
+    data = check_request(
+        case.method, case.host, case.path, service=case.service, headers=headers, peer=case.peer, signals=case.signals
+    )
     with Asker(served.address) as asker:
         answer = asker.ask(data)
-    check_want(case, {"code": answer.code, "status": answer.http_status} if answer.code else {"code": answer.code})
+    sent = {name: value for name, value in answer.headers.items() if name != "x-portcullis-decision"}
+    refused = {"code": answer.code, "status": answer.http_status}
+    check_want(case, refused if answer.code else {"code": 0, "headers": sent, "removed": list(answer.removed)})
     assert str(case.want.get("challenge", "")) in answer.headers.get("www-authenticate", "")
     assert answer.decision_id is not None
     assert answer.metadata["decision_id"] == answer.decision_id

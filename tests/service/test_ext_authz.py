@@ -11,9 +11,10 @@ from google.protobuf.unknown_fields import UnknownFieldSet
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pdp.model import Challenge, Decision, Inquiry
+from pdp.model import EXT_AUTHZ, Challenge, Decision, Inquiry
 from pdp.transports.ext_authz import Gateway, read, write
 from pdp.transports.messages import OVERWRITE, CheckRequest, CheckResponse
+from policy_lang.verdict import Duties, Header, Observed
 from tests.support.decisions import DECISIONS
 
 EDGE = Gateway("edge", frozenset({"orders"}))
@@ -45,7 +46,14 @@ def inquiry(**http: object) -> Inquiry:
 
 def test_an_empty_message_says_nothing() -> None:
     assert read(CheckRequest(), EDGE) == Inquiry(
-        service=None, method=None, path=None, host=None, headers=(), gateway="edge", services=frozenset({"orders"})
+        service=None,
+        method=None,
+        path=None,
+        host=None,
+        headers=(),
+        gateway="edge",
+        services=frozenset({"orders"}),
+        capabilities=EXT_AUTHZ,
     )
 
 
@@ -228,6 +236,62 @@ def test_reading_is_total(value: bytes, noise: bytes) -> None:
     assert read(CheckRequest.FromString(check.SerializeToString()), EDGE).gateway == "edge"
 
 
+def test_an_encrypted_connection_is_known_and_any_other_is_not() -> None:
+    check = request()
+    assert read(check, EDGE).tls is None
+    check.attributes.tls_session.SetInParent()
+    assert read(check, EDGE).tls is True
+
+
+def test_the_identity_and_the_capabilities_are_those_of_the_listener() -> None:
+    gateway = Gateway("edge", None, identity="spiffe://example/edge", capabilities=frozenset({"answer"}))
+    asked = read(request(headers={"x-portcullis-identity": "spiffe://example/other"}), gateway)
+    assert (asked.identity, asked.capabilities) == ("spiffe://example/edge", frozenset({"answer"}))
+
+
+def _metered(value: Any, namespace: str = "portcullis.signals") -> Any:
+    check = request()
+    check.attributes.metadata_context.filter_metadata[namespace].update({"risk": value})
+    return check
+
+
+BELIEVING = Gateway("edge", None, signals=True)
+READINGS: dict[str, tuple[Any, object]] = {
+    "a whole number is an integer": (60, 60),
+    "a fraction stays one": (0.5, 0.5),
+    "a number too large to be exact stays a float": (2.0**60, 2.0**60),
+    "a text": ("high", "high"),
+    "a truth": (True, True),
+    "a list": (["a", "b"], ["a", "b"]),
+    "an object": ({"a": 1}, {"a": 1}),
+    "nothing": (None, None),
+}
+
+
+@pytest.mark.parametrize("sentence", READINGS)
+def test_a_reading(sentence: str) -> None:
+    value, wanted = READINGS[sentence]
+    found = read(_metered(value), BELIEVING).signals["risk"]
+    assert (type(found), found) == (type(wanted), wanted)
+
+
+def test_a_reading_is_not_believed_unless_the_listener_says_so() -> None:
+    assert read(_metered(1), EDGE).signals == {}
+
+
+def test_metadata_of_another_name_holds_no_reading() -> None:
+    assert read(_metered(1, "envoy.filters.http.jwt_authn"), BELIEVING).signals == {}
+
+
+def test_a_reading_nested_without_end_is_cut() -> None:
+    deep: Any = 1
+    for _ in range(50):
+        deep = [deep]
+    shown = json.dumps(read(_metered(deep), BELIEVING).signals["risk"])
+    assert shown.count("[") < 20
+    assert "null" in shown
+
+
 # ---------------------------------------------------------------- writing
 
 
@@ -279,6 +343,83 @@ def test_a_header_that_is_set_is_not_removed() -> None:
 def test_a_name_that_is_no_header_name_is_not_sent_back() -> None:
     asked = Inquiry(None, None, None, None, (("x-portcullis-\r\nx: 1", ""), ("x-portcullis-é", "")), "edge")
     assert list(reply(ALLOW, asked).ok_response.headers_to_remove) == []
+
+
+IDENTITY = frozenset({"x-user", "x-place"})
+DUTIES = Duties(headers=(Header("x-user", "u1"),), removed=("x-debug",))
+
+
+def test_headers_are_set_as_rules_say_and_the_others_of_theirs_are_removed() -> None:
+    decision = replace(ALLOW, duties=DUTIES, identity_headers=IDENTITY)
+    ok = reply(decision, inquiry(raw=[("x-user", b"root"), ("x-portcullis-x", b"1")])).ok_response
+    assert headers(ok.headers) == {"x-portcullis-decision": ID, "x-user": "u1"}
+    assert list(ok.headers_to_remove) == ["x-debug", "x-place", "x-portcullis-x"]
+
+
+def test_an_identity_header_is_removed_whether_or_not_the_client_sent_it() -> None:
+    ok = reply(replace(ALLOW, identity_headers=IDENTITY), inquiry()).ok_response
+    assert list(ok.headers_to_remove) == ["x-place", "x-user"]
+
+
+def test_a_call_that_passes_under_observation_sets_nothing_and_removes_every_identity_header() -> None:
+    observed = Observed("deny", ("default",), "default.no_rule")
+    decision = replace(ALLOW, by=("observe",), reason="observe", observed=observed, identity_headers=IDENTITY)
+    response = reply(decision, inquiry(raw=[("x-user", b"root")]))
+    assert headers(response.ok_response.headers) == {"x-portcullis-decision": ID}
+    assert list(response.ok_response.headers_to_remove) == ["x-place", "x-user"]
+    assert "rule" not in dict(response.dynamic_metadata)
+
+
+def test_advice_is_followed_as_far_as_the_gateway_can_and_a_duty_goes_before_it() -> None:
+    advice = Duties(headers=(Header("x-place", "front"), Header("x-user", "advised")), removed=("x-old",))
+    decision = replace(ALLOW, duties=DUTIES, advice=advice, identity_headers=IDENTITY)
+    ok = reply(decision, inquiry()).ok_response
+    assert headers(ok.headers) == {"x-portcullis-decision": ID, "x-place": "front", "x-user": "u1"}
+    assert list(ok.headers_to_remove) == ["x-debug", "x-old"]
+    unable = replace(inquiry(), capabilities=frozenset())
+    ok = reply(decision, unable).ok_response
+    assert headers(ok.headers) == {"x-portcullis-decision": ID, "x-user": "u1"}
+    assert list(ok.headers_to_remove) == ["x-debug", "x-place"]
+
+
+def test_a_refusal_has_the_status_of_a_rule_where_the_gateway_can_answer_so() -> None:
+    decision = replace(DENY, by=("orders.conceal",), reason="rule", status=404)
+    assert reply(decision, inquiry()).denied_response.status.code == 404
+    unable = replace(inquiry(), capabilities=frozenset())
+    assert reply(decision, unable).denied_response.status.code == 403
+
+
+def test_a_refusal_sets_no_header_of_a_rule() -> None:
+    response = reply(replace(DENY, duties=DUTIES, identity_headers=IDENTITY), inquiry())
+    assert response.WhichOneof("http_response") == "denied_response"
+    assert "x-user" not in headers(response.denied_response.headers)
+
+
+def test_a_step_up_says_how_old_a_login_may_be() -> None:
+    decision = replace(ALLOW, outcome="step_up", challenges=(Challenge("login", 300), Challenge("mfa", 60)))
+    assert 'max_age="60"' in headers(reply(decision).denied_response.headers)["www-authenticate"]
+
+
+def test_a_cache_is_told_until_when_a_decision_holds() -> None:
+    assert dict(reply(replace(ALLOW, valid_until_ms=1_800_000_000_000)).dynamic_metadata)["valid_until"] == (
+        "1800000000000"
+    )
+
+
+@given(DECISIONS)
+def test_no_header_is_both_set_and_removed(decision: Decision) -> None:
+    """set(d) and removed(d) are disjoint: Envoy would remove it (measured)."""
+    ok = reply(decision, inquiry(raw=[("x-portcullis-decision", b"forged")])).ok_response
+    assert set(headers(ok.headers)).isdisjoint(ok.headers_to_remove)
+
+
+@given(DECISIONS)
+def test_every_identity_header_of_an_allow_is_ours_or_gone(decision: Decision) -> None:
+    """identity(d) is a subset of set(d) | removed(d), whenever the call passes."""
+    response = reply(decision, inquiry())
+    if as_envoy_reads(response) == "allow":
+        ok = response.ok_response
+        assert decision.identity_headers <= {*headers(ok.headers), *ok.headers_to_remove}
 
 
 def test_a_refusal_has_status_headers_and_a_body() -> None:

@@ -59,6 +59,18 @@ def test_readiness(sentence: str) -> None:
     assert answer.json()["status"] == ("ready" if status == 200 else "not ready")
 
 
+def test_readiness_names_what_an_operator_should_know_and_stays_ready() -> None:
+    async def once(found: list[str], readiness: Callable[[], bool]) -> httpx.Response:
+        app = http_app(readiness, Metrics(), lambda: found)
+        async with serve_http(app, "127.0.0.1", 0) as port, httpx.AsyncClient() as client:
+            return await client.get(f"http://127.0.0.1:{port}/readyz")
+
+    told = asyncio.run(once(["`trial` is observed until 2099-01-01T00:00:00Z"], ready))
+    assert (told.status_code, told.json()["warnings"]) == (200, ["`trial` is observed until 2099-01-01T00:00:00Z"])
+    assert asyncio.run(once([], ready)).json() == {"status": "ready"}
+    assert asyncio.run(once(["a warning"], not_ready)).json() == {"status": "not ready"}
+
+
 def test_metrics_are_the_text_format() -> None:
     answer = ask("/metrics")
     assert answer.headers["content-type"].startswith("text/plain; version=")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import REGISTRY
@@ -9,6 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from pdp.metrics import WORDS, Metrics, decided_by
 from pdp.model import Decision
+from policy_lang.verdict import Duties, Observed
 from tests.support.decisions import DECISIONS
 
 
@@ -44,6 +47,34 @@ def test_refusals_of_a_listener_are_counted_apart() -> None:
     metrics.listener_refused("deadline")
     assert value(metrics, "portcullis_listener_refusals_total", by="deadline") == 1
     assert value(metrics, "portcullis_decision_seconds_count") == 0
+
+
+def test_what_passes_under_observation_is_counted_by_who_would_have_refused_it() -> None:
+    metrics = Metrics()
+    passed = Decision("allow", ("observe",), "observe", id="a", observed=Observed("deny", ("orders.never",), "rule"))
+    metrics.decided(passed, 0.001)
+    metrics.decided(replace(passed, observed=Observed("deny", ("route",), "route.endpoint")), 0.001)
+    assert value(metrics, "portcullis_observed_total", by="rule") == 1
+    assert value(metrics, "portcullis_observed_total", by="route") == 1
+    assert value(metrics, "portcullis_decisions_total", outcome="allow", by="observe") == 2
+
+
+def test_shadow_rules_alerts_and_disagreements_are_counted() -> None:
+    metrics = Metrics()
+    alerted = Duties(alerts=("desk", "soc"))
+    metrics.decided(Decision("deny", ("a.b",), "rule", duties=alerted, advice=Duties(alerts=("soc",))), 0.001)
+    metrics.decided(Decision("allow", ("a.c",), "rule", id="a", shadow=("a.d", "a.e")), 0.001)
+    metrics.decided(Decision("deny", ("internal",), "internal.disagreement"), 0.001)
+    assert value(metrics, "portcullis_alerts_total", channel="soc") == 1
+    assert value(metrics, "portcullis_alerts_total", channel="desk") == 1
+    assert value(metrics, "portcullis_shadow_total") == 2
+    assert value(metrics, "portcullis_disagreements_total") == 1
+
+
+def test_policies_that_were_not_put_in_force_are_counted() -> None:
+    metrics = Metrics()
+    metrics.policy_refused()
+    assert value(metrics, "portcullis_policy_refusals_total") == 1
 
 
 def test_latency_falls_into_the_bucket_above_it() -> None:

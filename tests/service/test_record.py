@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
-from pdp.audit.leaf import encode
-from pdp.audit.record import LONGEST, Evidence, context_entry, decision_entry, inputs_of, shape_of
+from pdp.audit.inputs import LONGEST, Evidence, inputs_of
+from pdp.audit.leaf import Leaf, encode
+from pdp.audit.record import context_entry, decision_entry, shape_of
+from pdp.audit.replay import ReplayError, agrees, replay
 from pdp.evaluate import Evaluator
 from pdp.identity.bearer import Identity
 from pdp.identity.jwt import Verifier
-from pdp.model import Inquiry, Principal
-from tests.support.cases import NOW, engine
+from pdp.model import EXT_AUTHZ, Inquiry, Json, Principal
+from policy_lang.verdict import Verdict
+from tests.support.cases import EDGE, NOW, engine
 
 SECRETS = {
     "sub": "canary-subject-1",
@@ -115,3 +119,181 @@ def test_a_refusal_can_be_recorded_whatever_its_path_is_made_of(character: str) 
     assert sealed is not None
     assert len(sealed) < 40_000
     assert "path" in json.loads(sealed)["cut"]
+
+
+def _judged(inquiry: Inquiry) -> tuple[dict[str, Json], dict[str, Json]]:
+    """The clear fields and the opened box of the record of a call."""
+    clear, sealed = _entry(inquiry)
+    return json.loads(clear), json.loads(sealed or b"{}")
+
+
+NOTES = Inquiry(
+    service="desk",
+    method="GET",
+    path="/notes/canary-owner",
+    host="desk.example",
+    headers=(("x-device-id", "emu-canary"), ("cookie", "canary-cookie")),
+    gateway="edge",
+    identity=EDGE,
+    capabilities=EXT_AUTHZ,
+    ip="203.0.113.77",
+    peer="spiffe://example/front",
+    principal=Principal("token", "user", {"sub": "canary-subject", "aud": "desk"}),
+)
+
+
+def test_obligations_stand_by_their_words_and_values_are_sealed() -> None:
+    clear, sealed = _judged(NOTES)
+    assert clear["ob"] == ["set_header x-desk-user", "remove_header x-debug"]
+    assert clear["ad"] == ["set_header x-desk-place"]
+    assert clear["sh"] == ["desk.suspicious_devices"]
+    assert clear["pp"] == "desk.front"
+    assert "canary" not in json.dumps(clear)
+    assert sealed["sent"] == {"x-desk-user": "canary-subject", "x-desk-place": "front"}
+    assert sealed["headers"] == {"x-device-id": ["emu-canary"]}
+    assert sealed["can"] == sorted(EXT_AUTHZ)
+
+
+def test_of_the_origin_only_what_the_cell_reads_is_kept() -> None:
+    assert "origin" not in _judged(NOTES)[1]
+    assert _judged(replace(NOTES, path="/edge"))[1]["origin"] == {"gateway": EDGE, "peer": ""}
+
+
+def test_readings_are_kept_where_the_cell_reads_them() -> None:
+    _, sealed = _judged(replace(NOTES, path="/risky", signals={"risk": 7, "other": "canary"}))
+    assert sealed["signals"] == {"desk.risk": 7}
+
+
+ARCHIVE = Inquiry(
+    service="archive",
+    method=None,
+    path=None,
+    host=None,
+    headers=(),
+    gateway="caller",
+    principal=Principal(
+        "subject", "employee", {"id": "canary-id", "department": "canary-dep", "email": "canary@example.org"}
+    ),
+    action="read",
+    resource={"type": "document", "id": "canary-doc", "properties": {"department": "canary-dep", "owner": "canary"}},
+)
+
+
+def test_a_subject_is_private_as_a_token_is() -> None:
+    clear, sealed = _judged(ARCHIVE)
+    assert clear["pk"] == "employee"
+    assert "canary" not in json.dumps(clear)
+    assert sealed["who"] == "canary-id"
+    assert sealed["act"] == ["archive", "read", "document", "canary-doc"]
+    assert sealed["claims"] == {"department": "canary-dep"}
+    assert sealed["properties"] == {"department": "canary-dep"}
+    assert "canary@example.org" not in json.dumps(sealed)
+
+
+def test_what_an_observed_call_passed_in_spite_of_is_stated() -> None:
+    observed = replace(NOTES, service="trial", host="trial.example", path="/try/u2", peer=None)
+    claims = {"sub": "canary-subject", "aud": "trial"}
+    clear, _ = _judged(replace(observed, principal=Principal("token", "user", claims)))
+    assert clear["os"] == {"d": "deny", "by": ["default"], "rc": "default.no_rule"}
+    assert (clear["d"], clear["by"], clear["nr"]) == ("allow", ["observe"], "desk.owners_try")
+    assert "vu" in clear
+
+
+UNWRITABLE: dict[str, Json] = {
+    "half a character": "\ud800canary",
+    "a number beyond 64 bits": 2**70,
+    "nesting without end": json.loads("[" * 200 + "]" * 200),
+}
+
+
+@pytest.mark.parametrize("value", UNWRITABLE.values(), ids=UNWRITABLE.keys())
+def test_a_refusal_can_be_recorded_whatever_its_properties_are(value: Json) -> None:
+    resource: dict[str, Json] = {"type": "document", "id": "d1", "properties": {"department": value}}
+    clear, sealed = _judged(replace(ARCHIVE, resource=resource))
+    assert clear["by"] == ["schema"]
+    assert "canary" not in json.dumps(clear)
+    assert sealed["act"] == ["archive", "read", "document", "d1"]
+
+
+def test_an_id_that_is_no_text_can_be_recorded_and_says_so() -> None:
+    clear, sealed = _judged(replace(ARCHIVE, resource={"type": "document", "id": "\ud800"}))
+    assert clear["by"] == ["schema"]
+    assert sealed["cut"] == ["act"]
+
+
+def test_what_a_reason_is_about_is_said_only_in_words_of_the_policy() -> None:
+    strange = replace(ARCHIVE, principal=Principal("subject", "employee", {"id": 7}))
+    assert _judged(strange)[0]["sj"] == "id"
+    lacking = replace(NOTES, path="/notes/canary-owner?canary-name=1", service="ledger", host="ledger.example")
+    assert "sj" not in _judged(lacking)[0]
+
+
+REPLAYED: dict[str, Inquiry] = {
+    "an allow with obligations": NOTES,
+    "a capability that lacks": replace(NOTES, capabilities=frozenset()),
+    "a refusal through a gateway that may not": replace(NOTES, path="/edge", identity=None),
+    "a reading that is there": replace(NOTES, path="/risky", signals={"risk": 10}),
+    "a reading that is not": replace(NOTES, path="/risky"),
+    "a refusal that conceals": replace(NOTES, path="/hidden"),
+    "an action": ARCHIVE,
+    "an action on nothing that is declared": replace(ARCHIVE, action="shred"),
+}
+
+
+@pytest.mark.parametrize("inquiry", REPLAYED.values(), ids=REPLAYED.keys())
+def test_a_record_decides_the_same_again(inquiry: Inquiry) -> None:
+    clear, sealed = _judged(inquiry)
+    leaf = Leaf("decision", "0" * 32, {k: v for k, v in clear.items() if k not in {"v", "k", "id"}}, None)
+    again = replay(leaf, json.dumps(sealed).encode(), engine())
+    assert isinstance(again, Verdict)
+    assert agrees(leaf, json.dumps(sealed).encode(), again)
+
+
+CHANGED: dict[str, tuple[Inquiry, str, Json]] = {
+    "another outcome": (NOTES, "d", "deny"),
+    "another rule": (NOTES, "by", ["desk.insiders"]),
+    "another obligation": (NOTES, "ob", ["set_header x-desk-user"]),
+    "other advice": (NOTES, "ad", []),
+    "another shadow rule": (NOTES, "sh", []),
+    "another status": (replace(NOTES, path="/hidden"), "st", 403),
+    "another alert": (replace(NOTES, path="/hidden"), "al", ["other"]),
+    "another instant": (NOTES, "vu", 1),
+    "a refusal that was none": (NOTES, "os", {"d": "deny", "by": ["default"], "rc": "default.no_rule"}),
+}
+
+
+@pytest.mark.parametrize("sentence", CHANGED)
+def test_a_record_does_not_agree_with(sentence: str) -> None:
+    inquiry, field, value = CHANGED[sentence]
+    clear, sealed = _judged(inquiry)
+    leaf = Leaf("decision", "0" * 32, clear | {field: value}, None)
+    again = replay(leaf, json.dumps(sealed).encode(), engine())
+    assert isinstance(again, Verdict)
+    assert not agrees(leaf, json.dumps(sealed).encode(), again)
+
+
+def test_a_record_does_not_agree_with_another_value_of_a_header() -> None:
+    clear, sealed = _judged(NOTES)
+    leaf = Leaf("decision", "0" * 32, clear, None)
+    forged = json.dumps(sealed | {"sent": {"x-desk-user": "root", "x-desk-place": "front"}}).encode()
+    again = replay(leaf, forged, engine())
+    assert isinstance(again, Verdict)
+    assert not agrees(leaf, forged, again)
+
+
+BROKEN: dict[str, dict[str, Json]] = {
+    "headers that are a list": {"headers": []},
+    "a header that is a text": {"headers": {"x-device-id": "emu"}},
+    "a reading that is an object": {"signals": {"desk.risk": {}}},
+    "an origin whose peer is a number": {"origin": {"peer": 1}},
+    "an origin whose encryption is a word": {"origin": {"tls": "yes"}},
+    "capabilities that are numbers": {"can": [1]},
+    "an action of two parts": {"act": ["archive", "read"]},
+}
+
+
+@pytest.mark.parametrize("changed", BROKEN.values(), ids=BROKEN.keys())
+def test_inputs_of_another_form_are_refused(changed: dict[str, Json]) -> None:
+    clear, sealed = _judged(NOTES)
+    with pytest.raises(ReplayError):
+        replay(Leaf("decision", "0" * 32, clear, None), json.dumps(sealed | changed).encode(), engine())

@@ -11,7 +11,9 @@ import pytest
 
 from pdp.errors import AuditError, PolicyError
 from pdp.model import Json
+from pdp.runtime.acceptance import Conditions
 from pdp.runtime.reload import Outcome, Reloader
+from pdp.runtime.sources import FolderSource
 from pdp.runtime.store import BundleStore, EngineHolder
 from tests.support.cases import POLICY
 
@@ -28,24 +30,37 @@ allow anyone_pings for anyone on second.ping because "ping"
 class _Run:
     """One run of the service as far as its policy goes: a holder of its own, on stored bundles that outlive it."""
 
-    def __init__(self, folder: Path, stored: Path, *, development: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        stored: Path,
+        *,
+        development: bool = False,
+        settings: str | None = None,
+        never_observe: tuple[str, ...] = (),
+    ) -> None:
         stored.mkdir(exist_ok=True)
         self.holder = EngineHolder()
         self.leaves: list[str] = []
         self.refuses = False
+        self.refusals = 0
         self.reloader = Reloader(
-            folder,
+            FolderSource(folder, settings, Conditions(never_observe=never_observe)),
             self.holder,
             BundleStore(stored),
             self._record,
             development=development,
             in_force=lambda _: None,
+            refused=self._refused,
         )
 
     async def _record(self, kind: str, _: Mapping[str, Json]) -> None:
         if self.refuses:
             raise AuditError("audit.unavailable", "the disk is full")
         self.leaves.append(kind)
+
+    def _refused(self) -> None:
+        self.refusals += 1
 
     def start(self) -> Outcome:
         return asyncio.run(self.reloader.start())
@@ -182,3 +197,71 @@ def test_what_nobody_foresaw_is_a_refusal_and_the_next_look_comes(policies: Path
     assert run.look().state == "refused"
     object.__setattr__(run.reloader, "_store", BundleStore(stored))
     assert run.look().state == "activated"
+
+
+def test_a_broken_folder_at_a_restart_leaves_the_last_good_policy_in_force(policies: Path, stored: Path) -> None:
+    _Run(policies, stored).start()
+    (policies / "second.pol").write_bytes(b"module second\nallow")
+    again = _Run(policies, stored)
+    assert again.start().state == "refused"
+    assert "second" in again.services
+    assert "is refused: policy" in again.reloader.misgiving()
+    assert again.leaves == ["policy.refused", "policy.activated"]
+    assert again.look().state == "refused"
+    assert again.leaves == ["policy.refused", "policy.activated"], "told once"
+    (policies / "second.pol").write_bytes(SECOND)
+    assert again.look().state == "unchanged"
+    assert again.reloader.misgiving() == ""
+
+
+def test_a_broken_folder_at_the_first_start_puts_nothing_in_force(policies: Path, stored: Path) -> None:
+    (policies / "second.pol").write_bytes(b"module second\nallow")
+    run = _Run(policies, stored)
+    assert run.start().state == "refused"
+    assert run.holder.current() is None
+    assert run.refusals == 1
+
+
+def test_what_the_configuration_forbids_is_forbidden_to_the_last_policy_too(policies: Path, stored: Path) -> None:
+    observed = SECOND.replace(
+        b"  endpoint ping GET /ping\n", b"  observe until 2099-01-01\n  endpoint ping GET /ping\n"
+    )
+    observed = observed.replace(b"module second\n", b"module second\nlabel money\n")
+    (policies / "second.pol").write_bytes(observed.replace(b"GET /ping", b"GET /ping tagged money"))
+    _Run(policies, stored).start()
+    again = _Run(policies, stored, never_observe=("money",))
+    assert again.start().state == "refused"
+    assert again.holder.current() is None
+
+
+def test_the_policy_of_another_environment_is_never_put_in_force(policies: Path, stored: Path) -> None:
+    (policies / "settings").mkdir()
+    for name in ("test", "prod"):
+        (policies / "settings" / f"{name}.toml").write_text("")
+    _Run(policies, stored, settings="test").start()
+    (policies / "second.pol").write_bytes(b"module second\nallow")
+    again = _Run(policies, stored, settings="prod")
+    assert again.start().state == "refused"
+    assert again.holder.current() is None
+
+
+def test_another_environment_is_another_policy(policies: Path, stored: Path) -> None:
+    (policies / "settings").mkdir()
+    (policies / "settings" / "prod.toml").write_text("")
+    _Run(policies, stored).start()
+    again = _Run(policies, stored, settings="prod")
+    assert again.start().state == "activated"
+    assert again.leaves == ["policy.activated"]
+
+
+def test_every_policy_that_is_not_put_in_force_is_counted_once(policies: Path, stored: Path) -> None:
+    run = _Run(policies, stored)
+    run.start()
+    (policies / "second.pol").write_bytes(b"module second\nallow")
+    for _ in range(3):
+        run.look()
+    assert run.refusals == 1
+    shutil.rmtree(policies)
+    for _ in range(3):
+        run.look()
+    assert run.refusals == 2

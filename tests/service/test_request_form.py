@@ -19,10 +19,12 @@ def test_every_member_arrives() -> None:
             "headers": {"X-Request-Id": "r1"},
             "ip": "203.0.113.7",
             "peer": "spiffe://prod/ns/a",
+            "tls": True,
             "gateway": "edge",
             "now": "2026-03-01T12:00:00Z",
             "principal": {"kind": "token", "name": "user", "claims": {"sub": "u1"}},
             "facts": {"m.r": [["a", 1]]},
+            "signals": {"risk": 5},
         },
         "here",
     )
@@ -30,6 +32,8 @@ def test_every_member_arrives() -> None:
     assert (inquiry.service, inquiry.method, inquiry.path, inquiry.host) == ("ledger", "GET", "/a", "ledger.example")
     assert inquiry.headers == (("x-request-id", "r1"),)
     assert inquiry.principal == Principal("token", "user", {"sub": "u1"})
+    assert (inquiry.peer, inquiry.tls, inquiry.gateway) == ("spiffe://prod/ns/a", True, "edge")
+    assert inquiry.signals == {"risk": 5}
     assert inquiry.facts == {"m.r": frozenset({("a", 1)})}
     assert written.now_us == 1_772_366_400_000_000
 
@@ -43,11 +47,24 @@ def test_an_authorization_becomes_a_header() -> None:
     assert read_request({"authorization": "Bearer x"}, "here").inquiry.headers == (("authorization", "Bearer x"),)
 
 
+def test_an_action_on_a_resource_by_a_subject_is_a_request_too() -> None:
+    principal: Json = {"kind": "subject", "name": "employee", "claims": {"id": "e1"}}
+    resource: Json = {"type": "document", "id": "d1", "properties": {"department": "legal"}}
+    inquiry = read_request({"action": "read", "resource": resource, "principal": principal}, "here").inquiry
+    assert (inquiry.action, inquiry.resource, inquiry.path) == ("read", resource, None)
+    assert inquiry.principal == Principal("subject", "employee", {"id": "e1"})
+
+
 WRONG: dict[str, Json] = {
     "not a mapping": ["GET"],
     "an unknown member": {"metod": "GET"},
     "two ways to say who": {"authorization": "Bearer x", "principal": {"kind": "anonymous"}},
     "a number for a method": {"method": 1},
+    "an action beside a path": {"action": "read", "path": "/a"},
+    "an action beside a host": {"action": "read", "host": "a.example"},
+    "an encryption that is a word": {"tls": "yes"},
+    "signals that are a list": {"signals": ["risk"]},
+    "a resource that is a text": {"action": "read", "resource": "document"},
     "headers that are numbers": {"headers": {"a": 1}},
     "a principal without a name": {"principal": {"kind": "token"}},
     "an anonymous with claims": {"principal": {"kind": "anonymous", "claims": {"sub": "x"}}},

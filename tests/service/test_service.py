@@ -38,8 +38,8 @@ def _account(number: int) -> Inquiry:
     )
 
 
-def _evaluator() -> Evaluator:
-    return Evaluator(engine, Identity(Verifier([])), service_from_host=False)
+def _evaluator(explained: int) -> Evaluator:
+    return Evaluator(engine, Identity(Verifier([])), service_from_host=False, explained_per_second=explained)
 
 
 def _run(
@@ -55,12 +55,11 @@ def _run(
         log = MemoryLog(receipts.settled)
         prepare(log)
         service = DecisionService(
-            _evaluator(),
+            _evaluator(explained),
             log,
             receipts,
             Metrics(),
             strict_methods=strict_methods,
-            explained_per_second=explained,
             monotonic=clock,
         )
         return await ask(service), log

@@ -20,13 +20,18 @@ def check_request(
     *,
     service: str | None = None,
     headers: Mapping[str, str] | None = None,
+    peer: str | None = None,
+    signals: Mapping[str, Any] | None = None,
 ) -> bytes:
-    """The bytes of a CheckRequest."""
+    """The bytes of a CheckRequest; `signals` stand in the metadata of the gateway."""
     message = CheckRequest()
     http = message.attributes.request.http
     http.method, http.host, http.path = method, host, path
     for name, value in (headers or {}).items():
         http.headers[name] = value
+    message.attributes.source.principal = peer or ""
+    if signals:
+        message.attributes.metadata_context.filter_metadata["portcullis.signals"].update(signals)
     message.attributes.source.address.socket_address.address = "203.0.113.7"
     if service is not None:
         message.attributes.context_extensions["portcullis.service"] = service
@@ -40,6 +45,7 @@ class Answer:
     code: int
     http_status: int
     headers: Mapping[str, str]
+    removed: tuple[str, ...]
     decision_id: str | None
     metadata: Mapping[str, str]
     body: str
@@ -78,6 +84,7 @@ def read_answer(data: bytes) -> Answer:
         code=reply.status.code,
         http_status=200 if allowed else reply.denied_response.status.code,
         headers=headers,
+        removed=tuple(reply.ok_response.headers_to_remove),
         decision_id=headers.get("x-portcullis-decision"),
         metadata=metadata,
         body=reply.denied_response.body,

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from pdp.metrics import WORDS
 from pdp.model import Challenge, Decision
+from policy_lang.verdict import Duties, Header, Observed
 
 _TEXT = st.text(st.characters(codec=None), max_size=20)
 _BY = st.one_of(
@@ -14,6 +15,15 @@ _BY = st.one_of(
     st.lists(_TEXT, max_size=2).map(tuple),
 )
 _IDS = st.one_of(st.none(), st.just(""), st.text("0123456789abcdef", min_size=32, max_size=32), _TEXT)
+
+_NAMES = st.sampled_from(["x-user", "x-place", "x-portcullis-decision", "x-debug"])
+_DUTIES = st.builds(
+    Duties,
+    headers=st.lists(st.builds(Header, _NAMES, _TEXT), max_size=2, unique_by=lambda header: header.name).map(tuple),
+    removed=st.lists(_NAMES, max_size=2, unique=True).map(tuple),
+    alerts=st.lists(st.sampled_from(["soc", "desk"]), max_size=2, unique=True).map(tuple),
+)
+_OBSERVED = st.one_of(st.none(), st.builds(Observed, st.sampled_from(["deny", "step_up"]), _BY, _TEXT))
 
 DECISIONS = st.builds(
     Decision,
@@ -28,4 +38,11 @@ DECISIONS = st.builds(
         tuple
     ),
     scopes=st.lists(_TEXT, max_size=3).map(tuple),
+    duties=_DUTIES,
+    advice=_DUTIES,
+    status=st.sampled_from([None, 200, 403, 404, 429, 451, 503]),
+    shadow=st.lists(st.sampled_from(["orders.one", "orders.two"]), max_size=2, unique=True).map(tuple),
+    observed=_OBSERVED,
+    valid_until_ms=st.one_of(st.none(), st.integers(0, 2**62)),
+    identity_headers=st.frozensets(_NAMES),
 )

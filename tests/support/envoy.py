@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
@@ -15,6 +16,7 @@ from tests.support.process import ROOT, free_port
 from tests.support.upstream import RecordingUpstream
 
 READY_WITHIN_S = 20.0
+LEDGER = {"ledger": "ledger.example"}
 
 
 def envoy_binary() -> Path:
@@ -28,9 +30,12 @@ def envoy_binary() -> Path:
 
 
 class EnvoyGateway:
-    """Envoy on a free port, asking the PDP at `grpc_port` for the service `ledger`; `received` is what passed."""
+    """Envoy on a free port, asking the PDP at `grpc_port` for `services` by host; `received` is what passed."""
 
-    def __init__(self, folder: Path, grpc_port: int, *, failure_mode_allow: bool) -> None:
+    def __init__(
+        self, folder: Path, grpc_port: int, *, failure_mode_allow: bool, services: Mapping[str, str] = LEDGER
+    ) -> None:
+        self._services = services
         self.port = free_port()
         self._folder = folder
         self._grpc_port = grpc_port
@@ -43,7 +48,7 @@ class EnvoyGateway:
         ports = Ports(gateway=self.port, grpc=self._grpc_port, http=0, upstream=self.upstream.port)
         value = configuration(
             ports,
-            {"ledger": "ledger.example"},
+            self._services,
             self._folder / "access.log",
             failure_mode_allow=self._failure_mode_allow,
         )

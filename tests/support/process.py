@@ -28,7 +28,10 @@ def free_port() -> int:
 class ServedPdp:
     """One state folder and configuration; start it, kill it, start it again."""
 
-    def __init__(self, folder: Path, policies: Path, issuers: list[TestIssuer], *, extra: str = "") -> None:
+    def __init__(
+        self, folder: Path, policies: Path, issuers: list[TestIssuer], *, extra: str = "", gateway: str = ""
+    ) -> None:
+        """`extra` stands above all tables of the configuration, `gateway` in that of the listener."""
         self.folder = folder
         self.state = folder / "state"
         self.grpc_port, self.http_port = free_port(), free_port()
@@ -40,7 +43,7 @@ class ServedPdp:
             f'policies = "{policies}"',
             extra,
             f'[http]\naddress = "127.0.0.1:{self.http_port}"',
-            f'[[listeners]]\naddress = "{self.address}"\ngateway = "edge"',
+            f'[[listeners]]\naddress = "{self.address}"\ngateway = "edge"\n{gateway}',
         ]
         for number, issuer in enumerate(issuers):
             keys = issuer.write_keys(folder / f"keys-{number}.json")

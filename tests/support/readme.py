@@ -1,28 +1,48 @@
 """The blocks of a Markdown document, and the console blocks among them run and held to their output.
 
-A fenced block may have a comment on the line before it: `<!-- file: PATH -->` (write it there),
-`<!-- edit: PATH: OLD -> NEW -->` (for this block alone), or a word that a test asks for (`demo`, `envoy`). In a console
-block, a line `$ …` is run and what follows is its output; `…` stands for anything, also for whole lines.
+A fenced block may have a comment on the line before it, which says what becomes of it:
+
+    <!-- file: PATH -->            it is the file
+    <!-- append: PATH -->          it stands at the end of the file, behind a blank line
+    <!-- instead: PATH: START -->  it stands in place of the paragraph, up to a blank line, that begins with START
+    <!-- edit: PATH: OLD -> NEW --> of a console block: the file is changed so for this block alone
+    <!-- WORD -->                  a test asks for it (`demo`, `envoy`)
+
+In a console block, a line `$ …` is run and what follows is its output; `…` stands for anything, also for whole lines.
 """
 
 from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 _BLOCK = re.compile(
-    r"(?:<!-- (?P<note>[^\n]*) -->\n)?^```(?P<kind>[a-z]*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
+    r"(?:<!-- (?P<note>[^\n]*) -->\n)?^```(?P<kind>[a-z]*)\n(?P<text>.*?)^```$|^#+ (?P<heading>[^\n]*)$",
+    re.MULTILINE | re.DOTALL,
 )
+WRITING = ("file", "append", "instead")
+"""The notes that say where a block is written."""
 
 
 @dataclass(frozen=True)
 class Block:
+    """`section` is the heading above it."""
+
     kind: str
     note: str
     text: str
+    section: str = ""
+
+    @property
+    def verb(self) -> str:
+        return self.note.partition(": ")[0]
+
+    @property
+    def rest(self) -> str:
+        return self.note.partition(": ")[2]
 
 
 @dataclass(frozen=True)
@@ -34,8 +54,12 @@ class Command:
 
 
 def blocks(document: Path) -> Iterator[Block]:
+    section = ""
     for found in _BLOCK.finditer(document.read_text()):
-        yield Block(found["kind"], found["note"] or "", found["text"])
+        if found["heading"] is not None:
+            section = found["heading"]
+        else:
+            yield Block(found["kind"], found["note"] or "", found["text"], section)
 
 
 def commands(block: Block) -> Iterator[Command]:
@@ -58,29 +82,65 @@ def run(line: str, folder: Path, environment: Mapping[str, str]) -> str:
     return done.stdout + done.stderr
 
 
-def replay_document(document: Path, folder: Path, environment: Mapping[str, str], *, skip: frozenset[str]) -> int:
-    """Write every file block, run every console block that is not to be skipped; how many commands ran."""
+def replay_document(
+    document: Path,
+    folder: Path,
+    environment: Mapping[str, str],
+    *,
+    skip: frozenset[str],
+    settled: Callable[[Path], None] = lambda _: None,
+) -> int:
+    """Write every block that is a file or a part of one, run every console block that is not to be skipped; how many
+    commands ran. What a section writes belongs together: `settled` is told of each policy file at the section's end,
+    and before anything is run.
+    """
     ran = 0
+    fresh: dict[Path, None] = {}
+    section = ""
     for block in blocks(document):
         if block.note in skip:
             continue
-        verb, _, rest = block.note.partition(": ")
-        if verb == "file":
-            _write(folder / rest, block.text)
+        if block.kind == "console" or block.section != section:
+            _settle(fresh, settled)
+        section = block.section
+        if block.verb in WRITING:
+            path = write(block, folder)
+            fresh |= {path: None} if path.suffix == ".pol" else {}
         elif block.kind == "console":
-            restore = _edit(folder, rest) if verb == "edit" else None
+            restore = _edit(folder, block.rest) if block.verb == "edit" else None
             for command in commands(block):
                 got = run(command.line, folder, environment)
                 assert matches(command.output, got), f"$ {command.line}\n--- wanted\n{command.output}\n--- got\n{got}"
                 ran += 1
             if restore is not None:
                 restore[0].write_text(restore[1])
+    _settle(fresh, settled)
     return ran
 
 
-def _write(path: Path, text: str) -> None:
+def _settle(fresh: dict[Path, None], settled: Callable[[Path], None]) -> None:
+    for path in fresh:
+        settled(path)
+    fresh.clear()
+
+
+def write(block: Block, folder: Path) -> Path:
+    """The file that the block is, or is a part of, written."""
+    name, _, start = block.rest.partition(": ")
+    path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
+    match block.verb:
+        case "file":
+            path.write_text(block.text)
+        case "append":
+            path.write_text(f"{path.read_text()}\n{block.text}")
+        case verb:
+            assert verb == "instead", block.note
+            text = path.read_text()
+            found = re.findall(rf"^{re.escape(start)}.*?(?=^\n|\Z)", text, re.MULTILINE | re.DOTALL)
+            assert len(found) == 1, f"{name} has {len(found)} paragraphs that begin with {start}"
+            path.write_text(text.replace(found[0], block.text))
+    return path
 
 
 def _edit(folder: Path, instruction: str) -> tuple[Path, str]:
@@ -88,6 +148,6 @@ def _edit(folder: Path, instruction: str) -> tuple[Path, str]:
     old, _, new = change.partition(" -> ")
     path = folder / name
     text = path.read_text()
-    assert old in text, f"{name} has no {old}"
+    assert text.count(old) == 1, f"{name} has {text.count(old)} times {old}"
     path.write_text(text.replace(old, new))
     return path, text

@@ -1,0 +1,181 @@
+"""What is sealed in a record: everything that its decision can be made again from, and what was sent besides.
+
+`Evidence` goes in, the bytes for the box come out, JSON with these members:
+
+    service method path host ip peer rq   the request as it came
+    cut       members that do not stand there as they came, being too long, not text, or a number beyond 64 bits; only
+              of what policy refuses (see LONGEST_TARGET in pdp/canonical_call.py)
+    who       the id of an asserted subject
+    now       the instant, Unix milliseconds
+    at        service and host, of a call with a path       act   service, action, type and id of a resource
+    kind multi claims unread   the caller: the claims or properties read, as they came, and names of declared ones that
+              conformed and were not read
+    facts     the rows looked up: [relation, arguments, found]
+    headers properties signals origin can   what was read of these, where anything was
+    sent      the headers that the gateway is to set, with their values
+
+Source: policy_lang/inputs.py. Design: contracts.md "Recorded inputs".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import orjson
+
+from pdp.model import Decision, Inquiry, Json, Principal
+from policy_lang.inputs import Inputs, Looked
+from policy_lang.ir import Value
+from policy_lang.verdict import CAPABILITIES, NOWHERE, ActionCall, Origin, Question
+
+LONGEST = {
+    "service": 256, "method": 64, "path": 16_384, "host": 512, "ip": 64, "peer": 2_048, "rq": 256, "who": 1_024,
+}  # fmt: skip
+"""Bytes of each member of the request that a record holds; the rest of a longer one is cut, and that is said. With the
+claims of the largest token they stay below the 60,000 bytes of a leaf."""
+
+LONGEST_TEXT = 4_096
+DEEPEST = 32
+"""Of what could not be written as it came."""
+
+_LENGTHENED = re.compile(r'[\x00-\x1f"\\]')
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What a decision was made of: as far as it came.
+
+    `question` and `inputs` are None where the request never became a question.
+    """
+
+    inquiry: Inquiry | None
+    principal: Principal | None
+    question: Question | None
+    inputs: Inputs | None
+
+
+def sealed_inputs(decision: Decision, evidence: Evidence) -> bytes:
+    """The bytes for the box of a decision."""
+    stated = inputs_of(evidence)
+    sent = {header.name: header.value for header in (*decision.advice.headers, *decision.duties.headers)}
+    if sent:
+        stated["sent"] = dict[str, Json](sent)
+    try:
+        return orjson.dumps(stated, option=orjson.OPT_SORT_KEYS)
+    except TypeError:  # half a character, or a number beyond 64 bits: it was refused for it
+        written = {name: _writable(value, 0) for name, value in stated.items()}
+        changed = [name for name, value in stated.items() if written[name] != value]
+        cut = stated.get("cut", [])
+        written["cut"] = list[Json](sorted({*changed, *(map(str, cut) if isinstance(cut, list) else ())}))
+        return orjson.dumps(written, option=orjson.OPT_SORT_KEYS)
+
+
+def inputs_of(evidence: Evidence) -> dict[str, Json]:
+    """The members that do not depend on what was decided."""
+    inquiry, question, inputs, principal = evidence.inquiry, evidence.question, evidence.inputs, evidence.principal
+    stated: dict[str, Json] = {}
+    if inquiry is not None:
+        subject = principal.claims.get("id") if principal is not None and principal.kind == "subject" else None
+        whole = {
+            "service": inquiry.service,
+            "method": inquiry.method,
+            "path": inquiry.path,
+            "host": inquiry.host,
+            "ip": inquiry.ip,
+            "peer": inquiry.peer,
+            "rq": inquiry.request_id,
+            "who": subject if isinstance(subject, str) else None,
+        }
+        shown = {name: _text(value, LONGEST[name]) for name, value in whole.items() if value is not None}
+        stated |= shown
+        cut = sorted(name for name, text in shown.items() if text != whole[name])
+        if cut:
+            stated["cut"] = list[Json](cut)
+    if question is not None and inputs is not None:
+        stated |= _called(question) | _read(inputs)
+    return stated
+
+
+def _called(question: Question) -> dict[str, Json]:
+    call = question.call
+    if isinstance(call, ActionCall):
+        return {"now": question.now_ms, "act": [question.service, call.action, call.resource, call.id]}
+    return {"now": question.now_ms, "at": [question.service, call.host]}
+
+
+def _read(inputs: Inputs) -> dict[str, Json]:
+    """What the decision took in; what is as in a call that says nothing is left out."""
+    caller = inputs.caller
+    stated: dict[str, Json] = {
+        "kind": caller.kind,
+        "multi": caller.multi_audience,
+        "claims": dict(caller.claims),
+        "unread": list[Json](sorted(caller.unread)),
+        "facts": [_row(each) for each in inputs.lookups],
+    }
+    if inputs.headers:
+        stated["headers"] = {name: list[Json](values) for name, values in inputs.headers.items()}
+    if inputs.properties:
+        stated["properties"] = dict(inputs.properties)
+    if inputs.signals:
+        stated["signals"] = {name: _json(value) for name, value in inputs.signals.items()}
+    if inputs.origin != NOWHERE:
+        stated["origin"] = _origin(inputs.origin)
+    if inputs.capabilities != CAPABILITIES:
+        stated["can"] = list[Json](sorted(inputs.capabilities))
+    return stated
+
+
+def _origin(origin: Origin) -> dict[str, Json]:
+    said: Mapping[str, Json] = {"ip": origin.ip, "peer": origin.peer, "gateway": origin.gateway, "tls": origin.tls}
+    return {name: value for name, value in said.items() if value is not None}
+
+
+def _json(value: Value) -> Json:
+    return sorted(value, key=lambda each: (str(type(each)), each)) if isinstance(value, frozenset) else value
+
+
+def _row(looked: Looked) -> Json:
+    """A row that was asked for; its arguments are scalars by their columns' types."""
+    arguments: list[Json] = [None if isinstance(each, frozenset) else each for each in looked.arguments]
+    return [looked.relation, arguments, looked.found]
+
+
+def _writable(value: Json, depth: int) -> Json:
+    """The same with everything that JSON cannot hold spelt out, and no deeper than `DEEPEST`."""
+    match value:
+        case _ if depth > DEEPEST:
+            return "too deep"
+        case str():
+            return value if _is_text(value) else _text(value, LONGEST_TEXT)
+        case int() if not -(2**63) <= value < 2**63:
+            return "a number beyond 64 bits"
+        case list():
+            return [_writable(each, depth + 1) for each in value]
+        case dict():
+            return {_text(name, LONGEST_TEXT): _writable(each, depth + 1) for name, each in value.items()}
+        case _:
+            return value
+
+
+def _is_text(value: str) -> bool:
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _text(value: str, most_bytes: int) -> str:
+    """A string that can always be written down and takes at most so many bytes of JSON.
+
+    Lone surrogates (bytes that were not UTF-8) stand as escapes. A text with characters that JSON would make longer
+    (controls, `"`, backslashes) has every control and every character outside ASCII spelt out, `/` for a backslash.
+    """
+    if _LENGTHENED.search(value) is None:
+        encoded = value[:most_bytes].encode("utf-8", "backslashreplace")
+    else:
+        encoded = value[:most_bytes].replace("\\", "/").replace('"', "'").encode("unicode_escape").replace(b"\\", b"/")
+    return encoded[:most_bytes].decode("utf-8", "ignore")

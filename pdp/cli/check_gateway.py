@@ -1,0 +1,51 @@
+"""`--gateway` of `pdp check`: a name, and what is known of the gateway so named.
+
+`NAME` is a listener's gateway in `pdp.toml`, else a known one; `NAME=CAPABILITY,…` says itself what it can do.
+
+Decision: 2026-11-21. What `pdp.toml` says of a gateway goes before what is known of its kind, since that is served.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import click
+
+from pdp.cli.options import CONFIG_NAME, configured
+from pdp.config import ListenerConfig
+from policy_lang.capabilities import KNOWN, Form, Gateway
+from policy_lang.verdict import CAPABILITIES, Capability
+
+_WORDS: Mapping[str, Capability] = {capability: capability for capability in CAPABILITIES}
+_ALL: frozenset[Form] = frozenset({"path", "action"})
+_PATHS: frozenset[Form] = frozenset({"path"})
+
+
+def gateways_named(texts: tuple[str, ...]) -> tuple[Gateway, ...]:
+    """The gateways that `--gateway` names, each time it stands. Errors: UsageError, and those of `pdp.toml`."""
+    if not texts:
+        return ()
+    listeners = configured(None).listeners if CONFIG_NAME.exists() else ()
+    ours = {listener.gateway: _of_listener(listener) for listener in listeners}
+    return tuple(_named(text, ours) for text in texts)
+
+
+def _of_listener(listener: ListenerConfig) -> Gateway:
+    services = None if listener.services is None else frozenset(listener.services)
+    return Gateway(listener.gateway, frozenset(_WORDS[word] for word in listener.capabilities), _PATHS, services)
+
+
+def _named(text: str, ours: Mapping[str, Gateway]) -> Gateway:
+    name, stated, listed = text.partition("=")
+    known = ours.get(name) or KNOWN.get(name)
+    if not stated:
+        if known is None:
+            names = ", ".join(sorted({*ours, *KNOWN}))
+            raise click.UsageError(f"no gateway `{name}` is known: there are {names}; or write {name}=CAPABILITY,…")
+        return known
+    words = [word.strip() for word in listed.split(",")] if listed.strip() else []
+    for word in words:
+        if word not in _WORDS:
+            raise click.UsageError(f"`{word}` is no capability: write any of {', '.join(sorted(_WORDS))}")
+    return replace(known or Gateway(name, frozenset(), _ALL), can=frozenset(_WORDS[word] for word in words))

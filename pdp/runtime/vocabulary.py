@@ -1,0 +1,68 @@
+"""The words of a policy that the service needs by name: what may stand in clear in a record, and what headers it takes.
+
+In comes a program, out go sets of names, worked out once for each engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from policy_lang.ir import Action, Endpoint, Fixed, Grpc, Http, Program, SetHeader
+from policy_lang.verdict import CAPABILITIES
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """`literals` are the segments of all declared paths. `subjects` are what a reason may be about: names of claims,
+    parameters, headers, properties, roles and scopes. `headers` are those that some endpoint reads, `identity_headers`
+    those that some rule sets. `workloads` are declared callers by SPIFFE id.
+    """
+
+    literals: frozenset[str]
+    subjects: frozenset[str]
+    headers: frozenset[str]
+    identity_headers: frozenset[str]
+    workloads: Mapping[str, str]
+
+    @classmethod
+    def of(cls, program: Program) -> Vocabulary:
+        """The vocabulary of a program."""
+        identity_headers = frozenset(_headers_set(program))
+        return cls(
+            frozenset(text for endpoint in program.endpoints for text in _literals(endpoint)),
+            frozenset(_subjects(program)) | identity_headers,
+            frozenset(header.source[0] for endpoint in program.endpoints for header in endpoint.headers)
+            | {"content-type"},
+            identity_headers,
+            {workload.identity: workload.id for workload in program.workloads},
+        )
+
+
+def _headers_set(program: Program) -> Iterator[str]:
+    for body in program.bodies:
+        for obligation in (*body.must, *body.should):
+            if isinstance(obligation, SetHeader):
+                yield obligation.name
+
+
+def _literals(endpoint: Endpoint) -> Iterator[str]:
+    match endpoint.route:
+        case Http(_, segments, _):
+            yield from (segment.text for segment in segments if isinstance(segment, Fixed))
+        case Grpc(service, method):
+            yield from (service, method)
+        case Action():
+            pass
+
+
+def _subjects(program: Program) -> Iterator[str]:
+    yield from CAPABILITIES
+    for kind in program.kinds:
+        yield kind.id
+        yield from ("id", "aud", "scope")
+        yield from (claim.name for claim in kind.claims)
+        yield from (role for pair in kind.exclusive for role in (pair.left, pair.right))
+    for endpoint in program.endpoints:
+        yield from endpoint.scopes
+        yield from (field.name for field in (*endpoint.query, *endpoint.headers, *endpoint.properties))

@@ -1,0 +1,112 @@
+"""What one call may cost: for each endpoint the conditions it may have to look at, and the rules that none can prune.
+
+A program goes in, `Cost` comes out by endpoint. A rule is told apart in a cell where `plan.index` can use one of its
+clauses: an input is, or holds, a constant, or an address lies in a network. Such rules are counted as the index finds
+them: together with those that share the constant.
+Source: language.md 6.2 (discriminators), 4.6 (W816, E801).
+
+Decision: 2026-11-21. The worst case takes for each attribute the one constant that finds the most: a caller who holds
+every role at once is not what a budget is for. A rule without conditions costs nothing, so it is not counted.
+Decision: 2026-11-21. What the index uses is asked of the index itself, so that no rule is called cheap which is not:
+`via w` alone, or a relation alone, tells no rules apart.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from policy_lang import ir
+from policy_lang.plan.index import Asked, asked, is_told_apart
+
+Key = tuple[str, object]
+"""An input, and the constant (or the ranges) that the index finds rules by."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """The worst call of an endpoint: how many atoms it looks at, and the rules, by index, that it cannot pass over."""
+
+    atoms: int
+    unindexable: tuple[int, ...]
+
+
+def costs(program: ir.Program) -> tuple[Cost, ...]:
+    """The costs of the endpoints of a program, by index."""
+    bodies = _Bodies(program)
+    known: dict[tuple[int, ...], Cost] = {}
+    worst = [Cost(0, ()) for _ in program.endpoints]
+    for cell in program.cells:
+        # The same groups are shared tuples, which live as long as the program.
+        key = (id(cell.deny), id(cell.allow), id(cell.require), id(cell.shadow))
+        cost = known.get(key)
+        if cost is None:
+            cost = known[key] = _cell_cost(ir.rules_of(cell), bodies)
+        before = worst[cell.endpoint]
+        rules = max(before.unindexable, cost.unindexable, key=len)
+        worst[cell.endpoint] = Cost(max(before.atoms, cost.atoms), rules)
+    return tuple(worst)
+
+
+class _Bodies:
+    """What bodies ask, each worked out once: its atoms, and the keys that an index may find it by."""
+
+    def __init__(self, program: ir.Program) -> None:
+        self._program = program
+        self._below: dict[int, frozenset[int]] = {}
+        self._known: dict[int, tuple[frozenset[int], tuple[tuple[Key, ...], ...]]] = {}
+
+    def of(self, index: int) -> tuple[frozenset[int], tuple[tuple[Key, ...], ...]]:
+        """The atoms of a body, and one set of keys for each way to find it."""
+        known = self._known.get(index)
+        if known is None:
+            body = self._program.bodies[index]
+            guards = [clause.guard for clause in body.clauses]
+            atoms = self._atoms((*guards, *(need.guard for need in body.needs)))
+            conjuncts = asked(self._program, guards)
+            ways = [_keys(each) for each in conjuncts.values() if is_told_apart(each)]
+            known = self._known[index] = (atoms, tuple(ways))
+        return known
+
+    def _atoms(self, guards: Iterable[int]) -> frozenset[int]:
+        return frozenset().union(*(self._atoms_below(guard) for guard in guards))
+
+    def _atoms_below(self, index: int) -> frozenset[int]:
+        known = self._below.get(index)
+        if known is None:
+            guard = self._program.guards[index]
+            below = frozenset((guard.atom,)) if isinstance(guard, ir.Lit) else self._atoms(guard.parts)
+            known = self._below[index] = below
+        return known
+
+
+def _keys(of: Asked) -> tuple[Key, ...]:
+    """What the index finds a rule by."""
+    name = _name(of.attr)
+    return ((name, of.ranges),) if of.how == "address" else tuple((name, value) for value in of.values)
+
+
+def _name(attr: ir.Attr) -> str:
+    return f"{attr.root} {attr.name}"
+
+
+def _cell_cost(rules: Iterable[ir.CellRule], bodies: _Bodies) -> Cost:
+    """The cost of one cell: what no index prunes, and for each attribute the constant that finds the most."""
+    asked = [(each.rule, *bodies.of(each.body)) for each in rules]
+    always: set[int] = set()
+    unindexable: list[int] = []
+    shared = Counter(key for _, _, ways in asked for way in ways for key in way)
+    found: dict[Key, set[int]] = {}
+    for rule, atoms, ways in asked:
+        if ways:
+            # The way that leaves the fewest others beside it.
+            for key in min(ways, key=lambda way: sum(shared[key] for key in way)):
+                found.setdefault(key, set()).update(atoms)
+        elif atoms:
+            unindexable.append(rule)
+            always |= atoms
+    most: dict[str, int] = {}
+    for (attribute, _), atoms_found in found.items():
+        most[attribute] = max(most.get(attribute, 0), len(atoms_found - always))
+    return Cost(len(always) + sum(most.values()), tuple(sorted(unindexable)))

@@ -1,0 +1,173 @@
+"""Values, operands, atoms and guards: what a condition is made of.
+
+Source: language.md 6.1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+VERSION = 2
+
+
+ScalarValue = bool | int | str
+
+
+Value = ScalarValue | frozenset[ScalarValue]
+
+
+Effect = Literal["allow", "deny", "require"]
+
+
+LogLevel = Literal["minimal", "normal", "full"]
+
+
+Root = Literal["token", "subject", "resource", "path", "query", "header", "request", "signal"]
+
+
+@dataclass(frozen=True, slots=True)
+class Attr:
+    """An input: a declared claim (or `aud`, `scope`), a property of the subject or the resource (or its `id`), a
+    capture, a query parameter, a header, an attribute of the request, or a signal by its id.
+    """
+
+    root: Root
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Now:
+    """The instant of the decision, Unix milliseconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Const:
+    value: Value
+
+
+@dataclass(frozen=True, slots=True)
+class Shift:
+    """Time and duration arithmetic: `left + right` (sign 1) or `left - right` (sign -1), in milliseconds."""
+
+    left: Operand
+    sign: Literal[1, -1]
+    right: Operand
+
+
+Operand = Attr | Now | Const | Shift
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """A boolean attribute."""
+
+    of: Operand
+
+
+@dataclass(frozen=True, slots=True)
+class Compare:
+    """`eq`, `lt` or `le`; the other three are negations or have their sides swapped."""
+
+    op: Literal["eq", "lt", "le"]
+    left: Operand
+    right: Operand
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    item: Operand
+    among: Operand
+
+
+@dataclass(frozen=True, slots=True)
+class Overlap:
+    left: Operand
+    right: Operand
+
+
+@dataclass(frozen=True, slots=True)
+class Cover:
+    """Whether `left` holds every member of `right`."""
+
+    left: Operand
+    right: Operand
+
+
+@dataclass(frozen=True, slots=True)
+class Empty:
+    of: Operand
+
+
+@dataclass(frozen=True, slots=True)
+class Like:
+    """`pattern` has `*` only as its first and/or its last character."""
+
+    of: Operand
+    pattern: str
+
+
+@dataclass(frozen=True, slots=True)
+class Has:
+    """Whether an optional input is present."""
+
+    attr: Attr
+
+
+@dataclass(frozen=True, slots=True)
+class InNetwork:
+    """Whether an address lies in one of these ranges of numbers in the 128-bit space: (first, last), both included,
+    ascending, disjoint and not adjacent. `network` is how the policy calls it.
+    """
+
+    of: Operand
+    network: str
+    ranges: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """Whether the row is among the facts of a relation; unknown where the facts are not at hand."""
+
+    relation: str
+    arguments: tuple[Operand, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Age:
+    """-skew <= now - at <= `most_ms` (no upper end where None): freshness of a factor, with the platform's skew."""
+
+    at: Operand
+    most_ms: int | None
+
+
+Atom = Truth | Compare | Member | Overlap | Cover | Empty | Like | Has | InNetwork | Lookup | Age
+
+
+CLOCK_SKEW_MS = 30_000
+"""How far an authentication instant may lie in our future (language.md 5.4)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lit:
+    """An atom, or its negation."""
+
+    atom: int
+    negated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class All:
+    """True where every part is; `All(())` is true."""
+
+    parts: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AnyOf:
+    """True where one part is; `AnyOf(())` is false."""
+
+    parts: tuple[int, ...]
+
+
+Guard = Lit | All | AnyOf

@@ -1,0 +1,197 @@
+"""What a policy declares: kinds, relations, signals, services, endpoints; and the whole program.
+
+Source: language.md 2.1, 4.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from policy_lang.ir.atoms import Atom, Guard, Value
+from policy_lang.ir.rules import Body, Cell, Place, Rule
+from policy_lang.typesystem import Type
+
+
+@dataclass(frozen=True, slots=True)
+class FieldSchema:
+    """A claim, property, query parameter or header. `source` is the way to it from the outside, at least one step."""
+
+    name: str
+    type: Type
+    optional: bool
+    private: bool
+    source: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Exclusive:
+    """Two roles that nobody may hold at once, each with the values of the role claim that give it."""
+
+    left: str
+    left_values: frozenset[str]
+    right: str
+    right_values: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of principal; `id` is the plain name.
+
+    `form` tells a token, which a signature proves, from a subject, which an authenticated caller asserts. `name` is the
+    issuer of a token (one issuer has one kind), AuthZEN's type of a subject. `role_claim` is the claim or property that
+    gives roles, a string or a set of them; None without one.
+    """
+
+    id: str
+    form: Literal["token", "subject"]
+    name: str
+    claims: tuple[FieldSchema, ...]
+    role_claim: str | None
+    exclusive: tuple[Exclusive, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """`id` is `module.name`; facts are rows of these columns."""
+
+    id: str
+    columns: tuple[tuple[str, Type], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """`id` is `module.name`. `provider` is `context.NAME`, `seen.per_minute`, `seen.distinct` or `seen.run`; `keys` are
+    inputs as written (`token.sub`, `endpoint`). `fallback` None is `unknown`.
+    """
+
+    id: str
+    type: Type
+    provider: str
+    keys: tuple[str, ...]
+    within_ms: int
+    fallback: Value | None
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """A declared caller between services; `id` is `module.name`, `identity` its SPIFFE id."""
+
+    id: str
+    identity: str
+
+
+CaptureType = Literal["string", "int", "uuid", "opaque"]
+"""In an `opaque` segment `%2F` is data."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fixed:
+    """A path segment that must be this text (decoded)."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Capture:
+    name: str
+    type: CaptureType
+
+
+@dataclass(frozen=True, slots=True)
+class AnySegment:
+    """`*`: exactly one segment."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """`**`: all that follows, perhaps nothing; only last."""
+
+
+Segment = Fixed | Capture | AnySegment | Rest
+
+
+@dataclass(frozen=True, slots=True)
+class Http:
+    """`trailing_slash` is part of the pattern, exact."""
+
+    methods: tuple[str, ...]
+    segments: tuple[Segment, ...]
+    trailing_slash: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Grpc:
+    """POST `/service/method`, no query, content type `application/grpc*` (contracts.md); `service` has its package."""
+
+    service: str
+    method: str
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """(subject, action, resource) instead of a path (language.md, point B)."""
+
+    action: str
+    resource: str
+
+
+Route = Http | Grpc | Action
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """`id` is `service.name`. `written` is the pattern, `package.Service/Method`, or `action on resource`, as written.
+
+    `labels` are ids (`module.label`), sorted; `tags` (its own and its service's) by name, sorted. `headers` are its own
+    and its service's; `source` of one is the single lower-case name of the header. `properties` are the resource's.
+    """
+
+    id: str
+    service: str
+    route: Route
+    written: str
+    scopes: tuple[str, ...]
+    labels: tuple[str, ...]
+    tags: tuple[tuple[str, str], ...]
+    query: tuple[FieldSchema, ...]
+    headers: tuple[FieldSchema, ...]
+    properties: tuple[FieldSchema, ...]
+    closed: bool
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """`audiences` empty is `audience none`: no token opens it. `hosts` are lower case, without port or final dot.
+
+    `accepts` are subject kinds. `observe_until_ms`: until then what policy would refuse passes (language.md, point J).
+    `query_strict`: an undeclared query parameter is refused.
+    """
+
+    id: str
+    audiences: tuple[str, ...]
+    hosts: tuple[str, ...]
+    accepts: tuple[str, ...]
+    observe_until_ms: int | None
+    query_strict: bool
+    tags: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """One compiled policy."""
+
+    version: int
+    modules: tuple[str, ...]
+    kinds: tuple[Kind, ...]
+    relations: tuple[Relation, ...]
+    signals: tuple[Signal, ...]
+    workloads: tuple[Workload, ...]
+    services: tuple[Service, ...]
+    endpoints: tuple[Endpoint, ...]
+    atoms: tuple[Atom, ...]
+    guards: tuple[Guard, ...]
+    rules: tuple[Rule, ...]
+    bodies: tuple[Body, ...]
+    cells: tuple[Cell, ...]

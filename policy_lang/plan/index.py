@@ -1,0 +1,285 @@
+"""The index of a group of rules: from the inputs of a call to the few rules that may apply.
+
+A rule can be passed over when one of its conjuncts is certainly FALSE. A node of the tree tells rules apart by one
+input: rules that need it to be one of some values stand under those values, rules that ask nothing of it stand apart in
+`rest`, which is always looked at too. An input without a value passes over no rule, so that UNKNOWN is left to the
+rules themselves.
+
+    by value     the input is one of some constants: `==`, `in [..]`; or a constant is in the input, a set; or the input
+                 and a set of constants overlap (roles)
+    by address   the input lies in some ranges: all ranges cut the line of addresses into pieces
+
+INVARIANT: `candidates` lists every rule of the group that is not FALSE, in the order of the group, each once.
+Source: language.md 6.2 (4), 6.5.
+
+Decision: 2026-11-21. Thresholds of numbers and columns of relations are not told apart: a threshold leaves half of the
+rules on the average, and rules that differ in a constant argument of a relation differ in other things too.
+Decision: 2026-11-21. An index holds at most `MOST_ENTRIES` entries for each of its rules: a rule that asks for more
+values than that stands in `rest`.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from policy_lang import ir
+from policy_lang.addresses import number
+from policy_lang.evaluation import ROOTS, Environment, Values
+
+SMALL = 3
+"""So few rules are asked one by one."""
+
+MOST_DEEP = 3
+MOST_ENTRIES = 64
+
+WORTH = 0.75
+"""A level is built where it leaves no larger share of the rules than this."""
+
+Manner = Literal["one", "many", "address"]
+MANNERS: frozenset[Manner] = frozenset(get_args(Manner))
+
+Rules = tuple[int, ...]
+"""Places of rules in their group, ascending."""
+
+
+@dataclass(frozen=True, slots=True)
+class ByValue:
+    """Where the input is a set, rules stand under its possible members."""
+
+    read: Callable[[Environment], Values]
+    name: str
+    children: Mapping[ir.ScalarValue, Tree]
+    rest: Tree
+    everything: Rules
+
+    def candidates(self, environment: Environment) -> Sequence[int]:
+        """The rules that may apply, in the order of their group."""
+        value = self.read(environment).get(self.name)
+        if value is None:
+            return self.everything
+        children, rest = self.children, self.rest
+        child: Tree | None
+        if isinstance(value, frozenset):
+            if len(value) != 1:
+                return _together(_under_members(children, value), rest, environment)
+            (member,) = value  # one role is what most callers hold
+            child = children.get(member)
+        else:
+            child = children.get(value)
+        if child is None:
+            return rest if type(rest) is tuple else candidates(rest, environment)
+        if rest:
+            return _together([child], rest, environment)
+        return child if type(child) is tuple else candidates(child, environment)
+
+
+@dataclass(frozen=True, slots=True)
+class ByAddress:
+    """`children[n]` are the rules for addresses from `starts[n - 1]` on, up to `starts[n]`."""
+
+    read: Callable[[Environment], Values]
+    name: str
+    starts: tuple[int, ...]
+    children: tuple[Rules, ...]
+    rest: Tree
+    everything: Rules
+
+    def candidates(self, environment: Environment) -> Sequence[int]:
+        """The rules that may apply, in the order of their group."""
+        value = self.read(environment).get(self.name)
+        address = number(value) if isinstance(value, str) else None
+        if address is None:
+            return self.everything
+        here = self.children[bisect_right(self.starts, address)]
+        return _together([here], self.rest, environment) if self.rest else here
+
+
+Tree = Rules | ByValue | ByAddress
+
+# ---------------------------------------------------------------- looking up
+
+
+def candidates(tree: Tree, environment: Environment) -> Sequence[int]:
+    """The rules that may apply, in the order of their group."""
+    return tree if isinstance(tree, tuple) else tree.candidates(environment)
+
+
+def _together(trees: list[Tree], rest: Tree, environment: Environment) -> Sequence[int]:
+    """The candidates of several trees, each once."""
+    if rest:
+        trees.append(rest)
+    if len(trees) == 1:
+        return candidates(trees[0], environment)
+    return sorted({place for tree in trees for place in candidates(tree, environment)})
+
+
+def _under_members(children: Mapping[ir.ScalarValue, Tree], members: frozenset[ir.ScalarValue]) -> list[Tree]:
+    """What stands under the members of a set; the smaller of the two is walked, since a caller chooses the set."""
+    if len(members) <= len(children):
+        return [children[member] for member in members if member in children]
+    return [child for value, child in children.items() if value in members]
+
+
+# ---------------------------------------------------------------- building
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What one conjunct of a rule asks of one input."""
+
+    how: Manner
+    attr: ir.Attr
+    values: frozenset[ir.ScalarValue]
+    ranges: tuple[tuple[int, int], ...] = ()
+
+
+Conjuncts = Mapping[tuple[Manner, ir.Attr], Asked]
+"""What a rule asks, one conjunct for each input and manner."""
+
+
+def asked(program: ir.Program, guards: Iterable[int]) -> Conjuncts:
+    """What the conjunction of guards asks, as far as an index can use it."""
+    found: dict[tuple[Manner, ir.Attr], Asked] = {}
+    for guard in guards:
+        for each in _asked(program, guard):
+            key = (each.how, each.attr)
+            if key not in found or len(each.values) < len(found[key].values):
+                found[key] = each
+    return found
+
+
+def _asked(program: ir.Program, guard: int) -> Iterator[Asked]:
+    match program.guards[guard]:
+        case ir.All(parts):
+            for part in parts:
+                yield from _asked(program, part)
+        case ir.Lit(atom, False):
+            of = _of_atom(program.atoms[atom])
+            if of is not None:
+                yield of
+        case ir.AnyOf(parts) if parts:
+            merged = _merged([_of_part(program, part) for part in parts])
+            if merged is not None:
+                yield merged
+        case _:
+            return
+
+
+def _of_part(program: ir.Program, part: int) -> Asked | None:
+    """What one alternative asks, where it is a single atom."""
+    match program.guards[part]:
+        case ir.Lit(atom, False):
+            return _of_atom(program.atoms[atom])
+        case _:
+            return None
+
+
+def _merged(parts: Sequence[Asked | None]) -> Asked | None:
+    """What one of several asks, where all ask the same input in the same manner."""
+    first = parts[0]
+    if first is None or first.how == "address":
+        return None
+    values: set[ir.ScalarValue] = set()
+    for each in parts:
+        if each is None or (each.how, each.attr) != (first.how, first.attr):
+            return None
+        values |= each.values
+    return Asked(first.how, first.attr, frozenset(values))
+
+
+def _of_atom(atom: ir.Atom) -> Asked | None:
+    match atom:
+        case ir.Compare("eq", ir.Attr() as attr, ir.Const(value)) | ir.Compare(
+            "eq", ir.Const(value), ir.Attr() as attr
+        ):
+            return None if isinstance(value, frozenset) else Asked("one", attr, frozenset((value,)))
+        case ir.Member(ir.Attr() as attr, ir.Const(frozenset() as members)):
+            return Asked("one", attr, members)
+        case ir.Member(ir.Const(value), ir.Attr() as attr):
+            return None if isinstance(value, frozenset) else Asked("many", attr, frozenset((value,)))
+        case ir.Overlap(ir.Attr() as attr, ir.Const(frozenset() as members)) | ir.Overlap(
+            ir.Const(frozenset() as members), ir.Attr() as attr
+        ):
+            return Asked("many", attr, members)
+        case ir.InNetwork(ir.Attr() as attr, _, ranges):
+            return Asked("address", attr, frozenset(), ranges)
+        case _:
+            return None
+
+
+def build(rules: Sequence[Conjuncts]) -> Tree:
+    """The index of a group; `rules` in its order."""
+    return _build(tuple(range(len(rules))), rules, MANNERS, MOST_DEEP)
+
+
+def _build(here: Rules, rules: Sequence[Conjuncts], manners: frozenset[Manner], levels: int) -> Tree:
+    best = _best(here, rules, manners) if len(here) > SMALL and levels else None
+    if best is None:
+        return here
+    how, attr = best
+    apart = [rule for rule in here if is_told_apart(rules[rule].get(best))]
+    rest = _build(tuple(rule for rule in here if not is_told_apart(rules[rule].get(best))), rules, manners, levels)
+    if how == "address":
+        pieces = _pieces([(rule, rules[rule][best].ranges) for rule in apart])
+        if pieces is None:
+            return _build(here, rules, manners - {"address"}, levels)
+        return ByAddress(ROOTS[attr.root], attr.name, *pieces, rest, here)
+    under: dict[ir.ScalarValue, list[int]] = {}
+    for rule in apart:
+        for value in rules[rule][best].values:
+            under.setdefault(value, []).append(rule)
+    children = {value: _build(tuple(of), rules, manners, levels - 1) for value, of in under.items()}
+    return ByValue(ROOTS[attr.root], attr.name, children, rest, here)
+
+
+def is_told_apart(of: Asked | None) -> bool:
+    """Whether a rule that asks this stands under what it asks for, and not in the rest."""
+    return of is not None and len(of.values) <= MOST_ENTRIES and len(of.ranges) <= MOST_ENTRIES
+
+
+def _best(here: Rules, rules: Sequence[Conjuncts], manners: frozenset[Manner]) -> tuple[Manner, ir.Attr] | None:
+    """The input that leaves the fewest rules; None where none leaves clearly fewer than all."""
+    sizes: dict[tuple[Manner, ir.Attr], tuple[int, dict[object, int]]] = {}
+    for rule in here:
+        for key, each in rules[rule].items():
+            if key[0] in manners and is_told_apart(each):
+                holders, under = sizes.get(key, (0, {}))
+                for value in each.values or each.ranges:
+                    under[value] = under.get(value, 0) + 1
+                sizes[key] = (holders + 1, under)
+    left = {
+        key: len(here) - holders + sum(n * n for n in under.values()) / max(1, sum(under.values()))
+        for key, (holders, under) in sizes.items()
+    }
+    best = min(left, key=lambda key: (left[key], key[0], key[1].root, key[1].name), default=None)
+    return None if best is None or left[best] > len(here) * WORTH else best
+
+
+def _pieces(
+    of: Sequence[tuple[int, tuple[tuple[int, int], ...]]],
+) -> tuple[tuple[int, ...], tuple[Rules, ...]] | None:
+    """The line of addresses, cut where any range begins or ends, with the rules that hold each piece.
+
+    None where ranges lie in each other so deep that the pieces would list too many rules.
+    """
+    changes: dict[int, list[tuple[int, bool]]] = {}
+    for rule, ranges in of:
+        for first, last in ranges:
+            changes.setdefault(first, []).append((rule, True))
+            changes.setdefault(last + 1, []).append((rule, False))
+    starts: list[int] = []
+    pieces: list[Rules] = [()]
+    held: set[int] = set()
+    entries = 0
+    for start in sorted(changes):
+        for rule, begins in changes[start]:
+            (held.add if begins else held.discard)(rule)
+        entries += len(held)
+        if entries > MOST_ENTRIES * len(of):
+            return None
+        starts.append(start)
+        pieces.append(tuple(sorted(held)))
+    return tuple(starts), tuple(pieces)

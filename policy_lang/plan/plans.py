@@ -1,0 +1,366 @@
+"""The compiled evaluator: `Plans` of a program decides what `reference` decides, without a trace.
+
+    judge     a question that was admitted: baselines, denies, scope, allows, requires, duties (language.md 5.2)
+    decide    the same with admission
+
+The steps stand in `reference`, which is the definition; what does not run for most calls (why a baseline refuses, what
+rules together ask of a gateway, the horizon) is the same code here and there, so that the two can differ only in which
+rules apply. `by` of an allow names the primary rule alone; `rules`, `nearest` and `baselines` are left out.
+
+Verdicts that depend on nothing but which rules apply are kept, by those rules, at most `MOST_KEPT` a cell.
+Source: language.md 6.1 to 6.3; contracts.md "The time of one check".
+
+Decision: 2026-11-21. A question with claims that are not at hand is a replay's and goes to `reference`: compiled code
+takes a claim without a value for an absent one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from policy_lang import obligations
+from policy_lang.admission import Admission, Call, Refused
+from policy_lang.baselines import Refusal, audience_refusal, exclusive_refusal, observed_until, scope_refusal
+from policy_lang.evaluation import Environment, truth_of_guard
+from policy_lang.horizon import Clockwork
+from policy_lang.ir import Cell, CellRule, IssueToken, Kind, Need, Obligation, Program, SetHeader
+from policy_lang.plan.always import always_present
+from policy_lang.plan.clock import Clock
+from policy_lang.plan.index import Conjuncts, Tree, asked, build, candidates
+from policy_lang.plan.shapes import Constants, Shapes
+from policy_lang.plan.writer import Test
+from policy_lang.reference import Reference, observed, refused
+from policy_lang.values import FALSE, TRUE
+from policy_lang.verdict import Challenge, Question, Verdict
+
+MOST_KEPT = 1_024
+
+Key = tuple[object, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A rule of a group: the test of its clauses, and of each of its needs."""
+
+    id: str
+    test: Test
+    constants: Constants
+    needs: tuple[tuple[Test, Constants, Challenge], ...]
+    must: tuple[Obligation, ...]
+    should: tuple[Obligation, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Rules of one effect in one cell, in primary order, with their index; the tests of the rows stand apart for speed.
+
+    `advising` are the places of rules with advice.
+    """
+
+    rows: tuple[Row, ...]
+    tests: tuple[tuple[Test, Constants], ...]
+    tree: Tree
+    advising: tuple[int, ...]
+
+    def applying(self, environment: Environment) -> tuple[int, ...]:
+        """Every rule that applies."""
+        tree, tests = self.tree, self.tests
+        found: list[int] | None = None
+        for place in tree if type(tree) is tuple else candidates(tree, environment):
+            test, constants = tests[place]
+            if test(environment, constants):
+                if found is None:
+                    found = []
+                found.append(place)
+        return () if found is None else tuple(found)
+
+    def first(self, environment: Environment) -> int | None:
+        """The primary rule of those that apply."""
+        tree, tests = self.tree, self.tests
+        for place in tree if type(tree) is tuple else candidates(tree, environment):
+            test, constants = tests[place]
+            if test(environment, constants):
+                return place
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is asked in one cell. `audiences` are the service's, `kept` are verdicts, by which rules apply.
+
+    `granted` holds the verdict of each allow where that says all; None where requires, advice, shadow rules or the time
+    have to be looked at.
+    """
+
+    endpoint: str
+    audiences: frozenset[str]
+    deny: Group
+    allow: Group
+    require: Group
+    shadow: Group
+    scopes: frozenset[str]
+    clock: Clock
+    granted: tuple[Verdict, ...] | None
+    kept: dict[Key, Verdict] = field(default_factory=dict)
+
+
+class Plans:
+    """The compiled evaluator of one program; immutable but for the verdicts it keeps."""
+
+    def __init__(self, program: Program, reference: Reference, plans: Mapping[int, Plan]) -> None:
+        self.program = program
+        self.admission: Admission = reference.admission
+        self._reference = reference
+        self._plans = plans
+
+    @classmethod
+    def of(cls, program: Program, reference: Reference | None = None) -> Plans:
+        """The plans of a program; `reference` is its definition where that is at hand."""
+        builder = _Builder(program)
+        # Cells are found by identity: `program` keeps them alive, so that their ids are theirs alone.
+        plans = {id(cell): builder.plan(cell) for cell in program.cells}
+        return cls(program, Reference.of(program) if reference is None else reference, plans)
+
+    def decide(self, question: Question) -> Verdict:
+        """The verdict on one question."""
+        return self.judge(question, self.admission.admit(question))
+
+    def judge(self, question: Question, call: Call | Refused) -> Verdict:
+        """The verdict on a question that was admitted (or not)."""
+        if isinstance(call, Refused):
+            verdict = refused(call)
+        elif call.environment.unread:
+            return replace(self._reference.judge(question, call), rules=(), nearest=None, baselines=())
+        else:
+            verdict = self._judge(question, call)
+            if call.service.observe_until_ms is None:
+                return verdict
+        until_ms = observed_until(self.admission, question, call)
+        return verdict if until_ms is None else observed(verdict, until_ms)
+
+    def _judge(self, question: Question, call: Call) -> Verdict:
+        """Steps 3 to 10."""
+        plan, environment, kind = self._plans.get(id(call.cell)), call.environment, call.kind
+        if kind is not None:
+            named = environment.token.get("aud")
+            if (
+                plan is None
+                or kind.exclusive
+                or not isinstance(named, frozenset)
+                or not named
+                or not plan.audiences.issuperset(named)
+            ):
+                refusal = self._baseline(question, call, kind)
+                if refusal is not None:
+                    return Verdict("deny", (refusal.by,), refusal.reason, refusal.subject, call.endpoint.id)
+        if plan is None:
+            return Verdict("deny", ("default",), "default.no_cell_rule", "", call.endpoint.id)
+        shadow = plan.shadow.applying(environment) if plan.shadow.rows else ()
+        until_ms = plan.clock.next_change(environment) if plan.clock.ticks else None
+        if plan.deny.rows:
+            deciding = plan.deny.applying(environment)
+            if deciding:
+                key = ("deny", shadow, deciding)
+                return _kept(plan, key, until_ms) or _keep(plan, key, _denied(plan, shadow, deciding), until_ms)
+        if plan.scopes:
+            missing = scope_refusal(call)
+            if missing is not None:
+                return _by(missing, plan, shadow, until_ms)
+        granting = plan.allow.first(environment)
+        if granting is None:
+            reason = "default.no_rule" if plan.allow.rows else "default.no_cell_rule"
+            return _by(Refusal("default", reason), plan, shadow, until_ms)
+        if plan.granted is not None:
+            return plan.granted[granting]
+        return _granted(self.program, question, call, plan, _Reached(shadow, until_ms, granting))
+
+    def _baseline(self, question: Question, call: Call, kind: Kind) -> Refusal | None:
+        """Steps 3 and 4, for a call that does not pass at a glance."""
+        services, multi_audience = self.program.services, question.caller.multi_audience
+        refusal = audience_refusal(call, services, multi_audience=multi_audience)
+        return exclusive_refusal(call) if refusal is None and kind.exclusive else refusal
+
+
+# ---------------------------------------------------------------- verdicts
+
+
+@dataclass(frozen=True, slots=True)
+class _Reached:
+    """A call that some allow grants: which shadow rules apply, until when that holds, the primary allow."""
+
+    shadow: tuple[int, ...]
+    until_ms: int | None
+    granting: int
+
+
+def _kept(plan: Plan, key: Key, until_ms: int | None) -> Verdict | None:
+    found = plan.kept.get(key)
+    return found if found is None or until_ms is None else replace(found, valid_until_ms=until_ms)
+
+
+def _keep(plan: Plan, key: Key, verdict: Verdict, until_ms: int | None) -> Verdict:
+    """Keep a verdict without its instant, and give it with it."""
+    if len(plan.kept) >= MOST_KEPT:
+        plan.kept.clear()
+    plan.kept[key] = verdict
+    return verdict if until_ms is None else replace(verdict, valid_until_ms=until_ms)
+
+
+def _names(group: Group, places: Iterable[int]) -> tuple[str, ...]:
+    return tuple(group.rows[place].id for place in places)
+
+
+def _quiet(plan: Plan, shadow: tuple[int, ...]) -> tuple[str, ...]:
+    return tuple(sorted(_names(plan.shadow, shadow)))
+
+
+def _denied(plan: Plan, shadow: tuple[int, ...], deciding: tuple[int, ...]) -> Verdict:
+    """Step 5."""
+    rows = [plan.deny.rows[place] for place in deciding]
+    musts = [each for row in rows for each in row.must]
+    duties, advice = obligations.merged_alerts(musts, (each for row in rows for each in row.should))
+    return Verdict(
+        "deny",
+        tuple(row.id for row in rows),
+        "rule",
+        "",
+        plan.endpoint,
+        log=obligations.merged_log(musts),
+        duties=duties,
+        advice=advice,
+        status=obligations.merged_answer(musts),
+        shadow=_quiet(plan, shadow),
+    )
+
+
+def _by(refusal: Refusal, plan: Plan, shadow: tuple[int, ...], until_ms: int | None) -> Verdict:
+    key = ("word", refusal, shadow)
+    verdict = _kept(plan, key, until_ms)
+    if verdict is not None:
+        return verdict
+    made = Verdict("deny", (refusal.by,), refusal.reason, refusal.subject, plan.endpoint, shadow=_quiet(plan, shadow))
+    return _keep(plan, key, made, until_ms)
+
+
+def _granted(program: Program, question: Question, call: Call, plan: Plan, reached: _Reached) -> Verdict:
+    """Steps 8 to 10."""
+    environment, allow, require = call.environment, plan.allow, plan.require
+    asking = require.applying(environment) if require.rows else ()
+    advising = tuple([place for place in allow.advising if _grants(allow.rows[place], environment)])
+    unmet = tuple([need for place in asking for need in _unmet(place, require.rows[place], environment)])
+    able = question.capabilities
+    key = ("allow", reached.shadow, reached.granting, asking, advising, unmet, able)
+    verdict = _kept(plan, key, reached.until_ms)
+    if verdict is not None:
+        return verdict
+    shadow, endpoint = _quiet(plan, reached.shadow), plan.endpoint
+    musts = [each for place in asking for each in require.rows[place].must]
+    shoulds = [each for place in advising for each in allow.rows[place].should]
+    shoulds += [each for place in asking for each in require.rows[place].should]
+    log = obligations.merged_log(musts)
+    if unmet:
+        if "step_up" not in able:
+            return _by(Refusal("capability", "capability.step_up"), plan, reached.shadow, reached.until_ms)
+        by = _names(require, dict.fromkeys(place for place, _ in unmet))
+        challenges = tuple(dict.fromkeys(challenge for _, challenge in unmet))
+        stepped = Verdict("step_up", by, "rule", "", endpoint, challenges, log, shadow=shadow)
+        return _keep(plan, key, stepped, reached.until_ms)
+    terms = obligations.terms_of(call, program.signals)
+    duties = obligations.merged_duties(musts, terms)
+    if isinstance(duties, obligations.Conflict):
+        made = Verdict("deny", ("conflict",), duties.reason, duties.subject, endpoint, shadow=shadow)
+        return replace(made, valid_until_ms=reached.until_ms)
+    lack = obligations.lacking(musts, able, terms.held)
+    if lack is not None:
+        return _by(Refusal("capability", f"capability.{lack}"), plan, reached.shadow, reached.until_ms)
+    advice = obligations.merged_advice(shoulds, duties, terms)
+    by = (allow.rows[reached.granting].id,)
+    allowed = Verdict(
+        "allow", by, "rule", "", endpoint, log=log, duties=duties, advice=advice, shadow=shadow,
+        valid_until_ms=reached.until_ms,
+    )  # fmt: skip
+    if any(isinstance(each, SetHeader | IssueToken) for each in (*musts, *shoulds)):
+        return allowed  # what it holds comes from this call
+    return _keep(plan, key, replace(allowed, valid_until_ms=None), reached.until_ms)
+
+
+def _grants(row: Row, environment: Environment) -> bool:
+    return row.test(environment, row.constants)
+
+
+def _unmet(place: int, row: Row, environment: Environment) -> list[tuple[int, Challenge]]:
+    return [(place, challenge) for test, constants, challenge in row.needs if not test(environment, constants)]
+
+
+# ---------------------------------------------------------------- building
+
+
+class _Builder:
+    """Builds the plans of one program; equal groups are built once."""
+
+    def __init__(self, program: Program) -> None:
+        self._program = program
+        self._shapes = Shapes(program, always_present(program))
+        self._groups: dict[tuple[CellRule, ...], Group] = {}
+        self._asked: dict[int, Conjuncts] = {}
+        self._audiences = {service.id: frozenset(service.audiences) for service in program.services}
+
+    def plan(self, cell: Cell) -> Plan:
+        """The plan of one cell."""
+        allow, require, shadow = self._group(cell.allow), self._group(cell.require), self._group(cell.shadow)
+        clock = Clock.of(Clockwork.of(self._program, cell))
+        endpoint = self._program.endpoints[cell.endpoint]
+        alone = not (require.rows or shadow.rows or allow.advising or clock.ticks)
+        return Plan(
+            endpoint=endpoint.id,
+            audiences=self._audiences[endpoint.service],
+            deny=self._group(cell.deny),
+            allow=allow,
+            require=require,
+            shadow=shadow,
+            scopes=frozenset(endpoint.scopes),
+            clock=clock,
+            granted=tuple(Verdict("allow", (row.id,), "rule", "", endpoint.id) for row in allow.rows)
+            if alone
+            else None,
+        )
+
+    def _group(self, rules: tuple[CellRule, ...]) -> Group:
+        if rules not in self._groups:
+            rows = tuple(self._row(each) for each in rules)
+            tree = build([self._conjuncts(each.body) for each in rules])
+            advising = tuple(place for place, row in enumerate(rows) if row.should)
+            self._groups[rules] = Group(rows, tuple((row.test, row.constants) for row in rows), tree, advising)
+        return self._groups[rules]
+
+    def _row(self, rule: CellRule) -> Row:
+        declared, body = self._program.rules[rule.rule], self._program.bodies[rule.body]
+        test, constants = self._test(tuple(clause.guard for clause in body.clauses), sure=declared.effect == "allow")
+        return Row(declared.id, test, constants, tuple(map(self._need, body.needs)), body.must, body.should)
+
+    def _need(self, need: Need) -> tuple[Test, Constants, Challenge]:
+        return (*self._test((need.guard,), sure=True), Challenge(need.challenge, need.within_s))
+
+    def _test(self, guards: tuple[int, ...], *, sure: bool) -> tuple[Test, Constants]:
+        """Whether a conjunction is TRUE (`sure`), or not FALSE."""
+        compiled = self._shapes.whole(guards)
+        if compiled is not None:
+            return (compiled.sure if sure else compiled.possible), compiled.constants
+        return _walked(self._program, guards, sure=sure), ()
+
+    def _conjuncts(self, body: int) -> Conjuncts:
+        if body not in self._asked:
+            clauses = self._program.bodies[body].clauses
+            self._asked[body] = asked(self._program, (clause.guard for clause in clauses))
+        return self._asked[body]
+
+
+def _walked(program: Program, guards: tuple[int, ...], *, sure: bool) -> Test:
+    """The same of guards that are too large to be compiled."""
+
+    def test(environment: Environment, _: Constants) -> bool:
+        worth = [truth_of_guard(program, guard, environment) for guard in guards]
+        return all(each is TRUE for each in worth) if sure else all(each is not FALSE for each in worth)
+
+    return test

@@ -1,0 +1,41 @@
+"""One file: its imports and declarations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from policy_lang.source import Source
+from policy_lang.tree.cases import ProveDecl, TestDecl
+from policy_lang.tree.nodes import Text
+from policy_lang.tree.rules import Rule
+from policy_lang.tree.services import ServiceDecl
+from policy_lang.tree.vocabulary import (
+    ConditionDecl,
+    EnumDecl,
+    ImportDecl,
+    LabelDecl,
+    NetworkDecl,
+    RelationDecl,
+    RolesDecl,
+    SettingDecl,
+    SignalDecl,
+    SubjectDecl,
+    TokenDecl,
+    WorkloadDecl,
+)
+
+Decl = (
+    SettingDecl | EnumDecl | LabelDecl | NetworkDecl | WorkloadDecl | TokenDecl | SubjectDecl | RolesDecl | RelationDecl
+    | SignalDecl | ConditionDecl | ServiceDecl | Rule | TestDecl | ProveDecl
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Module:
+    """One parsed file. `name` is dotted; `language` is what the pragma says, None without one."""
+
+    source: Source
+    language: int | None
+    name: Text
+    imports: tuple[ImportDecl, ...]
+    declarations: tuple[Decl, ...]

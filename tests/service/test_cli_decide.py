@@ -1,0 +1,282 @@
+"""`pdp decide`: environments, built policies, whole requests, and traces in which nothing private can be read."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pdp.audit.keys import create_keys
+from pdp.cli import main
+from pdp.runtime.built import write_built
+from pdp.runtime.bundle import read_folder
+from pdp.state import prepare_state
+from policy_lang.compile import compile_policy
+from tests.support.cases import POLICY
+
+EMAIL = "ann@canary.example"
+TRANSFER = ("POST", "https://ledger.example/accounts/a1/transfers")
+ANN = ("--as", "user", "--set", "sub=u1", "--set", 'accounts=["a1"]', "--set", "aud=ledger", "--set", f"email={EMAIL}")
+
+
+@dataclass(frozen=True)
+class Done:
+    returncode: int
+    stdout: str
+    stderr: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.stdout)
+
+
+Pdp = Callable[..., Done]
+
+
+@pytest.fixture
+def pdp(capfd: pytest.CaptureFixture[str]) -> Pdp:
+    """`pdp` in this process."""
+
+    def run(*arguments: str | Path) -> Done:
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as end:
+            main([str(argument) for argument in arguments])
+        out, err = capfd.readouterr()
+        return Done(int(end.value.code or 0), out, err)
+
+    return run
+
+
+@pytest.fixture
+def decide(pdp: Pdp) -> Pdp:
+    return lambda *arguments: pdp("decide", *arguments, "--policies", POLICY)
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    state = prepare_state(tmp_path / "state")
+    create_keys(state.keys, "test.example/log", os.urandom)
+    return state.root
+
+
+def _requested(tmp_path: Path, **form: object) -> Path:
+    path = tmp_path / "request.json"
+    path.write_text(json.dumps(form))
+    return path
+
+
+# ---------------------------------------------------------------- what is private
+
+
+def _email_reads(done: Done) -> list[object]:
+    guards = [guard for rule in done.json["rules"] for guard in rule["guards"]]
+    return [guard["read"]["token.email"] for guard in guards if "token.email" in guard.get("read", {})]
+
+
+def test_a_private_claim_is_a_fingerprint_under_the_states_key(decide: Pdp, state: Path) -> None:
+    done = decide(*TRANSFER, *ANN, "--explain", "--json", "--state", state)
+    assert EMAIL not in done.stdout
+    (read,) = set(map(json.dumps, _email_reads(done)))
+    shown = json.loads(read)["private"]
+    assert shown.startswith("fp:")
+    assert len(shown) == len("fp:") + 16
+    assert done.json["principal"]["email"] == {"private": shown}
+    lines = decide(*TRANSFER, *ANN, "--explain", "--state", state)
+    assert f"token.email = {shown}" in lines.stdout
+    assert EMAIL not in lines.stdout
+
+
+def test_fingerprints_are_equal_for_equal_values_and_for_no_others(decide: Pdp, state: Path, tmp_path: Path) -> None:
+    other = prepare_state(tmp_path / "other")
+    create_keys(other.keys, "test.example/log", os.urandom)
+    ben = (*ANN[:-1], "email=ben@canary.example")
+    asked = ((ANN, state), (ANN, state), (ben, state), (ANN, other.root))
+    shown = [
+        decide(*TRANSFER, *who, "--explain", "--json", "--state", where).json["principal"]["email"]["private"]
+        for who, where in asked
+    ]
+    assert shown[0] == shown[1]
+    assert len(set(shown)) == 3
+
+
+def test_without_a_state_a_private_claim_is_only_said_to_be_one(decide: Pdp, tmp_path: Path) -> None:
+    done = decide(*TRANSFER, *ANN, "--explain", "--json", "--state", tmp_path / "nowhere")
+    assert done.json["principal"]["email"] == {"private": "(private)"}
+    assert EMAIL not in done.stdout
+
+
+def test_without_explain_no_value_is_shown_at_all(decide: Pdp, state: Path) -> None:
+    done = decide(*TRANSFER, *ANN, "--json", "--state", state)
+    assert "principal" not in done.json
+    assert "a1" not in done.stdout
+
+
+# ---------------------------------------------------------------- the trace
+
+
+def test_the_trace_says_what_was_asked_decided_and_read(decide: Pdp) -> None:
+    call = ("GET", "https://ledger.example/accounts/a3", *ANN, "--now", "2026-03-01T12:00:00Z", "--explain", "--json")
+    trace = decide(*call).json
+    assert (trace["decision"], trace["by"], trace["reason"]) == ("deny", ["default"], "default.no_rule")
+    assert trace["at"] == "2026-03-01T12:00:00.000Z"
+    assert trace["bundle"] == f"sha256:{trace['policy']}"
+    assert (trace["service"], trace["endpoint"]) == ("ledger", "ledger.read_account")
+    assert (trace["route"], trace["captures"]) == ("GET /accounts/{account}", {"account": "a3"})
+    assert (trace["principal"]["kind"], trace["principal"]["sub"]) == ("user", "u1")
+    assert trace["baselines"] == ["route", "schema", "audience", "exclusive", "scope"]
+    assert (trace["nearest"], trace["distance"]) == ("cases.guest_reads_shared_account", 1)
+    rules = {rule["id"]: rule for rule in trace["rules"]}
+    failed = next(guard for guard in rules["cases.owner_uses_own_account"]["guards"] if guard["is"] == "false")
+    assert failed["read"] == {"token.accounts": ["a1"], "path.account": "a3"}
+
+
+def test_a_sentence_says_which_rule_came_nearest(decide: Pdp) -> None:
+    done = decide("GET", "https://ledger.example/accounts/a3", *ANN)
+    assert done.stdout.startswith("deny by default (default.no_rule)\nNo rule allowed this")
+    assert "The closest, `cases.guest_reads_shared_account`" in done.stdout
+
+
+def test_what_the_gateway_must_and_should_do_is_said(decide: Pdp) -> None:
+    ann = ("--as", "user", "--set", "sub=u1", "--set", "aud=desk")
+    done = decide("GET", "https://desk.example/notes/u1", *ann)
+    assert done.returncode == 0
+    assert 'must set header "x-desk-user" to "u1"' in done.stdout
+    assert 'must remove header "x-debug"' in done.stdout
+    assert 'should set header "x-desk-place" to "front"' in done.stdout
+
+
+# ---------------------------------------------------------------- requests
+
+EMPLOYEE = {"kind": "subject", "name": "employee", "claims": {"id": "e1", "department": "legal"}}
+DOCUMENT = {"type": "document", "id": "d1", "properties": {"department": "legal"}}
+USER = {"kind": "token", "name": "user", "claims": {"sub": "u1", "aud": "desk"}}
+DESK = {"service": "desk", "method": "GET", "host": "desk.example", "principal": USER}
+REQUESTS: dict[str, tuple[dict[str, object], int, str]] = {
+    "an action by a subject": (
+        {"action": "read", "resource": DOCUMENT, "principal": EMPLOYEE},
+        0,
+        "allow by desk.departments_read",
+    ),
+    "an action on another department's document": (
+        {"action": "read", "resource": DOCUMENT | {"properties": {"department": "hr"}}, "principal": EMPLOYEE},
+        1,
+        "deny by default",
+    ),
+    "a reading": (DESK | {"path": "/risky", "signals": {"risk": 10}}, 0, "allow by desk.users_read"),
+    "no reading": (DESK | {"path": "/risky"}, 1, "deny by desk.risky_callers"),
+    "a peer": (
+        {
+            "service": "desk",
+            "method": "GET",
+            "host": "desk.example",
+            "path": "/inner",
+            "peer": "spiffe://example/front",
+        },
+        0,
+        "allow by desk.insiders",
+    ),
+    "a gateway": (DESK | {"path": "/edge", "gateway": "spiffe://example/edge"}, 0, "allow by desk.users_read"),
+    "another gateway": (DESK | {"path": "/edge", "gateway": "spiffe://example/x"}, 1, "deny by desk.elsewhere"),
+    "an observed service": (
+        {
+            "service": "trial",
+            "method": "GET",
+            "host": "trial.example",
+            "path": "/try/u2",
+            "principal": {"kind": "token", "name": "user", "claims": {"sub": "u1", "aud": "trial"}},
+        },
+        0,
+        "allow by observe (observe)\nAllowed while the service is observed.",
+    ),
+}
+
+
+@pytest.mark.parametrize("sentence", REQUESTS)
+def test_a_whole_request_is_decided(sentence: str, tmp_path: Path, decide: Pdp) -> None:
+    form, code, said = REQUESTS[sentence]
+    done = decide("--request", _requested(tmp_path, **form))
+    assert (done.returncode, said in done.stdout) == (code, True), done.stdout + done.stderr
+
+
+def test_an_action_beside_a_path_is_bad_input(tmp_path: Path, decide: Pdp) -> None:
+    done = decide("--request", _requested(tmp_path, action="read", resource=DOCUMENT, path="/a"))
+    assert done.returncode == 2
+    assert "not both" in done.stderr
+
+
+def test_a_gateway_of_the_configuration_is_taken_at_its_word(tmp_path: Path, decide: Pdp) -> None:
+    config = tmp_path / "pdp.toml"
+    config.write_text(
+        '[[listeners]]\naddress = "127.0.0.1:0"\ngateway = "front"\nidentity = "spiffe://example/edge"\n'
+        'capabilities = ["answer"]\n'
+    )
+    known = decide("--request", _requested(tmp_path, **DESK, path="/edge", gateway="front"), "--config", config)
+    assert "allow by desk.users_read" in known.stdout
+    unable = decide("--request", _requested(tmp_path, **DESK, path="/notes/u1", gateway="front"), "--config", config)
+    assert "capability.set_header" in unable.stdout
+    able = decide("--request", _requested(tmp_path, **DESK, path="/notes/u1", gateway="other"), "--config", config)
+    assert able.returncode == 0
+
+
+# ---------------------------------------------------------------- environments and built policies
+
+SETTINGS = {
+    "a.pol": """module a
+setting place: string
+service s {
+  audience none
+  host place
+  endpoint ping GET /ping
+}
+allow anyone_pings
+  for anyone
+  on s.ping
+  because "ping"
+""",
+    "settings/prod.toml": 'place = "s.example"\n',
+    "settings/test.toml": 'place = "t.example"\n',
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name, text in SETTINGS.items():
+        path = tmp_path / "policies" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return tmp_path / "policies"
+
+
+def test_the_environment_decides_what_settings_are(folder: Path, pdp: Pdp) -> None:
+    call = ("decide", "GET", "https://t.example/ping", "--policies", folder)
+    assert pdp(*call, "--settings", "test").returncode == 0
+    assert pdp(*call, "--settings", "prod").returncode == 1
+    unbound = pdp(*call)
+    assert (unbound.returncode, "prod" in unbound.stderr) == (2, True)
+    assert pdp(*call, "--settings", "stage").returncode == 2
+
+
+def test_the_configuration_names_the_environment(folder: Path, tmp_path: Path, pdp: Pdp) -> None:
+    config = tmp_path / "pdp.toml"
+    config.write_text('settings = "test"\npolicies = "policies"\n')
+    assert pdp("decide", "GET", "https://t.example/ping", "--config", config).returncode == 0
+    overruled = pdp("decide", "GET", "https://t.example/ping", "--config", config, "--settings", "prod")
+    assert overruled.returncode == 1
+
+
+def test_a_built_policy_decides_as_its_folder_does(tmp_path: Path, pdp: Pdp) -> None:
+    bundle = read_folder(POLICY)
+    digest = write_built(tmp_path / "built", bundle, compile_policy(bundle.files).program, None)
+    config = tmp_path / "pdp.toml"
+    config.write_text(f'policies = "built"\nbundle_digest = "{digest}"\n')
+    call = ("decide", "GET", "https://ledger.example/accounts/a1", *ANN, "--config", config)
+    assert pdp(*call).returncode == 0
+    with (tmp_path / "built").open("ab") as file:
+        file.write(b"x")
+    refused = pdp(*call)
+    assert (refused.returncode, "P132" in refused.stderr) == (2, True)
