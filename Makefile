@@ -58,7 +58,7 @@ types: setup-test ## check the types, strictly
 proto: setup-test ## write the descriptors anew from proto/
 	@$(BIN)/python tools/protos.py
 
-grammar: setup-test ## write the parser's tables and the editor's grammar anew from policy_lang/grammar.lark
+grammar: setup-test ## write the parser's tables and the editor's grammar anew from policy_lang/syntax/grammar.lark
 	@$(BIN)/python -m tools.grammar_tables
 	@$(BIN)/python -m tools.editor_grammar
 

@@ -13,8 +13,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from time import perf_counter
 
-from policy_lang import ir_codec
 from policy_lang.compile import compile_policy
+from policy_lang.ir import codec as ir_codec
 from policy_lang.plan.plans import Plans
 
 RULES = 10_000

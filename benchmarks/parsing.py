@@ -3,7 +3,7 @@
     build/venv/bin/python benchmarks/parsing.py [--kib 512] [--rounds 5] [--seed 1]
 
 Writes a policy of the size asked for (services, and rules of several shapes; the same for the same seed), parses it as
-`policy_lang.parser.parse` does for every file, and prints a line of Markdown each; the time is that of the processor,
+`policy_lang.syntax.parser.parse` does for every file, and prints a line of Markdown each; the time is the processor's,
 the best round counts. The generated text has to parse without a mistake, else the figures would be of something else.
 """
 
@@ -19,7 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from policy_lang.parser import parse  # noqa: E402 - the path is set above
+from policy_lang.syntax.parser import parse  # noqa: E402 - the path is set above
 
 HEAD = """\
 # Generated: one module of a marketplace.

@@ -20,9 +20,9 @@ from functools import partial
 from time import perf_counter, perf_counter_ns
 
 from benchmarks.programs import Load, one, spread
-from policy_lang.admission import Call, Refused
+from policy_lang.meaning.admission import Call, Refused
+from policy_lang.meaning.reference import Reference
 from policy_lang.plan.plans import Plans
-from policy_lang.reference import Reference
 from policy_lang.verdict import Question
 
 SIZES = (10, 1_000, 10_000, 100_000)

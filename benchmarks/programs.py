@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from policy_lang import ir
-from policy_lang.guards import Every, Formula, Interner, Leaf
+from policy_lang.checking.guards import Every, Formula, Interner, Leaf
 from policy_lang.request import Path, canonical_path
 from policy_lang.typesystem import Scalar, SetType
 from policy_lang.verdict import Caller, HttpCall, Question

@@ -30,9 +30,9 @@ from pdp.identity.bearer import Identity, Proven
 from pdp.identity.jwt import TokenRefusal
 from pdp.model import ANONYMOUS, Decision, Inquiry, Principal
 from pdp.runtime.engine import Engine, same
-from policy_lang.admission import Call, Refused
 from policy_lang.ir import Value
-from policy_lang.signals import read_signals
+from policy_lang.meaning.admission import Call, Refused
+from policy_lang.meaning.signals import read_signals
 from policy_lang.verdict import ActionCall, Caller, Question, Verdict
 
 log = logging.getLogger(__name__)

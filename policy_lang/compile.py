@@ -25,14 +25,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from policy_lang.cases import TestCase
-from policy_lang.check import check
-from policy_lang.check_cost import check_cost
+from policy_lang.checking.cost import check_cost
+from policy_lang.checking.lower import lower
+from policy_lang.checking.policy import check
+from policy_lang.declared.inventory import take_inventory
+from policy_lang.declared.names import bind_names
+from policy_lang.declared.settings import Settings, read_settings
 from policy_lang.diagnostics import CompileError, Diagnostic, has_errors, ordered
-from policy_lang.inventory import take_inventory
 from policy_lang.ir import Program
-from policy_lang.lower import lower
-from policy_lang.lower_tests import lower_tests
 from policy_lang.mistakes.cases import UnknownChallenge, UnknownDecider
 from policy_lang.mistakes.names import (
     NoPolicy,
@@ -46,10 +46,10 @@ from policy_lang.mistakes.names import (
 )
 from policy_lang.mistakes.rules import CoversNothing
 from policy_lang.mistakes.types import ExpressionMistake
-from policy_lang.names import bind_names
-from policy_lang.parser import MOST_BYTES, parse
-from policy_lang.settings import Settings, read_settings
 from policy_lang.source import Source, Span
+from policy_lang.syntax.parser import MOST_BYTES, parse
+from policy_lang.trials.cases import TestCase
+from policy_lang.trials.lower import lower_tests
 from policy_lang.uncollected import uncollected
 
 _FOLLOWS_FROM_SYNTAX = (

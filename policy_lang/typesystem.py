@@ -1,6 +1,6 @@
 """The types of the language: scalars and sets of scalars; no null, no union, no conversion.
 
-How a run-time value of each type looks (policy_lang/values.py holds the operations):
+How a run-time value of each type looks (policy_lang/meaning/values.py holds the operations):
 bool -> bool; string -> str; uuid -> str of 36 lower-case characters; int -> int; time -> int, Unix milliseconds;
 duration -> int, milliseconds; ip -> str, canonical (policy_lang/addresses.py: one 128-bit space); workload -> str, the
 SPIFFE id, "" for no identity; an enum's value and a role -> str, its plain name; set of T -> frozenset of T's values.

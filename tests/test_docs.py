@@ -20,27 +20,27 @@ from pdp.demo.envoy import HTTP_MANAGER
 from pdp.identity.jwt import LONGEST_TOKEN
 from pdp.runtime.bundle import MOST_BYTES as MOST_BUNDLE_BYTES
 from pdp.runtime.bundle import MOST_FILES
-from policy_lang.check_cost import MOST_ATOMS
-from policy_lang.check_expr import MOST_ORDERED
-from policy_lang.check_operands import MOST_NESTED, MOST_NODES
+from policy_lang.checking.cost import MOST_ATOMS
+from policy_lang.checking.expressions import MOST_ORDERED
+from policy_lang.checking.operands import MOST_NESTED, MOST_NODES
 from policy_lang.compile import compile_policy
+from policy_lang.declared.fields import LONGEST_NAME
+from policy_lang.declared.inventory import DECIDERS
+from policy_lang.declared.networks import MOST_RANGES
+from policy_lang.declared.roles import MOST_PAIRS, MOST_STEPS
+from policy_lang.declared.scopes import ROOTS
+from policy_lang.declared.signals_declared import LONGEST_WAIT_MS
 from policy_lang.diagnostics import MOST_SHOWN
-from policy_lang.draft import LONGEST_STRING
-from policy_lang.expression_builder import LONGEST_CHAIN
-from policy_lang.fields import LONGEST_NAME
-from policy_lang.inventory import DECIDERS
-from policy_lang.layout import formatted
-from policy_lang.networks import MOST_RANGES
-from policy_lang.obligations import LONGEST_VALUE
-from policy_lang.parser import MOST_BYTES
+from policy_lang.layout.formatter import formatted
+from policy_lang.meaning.obligations import LONGEST_VALUE
+from policy_lang.meaning.schema import MAX_SET
 from policy_lang.request import MAX_PARAMETERS, MAX_PATH, MAX_SEGMENTS
-from policy_lang.roles import MOST_PAIRS, MOST_STEPS
-from policy_lang.scan import DEEPEST, RESERVED
-from policy_lang.schema import MAX_SET
-from policy_lang.scopes import ROOTS
-from policy_lang.signals_declared import LONGEST_WAIT_MS
 from policy_lang.spiffe import LONGEST_IDENTITY
-from policy_lang.testing import run_tests
+from policy_lang.syntax.draft import LONGEST_STRING
+from policy_lang.syntax.expression_builder import LONGEST_CHAIN
+from policy_lang.syntax.parser import MOST_BYTES
+from policy_lang.syntax.scan import DEEPEST, RESERVED
+from policy_lang.trials.runner import run_tests
 from tests.support.envoy import envoy_binary
 from tests.support.process import ROOT
 from tests.support.readme import WRITING, blocks, replay_document

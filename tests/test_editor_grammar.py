@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from policy_lang.grammar import spellings
+from policy_lang.syntax.grammar import spellings
 from tools.editor_grammar import TARGET, main, render
 
 ROOT = Path(__file__).resolve().parent.parent

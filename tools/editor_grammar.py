@@ -3,7 +3,7 @@
     python tools/editor_grammar.py            writes editors/vscode/syntaxes/portcullis.tmLanguage.json
     python tools/editor_grammar.py --check    ends 1 where the file is not what would be written
 
-In come the terminals of `policy_lang/grammar.lark`, as its tables list them: every word, and the expressions for
+In come the terminals of `policy_lang/syntax/grammar.lark`, as its tables list them: every word, and the expressions for
 numbers, addresses, times and paths. Out goes one JSON file, the same bytes for the same grammar. What a word is called
 is said here; a word of the grammar that is not named here is a clause keyword, and a word named here that the grammar
 does not have is an error: so neither can be forgotten.
@@ -74,7 +74,7 @@ def render() -> str:
 
 def _terminals() -> dict[str, tuple[str, tuple[str, ...]]]:
     """Every terminal: its expression, and the words it stands for where these are words."""
-    tables = json.loads(files("policy_lang").joinpath("grammar.json").read_text("utf-8"))
+    tables = json.loads(files("policy_lang.syntax").joinpath("grammar.json").read_text("utf-8"))
     found: dict[str, tuple[str, tuple[str, ...]]] = {}
     for name, expression, text, spelt, _ in tables["terminals"]:
         words = [text] if re.fullmatch("[a-z_]+", text) else spelt

@@ -1,12 +1,12 @@
-"""Write `policy_lang/grammar.json`, the parser's tables, from `policy_lang/grammar.lark`, or check that it is current.
+"""Write the parser's tables, `policy_lang/syntax/grammar.json`, from `grammar.lark` beside it, or check that they are.
 
     python tools/grammar_tables.py            writes the file
     python tools/grammar_tables.py --check    ends 1 where the file is not what would be written
 
-The grammar comes in; the JSON that `policy_lang/tables.py` describes goes out, the same bytes for the same grammar:
-states are numbered in the order in which a walk from the start rules meets them, symbols taken by name. Lark reads the
-grammar and makes the LALR(1) tables, strictly: a conflict, or two terminals of one state that some text fits both, ends
-it. What our driver could not read as Lark does ends it too (`UnfitError`).
+The grammar comes in; the JSON that `policy_lang/syntax/tables.py` describes goes out, the same bytes for the same
+grammar: states are numbered in the order in which a walk from the start rules meets them, symbols taken by name. Lark
+reads the grammar and makes the LALR(1) tables, strictly: a conflict, or two terminals of one state that some text fits
+both, ends it. What our driver could not read as Lark does ends it too (`UnfitError`).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from lark import Lark
 from lark.grammar import Rule, Terminal
 from lark.lexer import PatternStr, TerminalDef
 
-FOLDER = Path(__file__).resolve().parent.parent / "policy_lang"
+FOLDER = Path(__file__).resolve().parent.parent / "policy_lang" / "syntax"
 GRAMMAR = FOLDER / "grammar.lark"
 TARGET = FOLDER / "grammar.json"
 STARTS = ("start", "part")
@@ -35,7 +35,7 @@ _WORDS = re.compile(r"\(\?:([a-z_]+(?:\|[a-z_]+)*)\)|([a-z_]+)")
 
 
 class UnfitError(Exception):
-    """The grammar holds something that the driver of `policy_lang/automaton.py` does not do."""
+    """The grammar holds something that the driver of `policy_lang/syntax/automaton.py` does not do."""
 
 
 def lark_of(grammar: str) -> Lark:

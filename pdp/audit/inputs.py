@@ -14,7 +14,7 @@
     headers properties signals origin can   what was read of these, where anything was
     sent      the headers that the gateway is to set, with their values
 
-Source: policy_lang/inputs.py. Design: contracts.md "Recorded inputs".
+Source: policy_lang/meaning/inputs.py. Design: contracts.md "Recorded inputs".
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from dataclasses import dataclass
 import orjson
 
 from pdp.model import Decision, Inquiry, Json, Principal
-from policy_lang.inputs import Inputs, Looked
 from policy_lang.ir import Value
+from policy_lang.meaning.inputs import Inputs, Looked
 from policy_lang.verdict import CAPABILITIES, NOWHERE, ActionCall, Origin, Question
 
 LONGEST = {

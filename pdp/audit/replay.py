@@ -21,8 +21,8 @@ from pdp.audit.leaf import Leaf
 from pdp.audit.record import duty_words, observed_words
 from pdp.canonical import Refusal, canonical_host, canonical_method
 from pdp.runtime.engine import Engine
-from policy_lang.inputs import Inputs, Looked, replay_question
 from policy_lang.ir import Value
+from policy_lang.meaning.inputs import Inputs, Looked, replay_question
 from policy_lang.request import PathRefusal, canonical_path
 from policy_lang.verdict import CAPABILITIES, ActionCall, Caller, Capability, HttpCall, Json, Origin, Verdict
 

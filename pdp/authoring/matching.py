@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pdp.authoring.model import Finding, GrpcRoute, HttpRoute, Imported, Key, Operation, key_of
 from pdp.authoring.path_text import pattern_with_names
 from pdp.authoring.policy_text import EndpointText, ServiceText
-from policy_lang.pattern_index import PatternIndex
-from policy_lang.patterns import Pattern, PatternFault, more_specific, overlap, parse_pattern, same_shape
+from policy_lang.declared.pattern_index import PatternIndex
+from policy_lang.meaning.patterns import Pattern, PatternFault, more_specific, overlap, parse_pattern, same_shape
 
 
 @dataclass(frozen=True, slots=True)

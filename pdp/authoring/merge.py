@@ -39,10 +39,10 @@ from pdp.authoring.pol_text import (
 )
 from pdp.authoring.policy_text import EndpointText, PolicyText, ServiceText, read_policy
 from pdp.authoring.updates import Edit, applied, mark_above, updates, wire_name
-from policy_lang.grammar import Tree, read
-from policy_lang.layout import formatted
+from policy_lang.layout.formatter import formatted
 from policy_lang.mistakes.syntax import FileTooLarge
-from policy_lang.parser import MOST_BYTES
+from policy_lang.syntax.grammar import Tree, read
+from policy_lang.syntax.parser import MOST_BYTES
 
 _LONGEST_SERVICE = 40
 

@@ -40,7 +40,7 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class HttpRoute:
-    """One method and one pattern, which `policy_lang.patterns` reads."""
+    """One method and one pattern, which `policy_lang.meaning.patterns` reads."""
 
     method: str
     pattern: str

@@ -3,7 +3,7 @@
 The located parameter lists of a path and of an operation go in, the operation's winning by name; `Parameters` comes
 out. A parameter that the language reads wrongly is left out, with a finding: it is not checked by the policy then, as
 all parameters are that nobody declares.
-Specification: OpenAPI 3.2 4.12 (parameters, styles); Swagger 2.0 "Parameter Object"; policy_lang/schema.py.
+Specification: OpenAPI 3.2 4.12 (parameters, styles); Swagger 2.0 "Parameter Object"; policy_lang/meaning/schema.py.
 
 Decision: 2026-11-21. A list in a query is a set where every value has its own `name=`, which is how sets are read, and
 one string in any other style. A list in a header is a set. Cookies have no clause in the language.
@@ -18,7 +18,7 @@ from pdp.authoring.document import BadReference, Located, follow
 from pdp.authoring.model import Finding, Parameter
 from pdp.authoring.openapi_schema import STRING, BadSchema, Composite, Kind, Several, Single, kind_of
 from pdp.authoring.path_text import CaptureWord
-from policy_lang.fields import header_fault
+from policy_lang.declared.fields import header_fault
 from policy_lang.verdict import Json
 
 IGNORED_HEADERS = frozenset(("authorization", "content-type", "accept"))

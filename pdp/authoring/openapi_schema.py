@@ -3,9 +3,10 @@
 A located schema goes in; out comes what a single value is (`Single`), what the members of a list are (`Several`), or
 that it is neither (`Composite`), or why the schema is none (`BadSchema`). Bounded: at most `MOST_PARTS` schemas are
 looked at for one parameter, however they refer to each other.
-Specification: OpenAPI 3.2 4.24 and JSON Schema 2020-12; OpenAPI 3.0 4.7.24; policy_lang/schema.py (how texts are read).
+Specification: OpenAPI 3.2 4.24 and JSON Schema 2020-12; OpenAPI 3.0 4.7.24; how texts are read:
+policy_lang/meaning/schema.py.
 
-Decision: 2026-11-21. `date-time` is a `string`: a query's `time` is read as Unix seconds (policy_lang/schema.py), so
+Decision: 2026-11-21. `date-time` is a `string`: a query's `time` is read as Unix seconds, so
 the type would refuse every RFC 3339 text. `number` is a `string` too, there being no fractions in the language. Both
 are said in a note. `enum`, `pattern` and lengths are not carried over: the service behind still checks them.
 """

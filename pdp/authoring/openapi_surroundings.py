@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 from pdp.authoring.document import BadReference, Located, follow
 from pdp.authoring.model import Finding
-from policy_lang.fields import is_canonical_host
+from policy_lang.declared.fields import is_canonical_host
 from policy_lang.verdict import Json
 
 MOST_SERVERS = 200
@@ -36,7 +36,7 @@ _LONGEST_URL = 2000
 
 @dataclass(frozen=True, slots=True)
 class Servers:
-    """Where calls go: hosts as `policy_lang.fields` wants them, and what every path begins with ("" or `/v1`)."""
+    """Where calls go: hosts as `policy_lang.declared.fields` wants them, and what paths begin with ("" or `/v1`)."""
 
     hosts: tuple[str, ...]
     base: str

@@ -1,9 +1,9 @@
 """Path templates of other languages as patterns of ours, or why there is none that says the same.
 
-Segments go in, read by whoever knows the other language; out comes pattern text that `policy_lang.patterns` accepts, or
-a `NoPattern`. INVARIANT: a pattern holds no path that the template does not hold, but for what a template says of the
-text within one segment. A literal `*` is no wildcard.
-Specification: policy_lang/patterns.py; OpenAPI 3.2 4.8.2 (path templating).
+Segments go in, read by whoever knows the other language; out comes pattern text that `policy_lang.meaning.patterns`
+accepts, or a `NoPattern`. INVARIANT: a pattern holds no path that the template does not hold, but for
+what a template says of the text within one segment. A literal `*` is no wildcard.
+Specification: policy_lang/meaning/patterns.py; OpenAPI 3.2 4.8.2 (path templating).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pdp.authoring.pol_text import Names, identifier
-from policy_lang.patterns import PatternFault, parse_pattern
+from policy_lang.meaning.patterns import PatternFault, parse_pattern
 from policy_lang.request import MAX_PATH, MAX_SEGMENTS
 
 CaptureWord = Literal["string", "int", "uuid"]

@@ -2,7 +2,7 @@
 
 Any text goes in; what comes out is read by the grammar as the one token, comment or endpoint it is meant to be, so that
 no title, tag or summary of a document can say anything in a policy.
-Specification: policy_lang/grammar.lark; language.md 3.
+Specification: policy_lang/syntax/grammar.lark; language.md 3.
 
 Decision: 2026-11-21. Identifiers are ASCII: accents are dropped, what is no ASCII letter without
 its accents becomes `_`.

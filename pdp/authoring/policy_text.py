@@ -2,7 +2,7 @@
 
 Text goes in, `PolicyText` comes out, or AuthoringError where the grammar does not read it. All positions are code
 points of the text, so that `merge` changes nothing but what it means to change.
-Specification: policy_lang/grammar.lark; language.md 4.3 (names).
+Specification: policy_lang/syntax/grammar.lark; language.md 4.3 (names).
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pdp.authoring.model import AuthoringError, Key, shape
-from policy_lang.grammar import Branch, Fault, Token, Tree, read, token_of, tree_of, trees, words
-from policy_lang.literals import Misspelt, unescape
+from policy_lang.syntax.grammar import Branch, Fault, Token, Tree, read, token_of, tree_of, trees, words
+from policy_lang.syntax.literals import Misspelt, unescape
 
 Kind = Literal["http", "grpc", "action"]
 

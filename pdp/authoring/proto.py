@@ -37,7 +37,7 @@ from pdp.authoring.model import (
 from pdp.authoring.openapi import DEPRECATED
 from pdp.authoring.path_text import NoPattern, capture, checked, literal, partial_segment
 from pdp.authoring.pol_text import METHODS, Names, declared_name, identifier
-from policy_lang.fields import is_canonical_host
+from policy_lang.declared.fields import is_canonical_host
 
 MOST_BYTES = 32 * 1024 * 1024
 MOST_METHODS = 20_000

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from pdp.authoring.model import AuthoringError
 from pdp.authoring.pol_text import LONGEST_IDENTIFIER, declared_name
-from policy_lang.layout import formatted
+from policy_lang.layout.formatter import formatted
 
 DECLARED = frozenset((
     "user", "shared_with", "owns", "sensitive", "owners_use_their_items", "guests_read_shared_items",

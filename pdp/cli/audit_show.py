@@ -27,7 +27,7 @@ from pdp.model import Json
 from pdp.runtime.compiled import engine_of
 from pdp.runtime.store import BundleStore
 from pdp.state import State
-from policy_lang.explain import sentence, trace_json
+from policy_lang.meaning.explain import sentence, trace_json
 from policy_lang.verdict import Verdict
 
 CLOCK_US = 1_000_000

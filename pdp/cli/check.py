@@ -39,11 +39,11 @@ from pdp.errors import PolicyError
 from pdp.runtime.built import write_built
 from pdp.runtime.bundle import Bundle, read_folder
 from policy_lang.capabilities import Gateway, check_gateway
-from policy_lang.check_warnings import DAY_MS, OLD_DAYS
+from policy_lang.checking.warnings import DAY_MS, OLD_DAYS
 from policy_lang.compile import Compiled, compile_policy, sources_of
 from policy_lang.diagnostics import CompileError, Diagnostic, ordered, render
-from policy_lang.facts import FOLDER, FactsError, load_facts
 from policy_lang.ir import Program, Relation
+from policy_lang.meaning.facts import FOLDER, FactsError, load_facts
 from policy_lang.mistakes.deployment import FactsMisfit
 from policy_lang.source import Span
 

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from policy_lang.check_warnings import day
+from policy_lang.checking.warnings import day
 from policy_lang.cost import Cost, costs
 from policy_lang.diagnostics import printable
 from policy_lang.ir import Program, Service

@@ -43,7 +43,7 @@ from pdp.runtime.bundle import read_folder
 from pdp.runtime.compiled import engine_of
 from pdp.runtime.engine import Engine, load_compiled
 from pdp.state import State
-from policy_lang.explain import duty_texts, private_reads, sentence, trace_json
+from policy_lang.meaning.explain import duty_texts, private_reads, sentence, trace_json
 from policy_lang.verdict import CAPABILITIES
 
 

@@ -29,9 +29,9 @@ import click
 from pdp.audit.files import sync_directory
 from pdp.cli.options import path_type
 from policy_lang.diagnostics import render
-from policy_lang.layout import formatted
-from policy_lang.parser import MOST_BYTES
+from policy_lang.layout.formatter import formatted
 from policy_lang.source import Source
+from policy_lang.syntax.parser import MOST_BYTES
 
 Outcome = Literal["changed", "kept", "failed"]
 

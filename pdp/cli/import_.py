@@ -22,7 +22,7 @@ from pdp.authoring.openapi import read_openapi
 from pdp.authoring.proto import read_descriptors
 from pdp.authoring.protoc import descriptors_of
 from pdp.cli.options import path_type
-from policy_lang.parser import MOST_BYTES as MOST_POLICY_BYTES
+from policy_lang.syntax.parser import MOST_BYTES as MOST_POLICY_BYTES
 
 MOST_SHOWN = 100
 """Lines of one group of the report; the rest is counted."""

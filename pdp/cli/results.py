@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from pdp.cli.traces import rule_text
-from policy_lang.coverage import Coverage, RuleCoverage
-from policy_lang.explain import private_reads, sentence, trace_json
 from policy_lang.ir import Program
+from policy_lang.meaning.explain import private_reads, sentence, trace_json
 from policy_lang.source import Source
-from policy_lang.testing import TestResult
+from policy_lang.trials.coverage import Coverage, RuleCoverage
+from policy_lang.trials.runner import TestResult
 from policy_lang.verdict import Json, RuleTrace
 
 MOST_RULES = 5

@@ -21,11 +21,11 @@ from pdp.cli.options import configured, json_option, path_type
 from pdp.cli.results import coverage_lines, failure_lines, results_json
 from pdp.errors import ConfigError
 from pdp.runtime.bundle import read_folder
-from policy_lang.cases import TestCase
 from policy_lang.compile import Compiled, compile_policy, sources_of
-from policy_lang.coverage import Coverage
 from policy_lang.diagnostics import CompileError, render
-from policy_lang.testing import TestResult, run_tests
+from policy_lang.trials.cases import TestCase
+from policy_lang.trials.coverage import Coverage
+from policy_lang.trials.runner import TestResult, run_tests
 
 PROGRESS_AFTER_S = 1.0
 """How long a run may take before a terminal shows how far it is."""

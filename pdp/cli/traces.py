@@ -22,10 +22,10 @@ from pdp.errors import PdpError
 from pdp.evaluate import Evaluation
 from pdp.model import Json
 from pdp.runtime.engine import Engine
-from policy_lang.explain import trace_json
 from policy_lang.ir import Http, Value
-from policy_lang.routing import Routed
-from policy_lang.schema import Absent, fields_of, locate
+from policy_lang.meaning.explain import trace_json
+from policy_lang.meaning.routing import Routed
+from policy_lang.meaning.schema import Absent, fields_of, locate
 from policy_lang.verdict import ActionCall, Question, RuleTrace, Verdict
 
 _PURPOSE = b"portcullis fingerprint 1"

@@ -1,7 +1,7 @@
 """A built policy: one file with the files of a bundle and its compiled form, served without compiling anything.
 
     built.json   {"format": 1, "ir": SHA-256 of ir.json, "policy": digest of the bundle, "settings": its environment}
-    ir.json      the program (policy_lang/ir_codec.py)
+    ir.json      the program (policy_lang/ir/codec.py)
     files/…      the files of the bundle, each at its path
 
 It is a ZIP file with its members in that order and sorted, without dates: the same bytes for the same policy. Its
@@ -30,8 +30,8 @@ from pathlib import Path, PurePosixPath
 
 from pdp.errors import PolicyError
 from pdp.runtime.bundle import MOST_BYTES, MOST_FILES, ZIP_EPOCH, Bundle, belongs, bundle_of
-from policy_lang import ir_codec
 from policy_lang.ir import Program
+from policy_lang.ir import codec as ir_codec
 
 FORMAT = 1
 STATED = "built.json"

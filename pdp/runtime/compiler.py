@@ -12,9 +12,9 @@ import resource
 import sys
 
 from pdp.runtime.bundle import unpack
-from policy_lang import ir_codec
 from policy_lang.compile import compile_policy, sources_of
 from policy_lang.diagnostics import CompileError, render
+from policy_lang.ir import codec as ir_codec
 
 MOST_CPU_S = 120
 MOST_MEMORY_BYTES = 4 * 1024**3

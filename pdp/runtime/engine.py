@@ -24,16 +24,16 @@ from pdp.runtime.acceptance import UNCONDITIONAL, Conditions, hosts_of, refuse_u
 from pdp.runtime.bundle import Bundle
 from pdp.runtime.vocabulary import Vocabulary
 from pdp.runtime.warming import calls
-from policy_lang import ir_codec
-from policy_lang.admission import Call, Refused
-from policy_lang.facts import FactsError, load_facts
-from policy_lang.inputs import Inputs, Recorder
 from policy_lang.ir import Cell, CellRule, Endpoint, Kind, Program, Service, rules_of
+from policy_lang.ir import codec as ir_codec
+from policy_lang.meaning.admission import Call, Refused
+from policy_lang.meaning.facts import FactsError, load_facts
+from policy_lang.meaning.inputs import Inputs, Recorder
+from policy_lang.meaning.reference import Reference
+from policy_lang.meaning.tracing import trace_rule
+from policy_lang.meaning.values import TRUE
 from policy_lang.plan.plans import Plans
-from policy_lang.reference import Reference
 from policy_lang.request import Path
-from policy_lang.tracing import trace_rule
-from policy_lang.values import TRUE
 from policy_lang.verdict import ANONYMOUS, ClauseTrace, Facts, HttpCall, Question, RuleTrace, Verdict
 
 MOST_COMPARED = 2_000

@@ -31,7 +31,7 @@ NORMAL_LOG = LogDuty("normal", strict=False)
 
 @dataclass(frozen=True, slots=True)
 class SetHeader:
-    """`name` is lower case; the value is a scalar, written as policy_lang/obligations.py says."""
+    """`name` is lower case; the value is a scalar, written as policy_lang/meaning/obligations.py says."""
 
     name: str
     value: Operand

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from policy_lang.ir import Attr, Capture, FieldSchema, Http, Program, Root
-from policy_lang.schema import root_of
+from policy_lang.meaning.schema import root_of
 
 _REQUEST = (Attr("request", "method"), Attr("request", "path"), Attr("request", "peer"), Attr("request", "gateway"))
 _IMPLICIT = (Attr("token", "aud"), Attr("token", "scope"), Attr("subject", "id"), Attr("resource", "id"))

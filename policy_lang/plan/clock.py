@@ -11,9 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from policy_lang.evaluation import ROOTS, Environment, Values
-from policy_lang.horizon import LAST_INSTANT, Clockwork, valid_until
 from policy_lang.ir import CLOCK_SKEW_MS, Age, Atom, Attr, Compare, Const, Now
+from policy_lang.meaning.evaluation import ROOTS, Environment, Values
+from policy_lang.meaning.horizon import LAST_INSTANT, Clockwork, valid_until
 
 Change = Callable[[Environment], int | None]
 

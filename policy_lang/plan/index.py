@@ -27,7 +27,7 @@ from typing import Literal, get_args
 
 from policy_lang import ir
 from policy_lang.addresses import number
-from policy_lang.evaluation import ROOTS, Environment, Values
+from policy_lang.meaning.evaluation import ROOTS, Environment, Values
 
 SMALL = 3
 """So few rules are asked one by one."""

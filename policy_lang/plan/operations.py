@@ -1,6 +1,6 @@
 """What generated code calls besides Python's own operators, by the name it calls it.
 
-Source: language.md 6.3; the operations mean what policy_lang/values.py says they mean.
+Source: language.md 6.3; the operations mean what policy_lang/meaning/values.py says they mean.
 """
 
 from __future__ import annotations
@@ -8,9 +8,9 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Mapping
 
-from policy_lang import values
 from policy_lang.addresses import Intervals, number
 from policy_lang.ir import CLOCK_SKEW_MS
+from policy_lang.meaning import values
 
 Bounds = tuple[int, ...]
 """Where the inside begins and ends, by turns: the first number of a range, the first one after it, and so on."""

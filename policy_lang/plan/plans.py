@@ -19,19 +19,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from policy_lang import obligations
-from policy_lang.admission import Admission, Call, Refused
-from policy_lang.baselines import Refusal, audience_refusal, exclusive_refusal, observed_until, scope_refusal
-from policy_lang.evaluation import Environment, truth_of_guard
-from policy_lang.horizon import Clockwork
 from policy_lang.ir import Cell, CellRule, IssueToken, Kind, Need, Obligation, Program, SetHeader
+from policy_lang.meaning import obligations
+from policy_lang.meaning.admission import Admission, Call, Refused
+from policy_lang.meaning.baselines import Refusal, audience_refusal, exclusive_refusal, observed_until, scope_refusal
+from policy_lang.meaning.evaluation import Environment, truth_of_guard
+from policy_lang.meaning.horizon import Clockwork
+from policy_lang.meaning.reference import Reference, observed, refused
+from policy_lang.meaning.values import FALSE, TRUE
 from policy_lang.plan.always import always_present
 from policy_lang.plan.clock import Clock
 from policy_lang.plan.index import Conjuncts, Tree, asked, build, candidates
 from policy_lang.plan.shapes import Constants, Shapes
 from policy_lang.plan.writer import Test
-from policy_lang.reference import Reference, observed, refused
-from policy_lang.values import FALSE, TRUE
 from policy_lang.verdict import Challenge, Question, Verdict
 
 MOST_KEPT = 1_024

@@ -14,7 +14,7 @@ from collections.abc import Callable, Hashable
 from typing import cast
 
 from policy_lang import ir
-from policy_lang.evaluation import Environment
+from policy_lang.meaning.evaluation import Environment
 from policy_lang.plan.operations import NAMES
 
 Key = tuple[Hashable, ...]

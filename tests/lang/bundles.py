@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from policy_lang.declared.entries import Inventory, ModuleEntry, Names
+from policy_lang.declared.inventory import take_inventory
+from policy_lang.declared.names import bind_names
+from policy_lang.declared.settings import NO_SETTINGS, Settings, read_settings
 from policy_lang.diagnostics import Diagnostic, ordered, render
-from policy_lang.entries import Inventory, ModuleEntry, Names
-from policy_lang.inventory import take_inventory
-from policy_lang.names import bind_names
-from policy_lang.parser import parse
-from policy_lang.settings import NO_SETTINGS, Settings, read_settings
 from policy_lang.source import Source
+from policy_lang.syntax.parser import parse
 
 SERVICE = 'service s { audience "s" host "s.example" endpoint one GET /one/{name} endpoint two POST /two }\n'
 KIND = 'token user { issuer "https://id.example" claim sub: string claim groups: set of string }\n'

@@ -48,7 +48,7 @@ from policy_lang.ir import (
     attrs_of,
     operands_of,
 )
-from policy_lang.patterns import Pattern, parse_pattern
+from policy_lang.meaning.patterns import Pattern, parse_pattern
 from policy_lang.request import Path, canonical_path
 from policy_lang.typesystem import Scalar, SetType, Type
 from policy_lang.verdict import (

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from policy_lang import tree
-from policy_lang.parser import Parsed, parse
+from policy_lang.syntax.parser import Parsed, parse
 from policy_lang.tree import Case, Decl, Module, Name, Node, Table, TestDecl, Text
 
 WHOLE = (Path(__file__).parents[1] / "golden" / "check" / "whole_language.pol").read_text("utf-8")

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from policy_lang import ir
 from policy_lang.compile import compile_policy, sources_of
 from policy_lang.diagnostics import CompileError, Diagnostic, render
-from policy_lang.reference import decide
+from policy_lang.meaning.reference import decide
 from policy_lang.request import Path, canonical_path
 from policy_lang.verdict import Caller, HttpCall, Json, Origin, Question
 
@@ -324,13 +324,17 @@ def test_a_checked_rule_reads_nothing_missing_and_means_what_it_says(
 def test_what_is_unknown_comes_only_from_data_that_is_not_at_hand(
     clauses: list[tuple[str, Expression]], call: Call
 ) -> None:
-    """Dropping facts, signals and the origin never turns a refusal into an allow."""
+    """Dropping facts, signals, the address and TLS never turns a refusal into an allow. No peer is a peer, "none"
+    (language.md 4.4), and stays.
+    """
     try:
         program = compile_policy({"m.pol": policy("any user", clauses).encode()}).program
     except CompileError:
         return
-    with_facts = decide(program, question(call))
-    without = decide(program, replace(question(call), facts={}, signals={}, origin=Origin()))
+    asked = question(call)
+    with_facts = decide(program, asked)
+    origin = replace(asked.origin, ip=None, tls=None)
+    without = decide(program, replace(asked, facts={}, signals={}, origin=origin))
     assert not (without.outcome == "allow" and with_facts.outcome != "allow")
 
 

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policy_lang import ir, tree
-from policy_lang.check_compare import compared
-from policy_lang.guards import Every, Formula, Leaf, Some
-from policy_lang.literals_typed import Typed
+from policy_lang.checking.comparisons import compared
+from policy_lang.checking.guards import Every, Formula, Leaf, Some
+from policy_lang.declared.literals_typed import Typed
+from policy_lang.meaning.values import compare, conjunction, disjunction, member, negation, truth
 from policy_lang.typesystem import EnumType
-from policy_lang.values import compare, conjunction, disjunction, member, negation, truth
 from policy_lang.verdict import Truth3
 
 A, B = ir.Attr("token", "a"), ir.Attr("token", "b")

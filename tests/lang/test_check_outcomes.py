@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 
 from policy_lang import ir, tree
 from policy_lang.addresses import HIGHEST, Intervals, number
-from policy_lang.check_environment import Environment
-from policy_lang.check_outcomes import settled
-from policy_lang.entries import KindEntry
-from policy_lang.fields import Slot
-from policy_lang.guards import Every, Formula, Leaf, Some, every, negate, some
+from policy_lang.checking.environment import Environment
+from policy_lang.checking.guards import Every, Formula, Leaf, Some, every, negate, some
+from policy_lang.checking.outcomes import settled
+from policy_lang.declared.entries import KindEntry
+from policy_lang.declared.fields import Slot
+from policy_lang.meaning.values import compare, covers, in_network, member, overlaps
 from policy_lang.source import Span
 from policy_lang.typesystem import EnumType, IntType, Scalar, SetType, Type
-from policy_lang.values import compare, covers, in_network, member, overlaps
 from policy_lang.verdict import Truth3
 
 N, M, S, T, E, IP = (ir.Attr("token", name) for name in ("n", "m", "s", "t", "e", "i"))

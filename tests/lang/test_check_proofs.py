@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from policy_lang import ir
-from policy_lang.check import check
-from policy_lang.check_proofs import CheckedProof
+from policy_lang.checking.guards import Leaf
+from policy_lang.checking.policy import check
+from policy_lang.checking.proofs import CheckedProof
+from policy_lang.declared.inventory import take_inventory
+from policy_lang.declared.names import bind_names
+from policy_lang.declared.settings import NO_SETTINGS
 from policy_lang.diagnostics import Diagnostic
-from policy_lang.guards import Leaf
-from policy_lang.inventory import take_inventory
-from policy_lang.names import bind_names
-from policy_lang.parser import parse
-from policy_lang.settings import NO_SETTINGS
+from policy_lang.syntax.parser import parse
 
 HEAD = """module m
 token user { issuer "https://id.example" claim sub: string claim groups: set of string }

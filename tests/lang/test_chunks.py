@@ -15,8 +15,8 @@ import pytest
 
 from policy_lang.compile import compile_policy
 from policy_lang.diagnostics import CompileError, Diagnostic
-from policy_lang.parser import parse
 from policy_lang.source import Source
+from policy_lang.syntax.parser import parse
 
 FOLDER = Path(__file__).parents[1] / "golden" / "check"
 OF_THE_PARSER = ("syntax.chunks", "slips.chunks")

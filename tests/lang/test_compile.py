@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from policy_lang import ir
 from policy_lang.compile import Compiled, compile_policy, sources_of
 from policy_lang.diagnostics import CompileError, render
-from policy_lang.parser import MOST_BYTES, parse
+from policy_lang.syntax.parser import MOST_BYTES, parse
 
 MODULE = b"""module m
 token user { issuer "https://id.example"

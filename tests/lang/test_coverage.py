@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from policy_lang.compile import compile_policy
-from policy_lang.coverage import Condition, Coverage, RuleCoverage
-from policy_lang.testing import run_tests
+from policy_lang.trials.coverage import Condition, Coverage, RuleCoverage
+from policy_lang.trials.runner import run_tests
 
 HEAD = """module m
 token user {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policy_lang.cycles import in_order, shown
+from policy_lang.declared.cycles import in_order, shown
 
 GRAPHS = st.dictionaries(st.integers(0, 7), st.lists(st.integers(0, 8), max_size=4), max_size=8)
 

@@ -29,8 +29,8 @@ from policy_lang.diagnostics import (
     render,
 )
 from policy_lang.mistakes import syntax
-from policy_lang.parser import parse
 from policy_lang.source import Source, Span
+from policy_lang.syntax.parser import parse
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -34,7 +34,7 @@ from policy_lang.ir import (
     Truth,
     Value,
 )
-from policy_lang.reference import decide
+from policy_lang.meaning.reference import decide
 from policy_lang.typesystem import Scalar
 from policy_lang.verdict import Json, Origin, Question, Truth3
 from tests.lang.programs import (

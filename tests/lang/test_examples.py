@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from policy_lang.compile import Compiled, compile_policy
-from policy_lang.facts import load_facts
-from policy_lang.layout import formatted
-from policy_lang.testing import run_tests
+from policy_lang.layout.formatter import formatted
+from policy_lang.meaning.facts import load_facts
+from policy_lang.trials.runner import run_tests
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "policies" / "examples"
 TODAY_MS = 1_795_219_200_000

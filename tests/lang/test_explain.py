@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import pytest
 
-from policy_lang.explain import outcome_text, private_reads, sentence, trace_json
 from policy_lang.ir import (
     Age,
     Alert,
@@ -35,8 +34,9 @@ from policy_lang.ir import (
     Truth,
     Value,
 )
-from policy_lang.reference import decide, observed
-from policy_lang.tracing import atom_text, value_text
+from policy_lang.meaning.explain import outcome_text, private_reads, sentence, trace_json
+from policy_lang.meaning.reference import decide, observed
+from policy_lang.meaning.tracing import atom_text, value_text
 from policy_lang.typesystem import Scalar
 from policy_lang.verdict import Challenge, Duties, Header, Json, Observed, Question, Verdict
 from tests.lang.programs import (

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from policy_lang.facts import MOST_NAMED, MOST_PROBLEMS, FactsError, load_facts
 from policy_lang.ir import Relation
+from policy_lang.meaning.facts import MOST_NAMED, MOST_PROBLEMS, FactsError, load_facts
 from policy_lang.typesystem import INT_MAX, EnumType, IntType, RoleType, Scalar, SetType
 from policy_lang.verdict import Row
 from tests.lang.programs import build

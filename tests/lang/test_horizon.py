@@ -8,9 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from policy_lang.admission import Admission, Call
-from policy_lang.evaluation import Environment, truth_of_atom
-from policy_lang.horizon import LAST_INSTANT, Clockwork, reads_time, valid_until
 from policy_lang.ir import (
     CLOCK_SKEW_MS,
     Age,
@@ -28,6 +25,9 @@ from policy_lang.ir import (
     Shift,
     Truth,
 )
+from policy_lang.meaning.admission import Admission, Call
+from policy_lang.meaning.evaluation import Environment, truth_of_atom
+from policy_lang.meaning.horizon import LAST_INSTANT, Clockwork, reads_time, valid_until
 from policy_lang.typesystem import INT_MAX, INT_MIN, Scalar
 from tests.lang.programs import (
     NEVER,

@@ -15,8 +15,8 @@ import pytest
 from pdp.cli import main
 from policy_lang.compile import compile_policy, sources_of
 from policy_lang.diagnostics import MOST_SHOWN, CompileError, render
-from policy_lang.facts import FactsError, load_facts
-from policy_lang.parser import MOST_BYTES
+from policy_lang.meaning.facts import FactsError, load_facts
+from policy_lang.syntax.parser import MOST_BYTES
 
 KIND = """token user { issuer "https://id.example"
   claim sub: string claim groups: set of string claim level: int claim since: time claim home: ip }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from policy_lang.entries import EnumEntry, EnumValue, LabelEntry
+from policy_lang.declared.entries import EnumEntry, EnumValue, LabelEntry
 from tests.lang.bundles import KIND, SERVICE, bundle
 
 COMMON = f"""module common

@@ -6,8 +6,6 @@ from dataclasses import replace
 
 import pytest
 
-from policy_lang.admission import Admission
-from policy_lang.inputs import Inputs, Looked, Recorder, recorded_inputs, replay_question
 from policy_lang.ir import (
     Attr,
     Compare,
@@ -24,7 +22,9 @@ from policy_lang.ir import (
     Truth,
     Value,
 )
-from policy_lang.reference import decide
+from policy_lang.meaning.admission import Admission
+from policy_lang.meaning.inputs import Inputs, Looked, Recorder, recorded_inputs, replay_question
+from policy_lang.meaning.reference import decide
 from policy_lang.typesystem import IntType, Scalar
 from policy_lang.verdict import CAPABILITIES, NOWHERE, Capability, HttpCall, Json, Origin, Question
 from tests.lang.programs import (

@@ -10,7 +10,7 @@ import random
 import pytest
 
 from policy_lang import ir
-from policy_lang.entries import EnumEntry, EnumValue, KindEntry, SettingEntry, SignalEntry, WorkloadEntry
+from policy_lang.declared.entries import EnumEntry, EnumValue, KindEntry, SettingEntry, SignalEntry, WorkloadEntry
 from policy_lang.typesystem import EnumType, IntType, Scalar, SetType
 from tests.lang.bundles import KIND, SERVICE, bundle, module
 

@@ -13,11 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policy_lang import ir, ir_codec
+from policy_lang import ir
 from policy_lang.compile import compile_policy
-from policy_lang.ir_check import check_program
-from policy_lang.ir_printer import print_program
-from policy_lang.ir_reading import MOST_TERMS
+from policy_lang.ir import codec as ir_codec
+from policy_lang.ir.printer import print_program
+from policy_lang.ir.reading import MOST_TERMS
+from policy_lang.ir.validity import check_program
 from policy_lang.typesystem import INT_MAX, INT_MIN, EnumType, IntType, RoleType, Scalar, SetType
 from tests.lang.programs import (
     ALWAYS,

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from policy_lang.grammar import Tree, read
-from policy_lang.layout import formatted
-from policy_lang.parser import MOST_BYTES
+from policy_lang.layout.formatter import formatted
+from policy_lang.syntax.grammar import Tree, read
+from policy_lang.syntax.parser import MOST_BYTES
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "layout"
 ODD = sorted(GOLDEN.glob("*.pol"))
@@ -53,7 +53,7 @@ def test_lays_out_as_the_golden_file_says(path: Path, update_golden: bool) -> No
 
 
 def test_the_golden_files_hold_every_construct_of_the_grammar() -> None:
-    rules = files("policy_lang").joinpath("grammar.lark").read_text("utf-8")
+    rules = files("policy_lang.syntax").joinpath("grammar.lark").read_text("utf-8")
     named = set(re.findall(r"^([a-z][a-z_]*) *:", rules, re.MULTILINE)) | set(re.findall(r"-> ([a-z_]+)", rules))
     seen: set[str] = set()
     for path in ODD:

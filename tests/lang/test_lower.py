@@ -10,19 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policy_lang import ir, tree
-from policy_lang.check import CheckedPolicy, check
-from policy_lang.check_rules import CheckedRule
+from policy_lang.checking.guards import Every, Formula, Interner, Leaf, Some, every, holds, negate, some
+from policy_lang.checking.lower import lower
+from policy_lang.checking.policy import CheckedPolicy, check
+from policy_lang.checking.rules import CheckedRule
 from policy_lang.compile import compile_policy
+from policy_lang.declared.inventory import take_inventory
+from policy_lang.declared.names import bind_names
+from policy_lang.declared.settings import NO_SETTINGS
 from policy_lang.diagnostics import Diagnostic
-from policy_lang.guards import Every, Formula, Interner, Leaf, Some, every, holds, negate, some
-from policy_lang.inventory import take_inventory
-from policy_lang.ir_printer import print_atom, print_program
-from policy_lang.lower import lower
-from policy_lang.names import bind_names
-from policy_lang.parser import parse
-from policy_lang.settings import NO_SETTINGS
+from policy_lang.ir.printer import print_atom, print_program
 from policy_lang.source import Span
-from policy_lang.testing import run_tests
+from policy_lang.syntax.parser import parse
+from policy_lang.trials.runner import run_tests
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 POLICIES = sorted(path for path in (GOLDEN / "policies").iterdir() if (GOLDEN / "ir" / f"{path.name}.ir").exists())

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import event, example, given, settings
 from hypothesis import strategies as st
 
-from policy_lang.cases import DEFAULT_IP, DEFAULT_NOW_MS, TestCase, WireCall
 from policy_lang.compile import compile_policy
 from policy_lang.request import PathRefusal, canonical_path
+from policy_lang.trials.cases import DEFAULT_IP, DEFAULT_NOW_MS, TestCase, WireCall
 from policy_lang.verdict import ActionCall, Caller, Json, Origin
 
 MODULE = """module m

@@ -6,7 +6,7 @@ import pytest
 
 from policy_lang import ir
 from policy_lang.compile import compile_policy
-from policy_lang.ir_printer import print_atom
+from policy_lang.ir.printer import print_atom
 
 HEAD = """module m
 setting limit: int = 50

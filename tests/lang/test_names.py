@@ -11,10 +11,10 @@ import pytest
 
 from policy_lang import ir, tree
 from policy_lang.compile import compile_policy
+from policy_lang.declared.entries import ConditionEntry, Fixed, Names, NetworkEntry, Parameter, RoleEntry, TagRead
+from policy_lang.declared.walking import walk
 from policy_lang.diagnostics import CompileError, Diagnostic
-from policy_lang.entries import ConditionEntry, Fixed, Names, NetworkEntry, Parameter, RoleEntry, TagRead
 from policy_lang.typesystem import EnumType, IntType, Scalar
-from policy_lang.walking import walk
 from tests.lang.bundles import bundle
 
 KIND = 'token user { issuer "https://id.example" claim sub: string }\n'

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policy_lang import addresses
-from policy_lang.entries import NetworkEntry
-from policy_lang.networks import MOST_RANGES
+from policy_lang.declared.entries import NetworkEntry
+from policy_lang.declared.networks import MOST_RANGES
 from tests.lang.bundles import Bundle, bundle, module
 
 INSIDE = {

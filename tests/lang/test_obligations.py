@@ -22,7 +22,7 @@ from policy_lang.ir import (
     Signal,
     Value,
 )
-from policy_lang.obligations import (
+from policy_lang.meaning.obligations import (
     LONGEST_VALUE,
     Conflict,
     Terms,

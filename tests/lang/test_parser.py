@@ -15,9 +15,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from policy_lang.diagnostics import has_errors
-from policy_lang.grammar import Branch, Token, Tree, accepted, read, spellings
-from policy_lang.parser import MOST_BYTES, Parsed, parse
-from policy_lang.scan import DEEPEST, RESERVED, declares, meant, pieces
+from policy_lang.syntax.grammar import Branch, Token, Tree, accepted, read, spellings
+from policy_lang.syntax.parser import MOST_BYTES, Parsed, parse
+from policy_lang.syntax.scan import DEEPEST, RESERVED, declares, meant, pieces
 from policy_lang.tree import And, Module, Node, Or, Ref, Rule, WhenClause
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -169,7 +169,10 @@ def test_a_small_policy() -> None:
 
 def test_parsing_needs_no_lark() -> None:
     """The tables are made beforehand: neither the time of making them nor Lark is needed where policies are read."""
-    code = "import sys; from policy_lang.parser import parse; parse('x', b'module m'); sys.exit('lark' in sys.modules)"
+    code = (
+        "import sys; from policy_lang.syntax.parser import parse; "
+        "parse('x', b'module m'); sys.exit('lark' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], cwd=GOLDEN.parents[1], check=False).returncode == 0
 
 
@@ -233,7 +236,7 @@ def test_pieces_are_the_whole_text(text: str) -> None:
 
 
 def test_the_reserved_words_are_those_of_the_grammar() -> None:
-    grammar = files("policy_lang").joinpath("grammar.lark").read_text("utf-8")
+    grammar = files("policy_lang.syntax").joinpath("grammar.lark").read_text("utf-8")
     listed = re.search(r"(?m)^NAME:.*\(\?!\(\?:([a-z_|]+)\)", grammar)
     assert listed is not None
     assert frozenset(listed[1].split("|")) == RESERVED
@@ -300,7 +303,7 @@ def test_the_whole_language_is_recognised() -> None:
 
 
 def check_laws(data: bytes) -> Parsed:
-    """What holds whatever the bytes: see the docstring of `policy_lang/parser.py`."""
+    """What holds whatever the bytes: see the docstring of `policy_lang/syntax/parser.py`."""
     parsed = parse("x.pol", data)
     assert parse("x.pol", data) == parsed
     assert parsed.module is not None or has_errors(parsed.diagnostics)

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from policy_lang.compile import compile_policy
+from policy_lang.declared.pattern_index import PatternIndex
 from policy_lang.diagnostics import CompileError
-from policy_lang.pattern_index import PatternIndex
-from policy_lang.patterns import Pattern, intersection, more_specific, overlap, parse_pattern, same_shape
+from policy_lang.meaning.patterns import Pattern, intersection, more_specific, overlap, parse_pattern, same_shape
 from policy_lang.request import MAX_SEGMENTS
 
 

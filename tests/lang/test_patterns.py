@@ -9,7 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from policy_lang.ir import AnySegment, Capture, CaptureType, Fixed, Rest, Segment
-from policy_lang.patterns import (
+from policy_lang.meaning.patterns import (
     Pattern,
     PatternFault,
     capture_value,

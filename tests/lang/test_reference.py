@@ -28,7 +28,7 @@ from policy_lang.ir import (
     SetHeader,
     Truth,
 )
-from policy_lang.reference import Reference, decide
+from policy_lang.meaning.reference import Reference, decide
 from policy_lang.typesystem import Scalar
 from policy_lang.verdict import (
     CAPABILITIES,

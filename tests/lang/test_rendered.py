@@ -25,12 +25,12 @@ from pdp.cli.results import coverage_lines
 from policy_lang import mistakes
 from policy_lang.capabilities import KNOWN, check_gateway
 from policy_lang.compile import Compiled, compile_policy, sources_of
-from policy_lang.coverage import Coverage
 from policy_lang.diagnostics import CompileError, Diagnostic, ordered, render
-from policy_lang.facts import FOLDER, FactsError, load_facts
+from policy_lang.meaning.facts import FOLDER, FactsError, load_facts
 from policy_lang.mistakes.deployment import FactsMisfit
 from policy_lang.source import Span
-from policy_lang.testing import run_tests
+from policy_lang.trials.coverage import Coverage
+from policy_lang.trials.runner import run_tests
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "rendered"
 OF_COVERAGE = "W813"

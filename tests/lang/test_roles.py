@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policy_lang import ir
-from policy_lang.entries import KindEntry, RelationEntry, RoleEntry
-from policy_lang.roles import MOST_PAIRS, MOST_STEPS
+from policy_lang.declared.entries import KindEntry, RelationEntry, RoleEntry
+from policy_lang.declared.roles import MOST_PAIRS, MOST_STEPS
 from policy_lang.typesystem import RoleType
 from tests.lang.bundles import KIND, Bundle, bundle, module
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from policy_lang.ir import Capture, Endpoint, Http
-from policy_lang.routing import Routed, Router, RouteRefusal, route
+from policy_lang.meaning.routing import Routed, Router, RouteRefusal, route
 from policy_lang.verdict import ActionCall, HttpCall
 from tests.lang.programs import action, build, endpoint, grpc, path, service
 

@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policy_lang.diagnostics import MOST_SHOWN, Diagnostic, Label
-from policy_lang.parser import parse
 from policy_lang.sarif import as_sarif
 from policy_lang.source import Source, Span
+from policy_lang.syntax.parser import parse
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

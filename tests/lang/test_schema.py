@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from policy_lang.ir import Value
-from policy_lang.request import MAX_PARAMETERS
-from policy_lang.schema import (
+from policy_lang.meaning.schema import (
     ABSENT,
     MAX_SET,
     Absent,
@@ -20,6 +19,7 @@ from policy_lang.schema import (
     from_text,
     locate,
 )
+from policy_lang.request import MAX_PARAMETERS
 from policy_lang.typesystem import INT_MAX, INT_MIN, EnumType, IntType, RoleType, Scalar, ScalarType, SetType, Type
 from policy_lang.verdict import ActionCall, Caller, Json
 from tests.lang.programs import STRINGS, action, claim, endpoint, subject_kind, token_kind

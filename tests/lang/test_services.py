@@ -8,8 +8,8 @@ from __future__ import annotations
 import pytest
 
 from policy_lang import ir
-from policy_lang.endpoints import EndpointEntry, ServiceEntry
-from policy_lang.fields import header_fault
+from policy_lang.declared.endpoints import EndpointEntry, ServiceEntry
+from policy_lang.declared.fields import header_fault
 from policy_lang.spiffe import identity_fault
 from policy_lang.typesystem import EnumType, IntType, Scalar, SetType
 from tests.lang.bundles import KIND, Bundle, bundle, module

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from policy_lang import addresses
 from policy_lang.addresses import union
-from policy_lang.entries import SettingEntry
-from policy_lang.settings import LONGEST_STRING, MOST_BYTES, NO_SETTINGS, Settings, read_settings
+from policy_lang.declared.entries import SettingEntry
+from policy_lang.declared.settings import LONGEST_STRING, MOST_BYTES, NO_SETTINGS, Settings, read_settings
 from policy_lang.typesystem import IntType, Scalar
 from tests.lang.bundles import Bundle, bundle
 

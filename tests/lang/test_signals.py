@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from policy_lang.ir import Signal, Value
-from policy_lang.signals import read_signals
+from policy_lang.meaning.signals import read_signals
 from policy_lang.typesystem import IntType, Scalar, SetType, Type
 from policy_lang.verdict import Json
 

@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 
 from policy_lang import addresses
 from policy_lang.diagnostics import Diagnostic
-from policy_lang.literals import Misspelt, duration_ms, instant_ms, integer, unescape, units_descend
-from policy_lang.parser import MOST_BYTES, parse
-from policy_lang.scan import hidden_characters
 from policy_lang.source import Source
+from policy_lang.syntax.literals import Misspelt, duration_ms, instant_ms, integer, unescape, units_descend
+from policy_lang.syntax.parser import MOST_BYTES, parse
+from policy_lang.syntax.scan import hidden_characters
 from policy_lang.tree import IpLit, NetworkDecl
 from policy_lang.typesystem import INT_MAX, INT_MIN
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from policy_lang.compile import compile_policy
 from policy_lang.diagnostics import CompileError, Diagnostic
 from policy_lang.ir import Endpoint, Http, Program
-from policy_lang.routing import Routed, Router
+from policy_lang.meaning.routing import Routed, Router
 from policy_lang.verdict import HttpCall
 from tests.lang.bundles import KIND, SERVICE, bundle
 from tests.lang.programs import path

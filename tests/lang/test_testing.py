@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from policy_lang.cases import TestCase, WireCall
 from policy_lang.compile import compile_policy
 from policy_lang.ir import Attr
-from policy_lang.testing import TestResult, run_tests
+from policy_lang.trials.cases import TestCase, WireCall
+from policy_lang.trials.runner import TestResult, run_tests
 
 POLICY = """module m
 token user {

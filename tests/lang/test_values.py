@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policy_lang.ir import CLOCK_SKEW_MS, Value
-from policy_lang.typesystem import INT_MAX, INT_MIN, EnumType, IntType, RoleType, Scalar, SetType, Type
-from policy_lang.values import (
+from policy_lang.meaning.values import (
     FALSE,
     TRUE,
     UNKNOWN,
@@ -31,6 +30,7 @@ from policy_lang.values import (
     overlaps,
     shift,
 )
+from policy_lang.typesystem import INT_MAX, INT_MIN, EnumType, IntType, RoleType, Scalar, SetType, Type
 from policy_lang.verdict import Truth3
 
 SCALARS = st.one_of(st.booleans(), st.integers(INT_MIN, INT_MAX), st.text(max_size=5))

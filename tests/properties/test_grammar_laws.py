@@ -1,7 +1,7 @@
 """Our driver of the tables reads every text as Lark does by the same grammar, or stops where it stops.
 
 The oracle is Lark's interactive parser, fed token by token, with the two rules that the language adds to it: no two
-words touch, and no comment touches a path (`policy_lang/grammar.py`).
+words touch, and no comment touches a path (`policy_lang/syntax/grammar.py`).
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from lark.exceptions import UnexpectedCharacters, UnexpectedToken
 
-from policy_lang.grammar import Fault, Start, Token, Tree, accepted, read
-from policy_lang.tables import load
+from policy_lang.syntax.grammar import Fault, Start, Token, Tree, accepted, read
+from policy_lang.syntax.tables import load
 from tools.grammar_tables import GRAMMAR, TARGET, UnfitError, lark_of, main, render
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -13,17 +13,17 @@ from functools import cache
 
 import pytest
 
-from policy_lang.admission import Call
 from policy_lang.compile import Compiled, compile_policy
-from policy_lang.evaluation import truth_of_guard
-from policy_lang.explain import sentence, trace_json
-from policy_lang.inputs import recorded_inputs, replay_question
 from policy_lang.ir import Program, guards_of
-from policy_lang.ir_codec import dump, load
-from policy_lang.layout import formatted
+from policy_lang.ir.codec import dump, load
+from policy_lang.layout.formatter import formatted
+from policy_lang.meaning.admission import Call
+from policy_lang.meaning.evaluation import truth_of_guard
+from policy_lang.meaning.explain import sentence, trace_json
+from policy_lang.meaning.inputs import recorded_inputs, replay_question
+from policy_lang.meaning.reference import Reference
+from policy_lang.meaning.schema import fields_of
 from policy_lang.plan.plans import Plans
-from policy_lang.reference import Reference
-from policy_lang.schema import fields_of
 from policy_lang.verdict import CAPABILITIES, ActionCall, Question, Truth3, Verdict
 from tests.support.generator.agreement import agreed, difference, policy_says
 from tests.support.generator.policies import ENVIRONMENT, Bundle

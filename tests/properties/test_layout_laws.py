@@ -15,9 +15,9 @@ from pathlib import Path
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from policy_lang.grammar import Tree, read
-from policy_lang.layout import formatted
-from policy_lang.layout_pieces import pieces_of
+from policy_lang.layout.formatter import formatted
+from policy_lang.layout.pieces import pieces_of
+from policy_lang.syntax.grammar import Tree, read
 
 LAW = settings(max_examples=60, deadline=None)
 

@@ -11,13 +11,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from policy_lang.admission import Admission, Call
-from policy_lang.evaluation import truth_of_guard
 from policy_lang.ir import Cell, Program
+from policy_lang.meaning.admission import Admission, Call
+from policy_lang.meaning.evaluation import truth_of_guard
+from policy_lang.meaning.values import FALSE, conjunction
 from policy_lang.plan.always import always_present
 from policy_lang.plan.index import ByAddress, ByValue, asked, build, candidates
 from policy_lang.plan.shapes import Shapes
-from policy_lang.values import FALSE, conjunction
 from policy_lang.verdict import Truth3
 from tests.support.generator.comparing import QUESTIONS, compare
 from tests.support.generator.tally import Tally

@@ -9,13 +9,13 @@ from dataclasses import replace
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from policy_lang.admission import Admission, Call
-from policy_lang.evaluation import truth_of_atom, truth_of_guard
-from policy_lang.explain import outcome_text, sentence, trace_json
-from policy_lang.inputs import recorded_inputs, replay_question
 from policy_lang.ir import Atom, Cell, Program
-from policy_lang.obligations import header_text
-from policy_lang.reference import decide
+from policy_lang.meaning.admission import Admission, Call
+from policy_lang.meaning.evaluation import truth_of_atom, truth_of_guard
+from policy_lang.meaning.explain import outcome_text, sentence, trace_json
+from policy_lang.meaning.inputs import recorded_inputs, replay_question
+from policy_lang.meaning.obligations import header_text
+from policy_lang.meaning.reference import decide
 from policy_lang.verdict import (
     CAPABILITIES,
     NO_DUTIES,

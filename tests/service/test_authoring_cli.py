@@ -20,8 +20,8 @@ from pdp.authoring.pol_text import LONGEST_IDENTIFIER
 from pdp.authoring.protoc import descriptors_of
 from pdp.authoring.scaffold import DECLARED, bundle_files, service_name
 from pdp.cli import main
-from policy_lang.grammar import Tree, read
-from policy_lang.layout import formatted
+from policy_lang.layout.formatter import formatted
+from policy_lang.syntax.grammar import Tree, read
 from tests.support.authoring import document
 from tests.support.process import ROOT
 

@@ -11,10 +11,10 @@ from pdp.authoring.pol_text import LONGEST_IDENTIFIER, RESERVED, ROOTS
 from pdp.authoring.scaffold import bundle_files
 from pdp.cli import main
 from policy_lang.compile import compile_policy
+from policy_lang.declared.scopes import ROOTS as INPUTS
 from policy_lang.diagnostics import CompileError
-from policy_lang.facts import load_facts
-from policy_lang.scopes import ROOTS as INPUTS
-from policy_lang.testing import run_tests
+from policy_lang.meaning.facts import load_facts
+from policy_lang.trials.runner import run_tests
 from policy_lang.verdict import Json
 from tests.service.test_authoring_openapi import PATTERNS
 from tests.service.test_authoring_openapi_parameters import LIMIT, QUERY

@@ -13,7 +13,7 @@ from pdp.authoring.merge import Merged, Wishes, merged
 from pdp.authoring.model import AuthoringError, Imported
 from pdp.authoring.policy_text import PolicyText, read_policy
 from pdp.authoring.updates import Edit, applied
-from policy_lang.layout import formatted
+from policy_lang.layout.formatter import formatted
 from policy_lang.verdict import Json
 from tests.support.authoring import UUID, document, imported, text_of
 

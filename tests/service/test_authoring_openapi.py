@@ -9,7 +9,7 @@ import pytest
 from pdp.authoring.merge import Wishes, merged
 from pdp.authoring.model import AuthoringError, HttpRoute
 from pdp.authoring.openapi import read_openapi
-from policy_lang.grammar import Tree, read
+from policy_lang.syntax.grammar import Tree, read
 from policy_lang.verdict import Json
 from tests.support.authoring import UUID, imported, text_of
 

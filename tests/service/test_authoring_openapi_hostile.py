@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pdp.authoring.model import AuthoringError
 from pdp.authoring.openapi import read_openapi
-from policy_lang.grammar import Tree, read
+from policy_lang.syntax.grammar import Tree, read
 from policy_lang.verdict import Json
 from tests.support.authoring import UUID, document, imported, text_of
 

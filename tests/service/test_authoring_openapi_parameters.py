@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from policy_lang.grammar import Tree, read
+from policy_lang.syntax.grammar import Tree, read
 from policy_lang.verdict import Json
 from tests.support.authoring import imported, text_of, with_parameter
 

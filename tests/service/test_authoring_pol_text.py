@@ -20,10 +20,10 @@ from pdp.authoring.pol_text import (
     quoted,
     service_text,
 )
-from policy_lang.grammar import Tree, read, token_of
-from policy_lang.literals import unescape
-from policy_lang.scan import hidden_characters
 from policy_lang.source import Source
+from policy_lang.syntax.grammar import Tree, read, token_of
+from policy_lang.syntax.literals import unescape
+from policy_lang.syntax.scan import hidden_characters
 from tests.support.process import ROOT
 
 NAMES = {
@@ -48,7 +48,7 @@ def test_a_name_in_snake_case(text: str, name: str) -> None:
 
 
 def test_the_reserved_words_are_those_of_the_grammar() -> None:
-    grammar = (ROOT / "policy_lang" / "grammar.lark").read_text()
+    grammar = (ROOT / "policy_lang" / "syntax" / "grammar.lark").read_text()
     found = re.search(r"^NAME:\s+/\(\?!\(\?:([a-z_|]+)\)", grammar, re.MULTILINE)
     assert found is not None
     assert set(found[1].split("|")) == RESERVED

@@ -13,7 +13,7 @@ from pdp.authoring.merge import Wishes, merged
 from pdp.authoring.model import AuthoringError, GrpcRoute, HttpRoute, Imported
 from pdp.authoring.proto import read_descriptors
 from pdp.authoring.protoc import descriptors_of
-from policy_lang.grammar import Tree, read
+from policy_lang.syntax.grammar import Tree, read
 from tests.support.process import ROOT
 
 PROTOS = ROOT / "tests" / "data" / "authoring" / "protos"

@@ -20,8 +20,8 @@ from pdp.cli import main
 from pdp.cli.check_inventory import show_inventory
 from pdp.cli.check_progress import working
 from pdp.runtime.built import read_built
-from policy_lang import ir_codec
 from policy_lang.compile import compile_policy
+from policy_lang.ir import codec as ir_codec
 
 KIND = 'token user { issuer "https://id.example" claim sub: string }\n'
 SERVICE = """service s { audience "s" host "s.example" tag owner = "team"

@@ -23,9 +23,9 @@ from pdp.metrics import Metrics
 from pdp.model import EXT_AUTHZ, Decision, Json
 from pdp.runtime.engine import same
 from pdp.service import DecisionService, Receipts
+from policy_lang.meaning.signals import read_signals
 from policy_lang.request import Path as RequestPath
 from policy_lang.request import canonical_path
-from policy_lang.signals import read_signals
 from policy_lang.verdict import ANONYMOUS, ActionCall, Caller, HttpCall, Origin, Question
 from tests.support.asking import Asker, check_request
 from tests.support.cases import (

@@ -10,8 +10,8 @@ from pdp.errors import PolicyError
 from pdp.runtime.bundle import bundle_of
 from pdp.runtime.engine import load_engine, same, self_test
 from pdp.runtime.warming import calls
-from policy_lang.admission import Call, Refused
 from policy_lang.compile import compile_policy
+from policy_lang.meaning.admission import Call, Refused
 from policy_lang.plan.plans import Plans
 from policy_lang.verdict import Question, RuleTrace, Truth3, Verdict
 from tests.support.cases import engine

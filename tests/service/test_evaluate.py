@@ -11,7 +11,7 @@ from pdp.identity.bearer import Identity
 from pdp.identity.jwt import Verifier
 from pdp.model import EXT_AUTHZ, Inquiry, Json, Principal
 from pdp.runtime.engine import Engine
-from policy_lang.admission import Call, Refused
+from policy_lang.meaning.admission import Call, Refused
 from policy_lang.plan.plans import Plans
 from policy_lang.verdict import ActionCall, Question, Verdict
 from tests.support.cases import EDGE, NOW, engine

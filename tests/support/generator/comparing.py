@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from policy_lang.admission import Call
+from policy_lang.meaning.admission import Call
 from tests.support.generator.agreement import difference
 from tests.support.generator.tally import Tally
 from tests.support.generator.trial import Trial, disagreement, refute

@@ -13,8 +13,6 @@ from dataclasses import replace
 from typing import assert_never
 from urllib.parse import quote
 
-from policy_lang.admission import Admission, Call
-from policy_lang.evaluation import value_of
 from policy_lang.ir import (
     Action,
     AnySegment,
@@ -33,9 +31,11 @@ from policy_lang.ir import (
     Value,
     lookups_of,
 )
+from policy_lang.meaning.admission import Admission, Call
+from policy_lang.meaning.evaluation import value_of
+from policy_lang.meaning.schema import fields_of, root_of
+from policy_lang.meaning.signals import CONTEXT, read_signals
 from policy_lang.request import Path, PathRefusal, canonical_path
-from policy_lang.schema import fields_of, root_of
-from policy_lang.signals import CONTEXT, read_signals
 from policy_lang.typesystem import IntType, Scalar, Type
 from policy_lang.verdict import (
     ANONYMOUS,

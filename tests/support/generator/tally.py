@@ -10,9 +10,9 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from policy_lang.admission import Call
-from policy_lang.evaluation import truth_of_atom
 from policy_lang.ir import Atom, Compare, Program, atoms_of, guards_of
+from policy_lang.meaning.admission import Call
+from policy_lang.meaning.evaluation import truth_of_atom
 from policy_lang.verdict import Duties, Question, Truth3, Verdict
 
 DECIDERS = (

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from policy_lang.ir import Effect
-from policy_lang.patterns import Pattern, covers, intersection, parse_pattern
+from policy_lang.meaning.patterns import Pattern, covers, intersection, parse_pattern
 from tests.support.generator.world import Endpoint, Service, World
 
 

@@ -14,10 +14,10 @@ from typing import NoReturn
 
 from policy_lang.compile import Compiled, compile_policy, sources_of
 from policy_lang.diagnostics import CompileError, render
-from policy_lang.facts import load_facts
 from policy_lang.ir import Program
+from policy_lang.meaning.facts import load_facts
+from policy_lang.meaning.reference import Reference
 from policy_lang.plan.plans import Plans
-from policy_lang.reference import Reference
 from policy_lang.verdict import Facts, Question
 from tests.support.generator.agreement import difference
 from tests.support.generator.policies import ENVIRONMENT, Bundle, draw_bundle

@@ -1,0 +1,202 @@
+"""What a rule meets: one endpoint with one kind of principal, and what is read there; the bound bundle all share.
+
+Values only, made from the inventory, but for `Memory`, which keeps what is dear to work out again.
+INVARIANT: `slot` and `tag` are the one place that says which inputs an environment has.
+Source: language.md 4.2; points B, F.
+
+Decision: 2026-11-21. `request.ip`, `peer`, `gateway` and `tls` are there on any endpoint and need no narrowing: what is
+not known of them at run time is unknown, never absent. `method`, `path` and `host` exist where a call has a path.
+Decision: 2026-11-21. A factor is worked out for its kind alone, so its condition reads that kind's claims, signals,
+`now`, and of the request what every endpoint has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import assert_never
+
+from policy_lang import ir, tree
+from policy_lang.checking.guards import Formula
+from policy_lang.declared.endpoints import EndpointEntry
+from policy_lang.declared.entries import ConditionEntry, Inventory, KindEntry, Names, TagRead
+from policy_lang.declared.fields import Slot
+from policy_lang.declared.literals_typed import Typed
+from policy_lang.typesystem import Scalar, Type
+
+Facts = frozenset[ir.Attr]
+NOTHING: Facts = frozenset()
+"""Optional inputs proved present."""
+
+_ANYWHERE = {
+    "ip": Slot(Scalar.IP, optional=False, declared=None),
+    "peer": Slot(Scalar.WORKLOAD, optional=False, declared=None),
+    "gateway": Slot(Scalar.WORKLOAD, optional=False, declared=None),
+    "tls": Slot(Scalar.BOOL, optional=False, declared=None),
+}
+_STRING = Slot(Scalar.STRING, optional=False, declared=None)
+_WITH_A_PATH = {**_ANYWHERE, "method": _STRING, "path": _STRING, "host": _STRING}
+
+PLACE_READS = frozenset(ir.Attr("request", name) for name in _WITH_A_PATH.keys() - _ANYWHERE.keys())
+"""What of a request depends on the endpoint."""
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """One endpoint and one kind of principal; kind None is the anonymous caller, endpoint None a factor's condition.
+
+    `signals` are the types of the declared signals by id.
+    """
+
+    kind: KindEntry | None
+    endpoint: EndpointEntry | None
+    signals: Mapping[str, Type] = field(default_factory=dict)
+
+    def slot(self, attr: ir.Attr) -> Slot | None:
+        """What is read by this name here; None where there is no such input."""
+        match attr.root:
+            case "token" | "subject":
+                return kind_slot(self.kind, attr)
+            case "signal":
+                type_ = self.signals.get(attr.name)
+                return None if type_ is None else Slot(type_, optional=False, declared=None)
+            case "request":
+                return (_WITH_A_PATH if _has_path(self.endpoint) else _ANYWHERE).get(attr.name)
+            case "path" | "query" | "header" | "resource":
+                return None if self.endpoint is None else _endpoint_slot(self.endpoint, attr)
+            case _:
+                assert_never(attr.root)
+
+    @property
+    def caller(self) -> str:
+        """Who calls, in words."""
+        return "anonymous callers" if self.kind is None else f"{self.kind.kind.form} kind `{self.kind.kind.id}`"
+
+    def tag(self, read: TagRead) -> Typed | None:
+        """The constant that a tag is here; None where the endpoint, or its service, has no such tag."""
+        return None if self.endpoint is None else endpoint_tag(self.endpoint, read)
+
+
+def kind_slot(kind: KindEntry | None, attr: ir.Attr) -> Slot | None:
+    """What is read of a caller of this kind by `token.x` or `subject.x`."""
+    return kind.slots.get(attr.name) if kind is not None and kind.kind.form == attr.root else None
+
+
+def _endpoint_slot(entry: EndpointEntry, attr: ir.Attr) -> Slot | None:
+    match attr.root:
+        case "path":
+            return entry.path.get(attr.name)
+        case "query":
+            return entry.query.get(attr.name)
+        case "header":
+            return entry.headers.get(attr.name)
+        case _:
+            return entry.properties.get(attr.name)
+
+
+def endpoint_tag(entry: EndpointEntry, read: TagRead) -> Typed | None:
+    """The constant that a tag of an endpoint, or of its service, is; None where there is none."""
+    tag = (entry.tags if read.root == "endpoint" else entry.service_tags).get(read.name)
+    return None if tag is None else Typed(ir.Const(tag.value), tag.type)
+
+
+def _has_path(entry: EndpointEntry | None) -> bool:
+    return entry is not None and not isinstance(entry.endpoint.route, ir.Action)
+
+
+@dataclass(frozen=True, slots=True)
+class Factor:
+    """A factor of one kind: its condition, what that proves, and when it happened; None where it was refused."""
+
+    when: Formula
+    proves: Facts
+    at: ir.Operand | None
+
+
+@dataclass(frozen=True, slots=True)
+class Mentions:
+    """What one expression mentions itself: inputs, tags, factors, kinds (also by their roles), and conditions."""
+
+    attrs: tuple[ir.Attr, ...]
+    tags: tuple[TagRead, ...]
+    factors: frozenset[str]
+    kinds: frozenset[str]
+    conditions: tuple[ConditionEntry, ...]
+
+
+ConditionKey = tuple[str, tree.NodeId]
+"""A condition by its module and its declaration."""
+
+EndpointsKey = tuple[tuple[int, ...], tuple[ir.Attr, ...], tuple[TagRead, ...]]
+KindsKey = tuple[int, tuple[ir.Attr, ...], frozenset[str]]
+"""What a rule reads of some endpoints, and of some callers, whose tuple it is that has this id."""
+
+
+MOST_GROUPS, GROUPS_EACH = 30_000, 20
+"""Environments that all rules meet together, each counted where it differs: so many, and for each rule so many more."""
+
+MOST_PARTS, PARTS_EACH = 100_000, 100
+"""Parts that conditions expand to, wherever they are used: so many, and for each rule so many more."""
+
+
+class Memory:
+    """What one check of a bundle has worked out and meets again: a condition may be used by a thousand rules.
+
+    `mentions` are those of conditions' bodies, `below` with those of the conditions they call; `sets` those that are
+    the same everywhere, None where they have a mistake; `too_large` the conditions in which an expression grew past its
+    limit, which was reported and costs its time once; `endpoints` and `kinds` are groups of those that are alike to a
+    rule. `groups` and `parts` are how many environments that differ the rules may still meet, and how many parts
+    conditions may still expand to, over the bundle.
+    """
+
+    def __init__(self, rules: int) -> None:
+        self.groups = MOST_GROUPS + GROUPS_EACH * rules
+        self.parts = MOST_PARTS + PARTS_EACH * rules
+        self.mentions: dict[ConditionKey, Mentions] = {}
+        self.below: dict[ConditionKey, Mentions] = {}
+        self.too_large: set[ConditionKey] = set()
+        self.endpoints: dict[EndpointsKey, tuple[tuple[int, ...], ...]] = {}
+        self.kinds: dict[KindsKey, tuple[tuple[KindEntry | None, ...], ...]] = {}
+        self.sets: dict[tuple[str, tree.NodeId, Type | None], Typed | None] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A bundle with its names bound, by module, and its factors worked out, by kind and name.
+
+    `signals` are types by id, `callers` who can call each endpoint, by its index: see `callers_of`.
+    """
+
+    inventory: Inventory
+    names: Mapping[str, Names]
+    factors: Mapping[tuple[str, str], Factor]
+    signals: Mapping[str, Type]
+    callers: tuple[tuple[KindEntry | None, ...], ...]
+    memory: Memory
+
+    @classmethod
+    def of(cls, inventory: Inventory, names: Mapping[str, Names]) -> Bound:
+        """The bundle before its factors are known."""
+        signals = {signal.id: signal.type for signal in inventory.signals}
+        return cls(
+            inventory,
+            names,
+            {},
+            signals,
+            callers_of(inventory),
+            Memory(sum(len(entry.rules) for entry in inventory.modules)),
+        )
+
+
+def callers_of(inventory: Inventory) -> tuple[tuple[KindEntry | None, ...], ...]:
+    """Who can call each endpoint, by index: token kinds, the subject kinds accepted there, and last nobody (None)."""
+    accepts = {each.service.id: frozenset(each.service.accepts) for each in inventory.services}
+    known: dict[frozenset[str], tuple[KindEntry | None, ...]] = {}
+    for accepted in (frozenset[str](), *accepts.values()):
+        if accepted not in known:
+            kinds = (k for k in inventory.kinds if k.kind.form == "token" or k.kind.id in accepted)
+            known[accepted] = (*kinds, None)
+    return tuple(
+        known[accepts[entry.endpoint.service] if isinstance(entry.endpoint.route, ir.Action) else frozenset()]
+        for entry in inventory.endpoints
+    )

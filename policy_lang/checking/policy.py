@@ -1,0 +1,69 @@
+"""The whole bundle checked: factors, every rule, every proof, and what is legal but hardly meant.
+
+Inventory and bindings go in; `CheckedPolicy` comes out, from which `lower` makes a program if no mistake was found.
+Source: language.md 4.2, 4.5, 4.6.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from policy_lang import tree
+from policy_lang.checking.environment import Bound
+from policy_lang.checking.factors import check_factors
+from policy_lang.checking.proofs import CheckedProof, check_proof
+from policy_lang.checking.rules import CheckedRule, check_rule
+from policy_lang.checking.unused import unused
+from policy_lang.checking.warnings import warnings
+from policy_lang.declared.entries import Inventory, Names
+from policy_lang.diagnostics import Diagnostic
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedPolicy:
+    """The rules of all modules, sorted by id; proofs in the order of modules and places.
+
+    `challenges` are the names a step-up may carry.
+    """
+
+    rules: tuple[CheckedRule, ...]
+    proofs: tuple[CheckedProof, ...]
+    challenges: frozenset[str]
+
+
+def check(
+    inventory: Inventory,
+    names: Mapping[str, Names],
+    found: list[Diagnostic],
+    today_ms: int | None = None,
+    written_ms: Mapping[str, int] | None = None,
+) -> CheckedPolicy:
+    """Check every rule and proof of the bundle; mistakes and warnings are appended to `found`.
+
+    Units: Unix milliseconds. `written_ms` says when rules were written, by id, as far as that is known.
+    """
+    bound = Bound.of(inventory, names)
+    bound = replace(bound, factors=check_factors(bound, found))
+    rules = [check_rule(entry, rule, bound, found) for entry in inventory.modules for rule in entry.rules.values()]
+    rules.sort(key=lambda rule: rule.rule.id)
+    proofs = [
+        check_proof(entry, decl, bound, found)
+        for entry in inventory.modules
+        for decl in entry.module.declarations
+        if isinstance(decl, tree.ProveDecl)
+    ]
+    found += warnings(inventory, rules, today_ms, written_ms or {})
+    found += unused(inventory, names)
+    return CheckedPolicy(tuple(rules), tuple(proofs), _challenges(inventory))
+
+
+def _challenges(inventory: Inventory) -> frozenset[str]:
+    needs = [
+        clause.need
+        for entry in inventory.modules
+        for rule in entry.rules.values()
+        for clause in rule.clauses
+        if isinstance(clause, tree.NeedsClause)
+    ]
+    return frozenset(need.name.text if isinstance(need, tree.FactorNeed) else need.challenge.value for need in needs)

@@ -1,0 +1,227 @@
+"""One rule in each of its environments: which clauses it has, and what they come to, endpoint by endpoint and kind by
+kind.
+
+A bound rule goes in; `CheckedRule` comes out with a variant for each group of environments in which the rule may apply,
+and every mistake. Environments in which everything that the rule reads is declared alike share one variant.
+INVARIANT: an environment without a variant is one where the rule's own conditions are false for every input.
+INVARIANT: the clauses of a variant stand in the order `for`, `until`, then `when` and `unless` as written.
+Source: language.md 2.1 (clauses), 4.2, 4.5, 5.2, 5.3; contracts.md "Who decided".
+
+Decision: 2026-11-21. `within_s` of a need is rounded down to a whole second, the stricter side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import assert_never
+
+from policy_lang import ir, tree
+from policy_lang.checking.duties import Duties, duties_here, duties_of
+from policy_lang.checking.environment import Bound, Environment, Facts
+from policy_lang.checking.expressions import Checker
+from policy_lang.checking.for_clause import for_clause
+from policy_lang.checking.groups import Group, Reads, groups
+from policy_lang.checking.guards import Formula, holds, negate
+from policy_lang.checking.missing import Reach
+from policy_lang.checking.outcomes import Outcomes
+from policy_lang.checking.shape import Condition, Shape, shape_of_rule
+from policy_lang.declared.endpoints import place_of
+from policy_lang.declared.entries import ModuleEntry
+from policy_lang.diagnostics import Diagnostic, Label
+from policy_lang.mistakes.names import TooMuch
+from policy_lang.mistakes.rules import ClosedEndpoint, FactorOutOfReach, NeverApplies, NoTokenToReplace
+from policy_lang.source import Source
+from policy_lang.wording import as_written
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedClause:
+    label: str
+    text: str
+    formula: Formula
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedNeed:
+    text: str
+    formula: Formula
+    challenge: str
+    within_s: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """A rule as it is in some environments."""
+
+    clauses: tuple[CheckedClause, ...]
+    needs: tuple[CheckedNeed, ...]
+    must: tuple[ir.Obligation, ...]
+    should: tuple[ir.Obligation, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A variant and where it holds: each of these endpoints (by index) with each of these kinds (None: nobody)."""
+
+    endpoints: tuple[int, ...]
+    kinds: tuple[str | None, ...]
+    variant: Variant
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedRule:
+    """A rule and its variants; no environment is in two. `refused`: some expression had a mistake.
+
+    `signals` are the ids of the signals that it reads.
+    """
+
+    rule: ir.Rule
+    decl: tree.Rule
+    placed: tuple[Placed, ...]
+    signals: tuple[str, ...]
+    refused: bool
+
+
+def check_rule(module: ModuleEntry, rule: tree.Rule, bound: Bound, found: list[Diagnostic]) -> CheckedRule:
+    """Check one rule; mistakes and warnings are appended to `found`."""
+    source = module.module.source
+    shape = shape_of_rule(rule, source, found)
+    here = _Meeting(rule.effect, shape, duties_of(rule, found), source, Outcomes(), set())
+    factors = [name.text for name in shape.factors()]
+    reads = Reads.of(module.name, [*shape.exprs(), *here.duties.values()], shape.for_, factors, bound)
+    endpoints = () if shape.on is None else bound.names[module.name].targets.get(shape.on.id, ())
+    found += _closed_ones(here, endpoints, bound)
+    placed: list[Placed] = []
+    refused = False
+    reach = Reach(shape, endpoints, bound.inventory.endpoints, set())
+    for group in groups(endpoints, reads, bound):
+        bound.memory.groups -= 1
+        if bound.memory.groups < 0:
+            found += _too_many(rule, bound)
+            refused = True
+            break
+        checker = checker_of(module, group, bound, found)
+        before = len(found)
+        variant = _variant(here, checker, group, found)
+        reach.complete(found, before, checker.environment)
+        refused = refused or checker.refused
+        if variant is not None:
+            placed.append(Placed(group.endpoints, _ids(group), variant))
+    if bound.memory.groups >= 0:
+        found += _of_the_whole(rule, here, bound)
+    because = "" if shape.because is None else shape.because.text.value
+    id_ = f"{module.name}.{rule.name.text}"
+    checked = ir.Rule(id_, rule.effect, because, place_of(source, rule.name.span), rule.shadow)
+    return CheckedRule(checked, rule, tuple(placed), reads.signals, refused)
+
+
+def _too_many(rule: tree.Rule, bound: Bound) -> Iterator[Diagnostic]:
+    """The mistake of a bundle whose rules meet too many environments; said of the first rule that is past the limit."""
+    if bound.memory.groups == -1:
+        why = "they reach too many endpoints and callers that differ in what the rules read"
+        remedy = "narrow rules by `for` and `on`, or read less that differs from endpoint to endpoint"
+        yield TooMuch(span=rule.name.span, what="rules", why=why, remedy=remedy)
+
+
+def checker_of(module: ModuleEntry, group: Group, bound: Bound, found: list[Diagnostic]) -> Checker:
+    """A checker for a group of environments, which are alike: in the first of them."""
+    environment = Environment(group.kinds[0], bound.inventory.endpoints[group.endpoints[0]], bound.signals)
+    return Checker(bound, module.name, environment, found)
+
+
+def _ids(group: Group) -> tuple[str | None, ...]:
+    return tuple(None if kind is None else kind.kind.id for kind in group.kinds)
+
+
+@dataclass(frozen=True, slots=True)
+class _Meeting:
+    """A rule on its way through its environments; its outcomes and the kinds it is for are taken down."""
+
+    effect: ir.Effect
+    shape: Shape
+    duties: Duties
+    source: Source
+    outcomes: Outcomes
+    admitted: set[str | None]
+
+
+def _closed_ones(here: _Meeting, endpoints: tuple[int, ...], bound: Bound) -> Iterator[Diagnostic]:
+    """The mistake of an allow on an endpoint that is for nobody; the first one is named."""
+    if here.effect != "allow" or here.shape.on is None:
+        return
+    closed = next((entry for i in endpoints if (entry := bound.inventory.endpoints[i]).endpoint.closed), None)
+    if closed is not None:
+        others = (Label(closed.decl.name.span, "closed here"),)
+        yield ClosedEndpoint(span=here.shape.on.span, endpoint=closed.endpoint.id, others=others)
+
+
+def _of_the_whole(rule: tree.Rule, here: _Meeting, bound: Bound) -> Iterator[Diagnostic]:
+    """What is said of a rule once all its environments are known."""
+    if not here.outcomes.applies:
+        yield NeverApplies(span=rule.name.span, name=rule.name.text)
+    yield from here.outcomes.warnings()
+    if not here.admitted:
+        return
+    able = [kind for kind in bound.inventory.kinds if kind.kind.id in here.admitted]
+    for name in here.shape.factors():
+        if not any(name.text in kind.factors for kind in able):
+            yield FactorOutOfReach(span=name.span, name=name.text)
+    if here.duties.issue_tokens() and not any(kind.kind.form == "token" for kind in able):
+        yield NoTokenToReplace(span=rule.name.span)
+
+
+# ---------------------------------------------------------------- one environment
+
+
+def _variant(here: _Meeting, checker: Checker, group: Group, found: list[Diagnostic]) -> Variant | None:
+    """The rule in one environment; None where its conditions cannot all be true there."""
+    shape = here.shape
+    admitted = for_clause(shape.for_, checker)
+    if admitted.when_true is None:
+        return None
+    here.admitted.update(_ids(group))
+    clauses = [CheckedClause("for", shape.for_text, admitted.formula)]
+    if shape.until is not None:
+        end = ir.Const(shape.until.at.milliseconds)
+        text = as_written(here.source, shape.until.span, "until")
+        clauses.append(CheckedClause("until", text, holds(ir.Compare("lt", ir.Now(), end))))
+    settled = [admitted.formula]
+    known = admitted.when_true
+    for condition in shape.conditions:
+        clause, proved = checked_condition(condition, checker, known)
+        settled.append(here.outcomes.clause(condition, clause.formula, here.effect, checker.environment))
+        if proved is None:
+            return None
+        known = proved
+        clauses.append(clause)
+    here.outcomes.together(tuple(settled))
+    return Variant(
+        tuple(clauses),
+        tuple(_need(here, checker, need, known) for need in shape.needs),
+        duties_here(here.duties.must, checker, known, found),
+        duties_here(here.duties.should, checker, known, found),
+    )
+
+
+def checked_condition(condition: Condition, checker: Checker, known: Facts) -> tuple[CheckedClause, Facts | None]:
+    """A `when` or an `unless` as what must hold, and what that proves; None where it cannot hold."""
+    checked = checker.condition(condition.expr, known)
+    if condition.negated:
+        return CheckedClause(condition.label, condition.text, negate(checked.formula)), checked.when_false
+    return CheckedClause(condition.label, condition.text, checked.formula), checked.when_true
+
+
+def _need(here: _Meeting, checker: Checker, clause: tree.NeedsClause, known: Facts) -> CheckedNeed:
+    need = clause.need
+    text = as_written(here.source, clause.span, "needs")
+    match need:
+        case tree.FactorNeed(name=name, within_ms=within_ms):
+            formula = checker.factor(name.text, within_ms, known).formula
+            return CheckedNeed(text, formula, name.text, None if within_ms is None else max(1, within_ms // 1000))
+        case tree.ConditionNeed(condition=condition, challenge=challenge):
+            formula = checker.condition(condition, known).formula
+            here.outcomes.need(condition, formula, checker.environment)
+            return CheckedNeed(text, formula, challenge.value, None)
+        case _:
+            assert_never(need)

@@ -1,0 +1,1 @@
+"""The one layout of policy text: what `pdp fmt` writes."""

@@ -1,0 +1,275 @@
+"""What a decision took in, and no more: enough to log it and to decide it again.
+
+In come a program and a question, out go `Inputs`: the static read set of the routed cell with the values, the rows that
+its lookups asked for, and the claims, headers, properties, readings and origin cut down to what was read.
+`replay_question` makes a question of them that is decided as the first one was, in all that evaluators agree on (a law,
+tests/properties). Service, method, path with query, host, or action, type and id of the resource, and the instant are
+not part of the inputs; whoever keeps a record has them.
+
+Nothing else of the caller leaves: of a claim that is not in the read set only its name is kept, in `unread`, where it
+was there and conformed. Of facts only the rows asked for and found are.
+
+Decision (2026-11-21): the read set is that of the whole cell, whatever step decided, so that the same record answers
+for a changed rule too. `aud` belongs to it for every token, `scope` where the endpoint names scopes or a rule issues a
+token, the claim that gives roles where some exclude each other. Of a call refused by `schema` for a claim, that claim
+is kept as the token held it; of other calls that were not admitted, none is. Where the service is observed, `aud` is
+kept of all: by it a call that was not admitted passes or does not.
+Decision (2026-11-21): of declared headers and properties of the resource those are kept that are read or required,
+since a call without the latter is another call, and the one that was refused; `content-type` of gRPC, by which it was
+routed.
+Decision (2026-11-21): what the gateway can do is kept where a require rule of the cell asks for anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple, assert_never
+
+from policy_lang.ir import (
+    Attr,
+    Cell,
+    Endpoint,
+    FieldSchema,
+    Grpc,
+    IssueToken,
+    Kind,
+    Lookup,
+    Program,
+    Value,
+    lookups_of,
+    reads_of,
+)
+from policy_lang.meaning.admission import Admission, Call, Refused
+from policy_lang.meaning.evaluation import truth_of_atom, value_of
+from policy_lang.meaning.schema import (
+    AUDIENCE,
+    Absent,
+    SchemaRefusal,
+    conform_claim,
+    fields_of,
+    locate,
+    owner_of,
+    root_of,
+)
+from policy_lang.meaning.values import TRUE, UNKNOWN
+from policy_lang.verdict import (
+    CAPABILITIES,
+    NOWHERE,
+    ActionCall,
+    Caller,
+    Capability,
+    HttpCall,
+    Json,
+    Origin,
+    Question,
+    Row,
+)
+
+
+class Looked(NamedTuple):
+    """One row asked for: the relation, the arguments as values (None: not there), and whether it was among the facts.
+
+    `found` is None where that is unknown.
+    """
+
+    relation: str
+    arguments: tuple[Value | None, ...]
+    found: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What one decision took in. `reads` holds None for an input that was absent or not at hand.
+
+    `caller` is who called, with the claims that were read, where they stood in the token; its `unread` names the other
+    declared claims that were there and conformed. `headers` by lower-case name, `properties` where they stood in the
+    resource, `signals` by id. What was not read of the origin is as in `NOWHERE`.
+    """
+
+    caller: Caller
+    reads: Mapping[Attr, Value | None]
+    lookups: tuple[Looked, ...]
+    headers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    properties: Mapping[str, Json] = field(default_factory=dict)
+    origin: Origin = NOWHERE
+    signals: Mapping[str, Value] = field(default_factory=dict)
+    capabilities: frozenset[Capability] = CAPABILITIES
+
+
+@dataclass(frozen=True, slots=True)
+class ReadSet:
+    """What a decision in one cell may read, the lookups it may make, each in a fixed order; `asks`: a require rule
+    asks for something.
+    """
+
+    attrs: tuple[Attr, ...]
+    lookups: tuple[Lookup, ...]
+    asks: bool
+
+    @classmethod
+    def of(cls, program: Program, cell: Cell, endpoint: Endpoint, kind: Kind | None) -> ReadSet:
+        """The static read set of a cell, which is of this endpoint and kind."""
+        attrs = set(reads_of(program, cell))
+        bodies = [program.bodies[each.body] for each in cell.require]
+        if kind is not None and kind.form == "token":
+            issues = any(isinstance(each, IssueToken) for body in bodies for each in body.must)
+            attrs |= {Attr("token", "aud")} | ({Attr("token", "scope")} if endpoint.scopes or issues else set())
+        if kind is not None and kind.exclusive and kind.role_claim is not None:
+            attrs.add(Attr(root_of(kind), kind.role_claim))
+        ordered = tuple(sorted(attrs, key=lambda attr: (attr.root, attr.name)))
+        asks = any(body.must or body.needs for body in bodies)
+        return cls(ordered, tuple(sorted(lookups_of(program, cell), key=repr)), asks)
+
+
+class Recorder:
+    """Takes down the inputs of decisions under one program, for whoever records many.
+
+    Its state is the read sets of the cells it met: each is worked out once, and there are no more than cells.
+    """
+
+    def __init__(self, admission: Admission) -> None:
+        self._admission = admission
+        self._endpoints = {endpoint.id: endpoint for endpoint in admission.program.endpoints}
+        self._read_sets: dict[tuple[int, str | None], ReadSet] = {}
+
+    def record(self, question: Question, call: Call | Refused) -> Inputs:
+        """What the decision of one question takes in; `call` is what its admission came to."""
+        kind = self._admission.kinds.get(question.caller.kind or "")
+        if isinstance(call, Refused):
+            return self._refused(question, kind, call)
+        read_set = self._read_set(call)
+        root = root_of(kind)
+        kept = {attr.name for attr in read_set.attrs if attr.root == root}
+        headers, properties = _of_call(question.call, call.endpoint, read_set.attrs, None)
+        return Inputs(
+            _caller(question.caller, kind, kept),
+            {attr: value_of(attr, call.environment) for attr in read_set.attrs},
+            _looked(read_set.lookups, call),
+            headers,
+            properties,
+            _origin(question.origin, read_set.attrs),
+            {id_: value for id_, value in question.signals.items() if Attr("signal", id_) in read_set.attrs},
+            question.capabilities if read_set.asks else CAPABILITIES,
+        )
+
+    def _refused(self, question: Question, kind: Kind | None, refused: Refused) -> Inputs:
+        of_caller = refused.reason.startswith(("schema.claim_", "schema.subject_"))
+        kept = {refused.subject} if of_caller else set()
+        service = self._admission.router.services.get(question.service)
+        if service is not None and service.observe_until_ms is not None:
+            kept |= {AUDIENCE.name}
+        caller = _caller(question.caller, kind, kept)
+        endpoint = self._endpoints.get(refused.endpoint or "")
+        if endpoint is None:
+            return Inputs(caller, {}, ())
+        headers, properties = _of_call(question.call, endpoint, (), refused.subject)
+        return Inputs(caller, {}, (), headers, properties)
+
+    def _read_set(self, call: Call) -> ReadSet:
+        place = (call.cell.endpoint, call.cell.kind)
+        if place not in self._read_sets:
+            self._read_sets[place] = ReadSet.of(self._admission.program, call.cell, call.endpoint, call.kind)
+        return self._read_sets[place]
+
+
+def recorded_inputs(program: Program, question: Question) -> Inputs:
+    """What the decision of one question takes in."""
+    admission = Admission.of(program)
+    return Recorder(admission).record(question, admission.admit(question))
+
+
+def replay_question(inputs: Inputs, *, service: str, call: HttpCall | ActionCall, now_ms: int) -> Question:
+    """The question that recorded inputs answer. The other arguments are those of the first question; of `call` the
+    headers or properties are not looked at.
+    """
+    facts: dict[str, frozenset[Row]] = {}
+    for each in inputs.lookups:
+        if each.found is not None:
+            facts[each.relation] = facts.get(each.relation, frozenset()) | ({_row(each)} if each.found else set())
+    match call:
+        case HttpCall():
+            whole: HttpCall | ActionCall = replace(call, headers=inputs.headers)
+        case ActionCall():
+            whole = replace(call, properties=inputs.properties)
+        case _:
+            assert_never(call)
+    return Question(service, whole, inputs.caller, now_ms, facts, inputs.origin, inputs.signals, inputs.capabilities)
+
+
+def _of_call(
+    call: HttpCall | ActionCall, endpoint: Endpoint, read: Iterable[Attr], refused: str | None
+) -> tuple[Mapping[str, tuple[str, ...]], Mapping[str, Json]]:
+    """The headers or the properties that were read, are required, or were refused."""
+    if isinstance(call, ActionCall):
+        properties: dict[str, Json] = {}
+        for each in _needed(endpoint.properties, {attr.name for attr in read if attr.root == "resource"}, refused):
+            _copy(each.source, call.properties, properties)
+        return {}, properties
+    names = {attr.name for attr in read if attr.root == "header"}
+    wanted = {each.source[0] for each in _needed(endpoint.headers, names, refused)}
+    if isinstance(endpoint.route, Grpc):
+        wanted.add("content-type")
+    return {name: call.headers[name] for name in sorted(wanted) if name in call.headers}, {}
+
+
+def _needed(fields: Iterable[FieldSchema], read: set[str], refused: str | None) -> list[FieldSchema]:
+    return [each for each in fields if not each.optional or each.name in read or each.name == refused]
+
+
+def _origin(origin: Origin, read: tuple[Attr, ...]) -> Origin:
+    names = {attr.name for attr in read if attr.root == "request"}
+    return Origin(
+        origin.ip if "ip" in names else NOWHERE.ip,
+        origin.peer if "peer" in names else NOWHERE.peer,
+        origin.gateway if "gateway" in names else NOWHERE.gateway,
+        origin.tls if "tls" in names else NOWHERE.tls,
+    )
+
+
+def _caller(caller: Caller, kind: Kind | None, kept: set[str]) -> Caller:
+    """The caller with no more than the claims that are kept."""
+    claims: dict[str, Json] = {}
+    unread: set[str] = set()
+    for each in () if kind is None else fields_of(kind):
+        if each.name in caller.unread:
+            unread.add(each.name)
+        elif each.name in kept:
+            _copy(each.source, caller.claims, claims)
+        elif kind is not None and _is_there(each, caller.claims, kind):
+            unread.add(each.name)
+    return replace(caller, claims=claims, unread=frozenset(unread))
+
+
+def _is_there(declared: FieldSchema, claims: Mapping[str, Json], kind: Kind) -> bool:
+    """Whether a claim is there and conforms."""
+    there = not isinstance(locate(declared.source, claims), Absent)
+    return there and not isinstance(conform_claim(declared, claims, owner_of(kind)), SchemaRefusal)
+
+
+def _copy(source: tuple[str, ...], given: Mapping[str, Json], into: dict[str, Json]) -> None:
+    """Put what stands at the end of a way at the end of the same way; a step that is no object ends it there."""
+    step, *further = source
+    if step not in given:
+        return
+    below = given[step]
+    if not further or not isinstance(below, dict):
+        into[step] = below
+        return
+    held = into.setdefault(step, {})
+    if isinstance(held, dict):
+        _copy(tuple(further), below, held)
+
+
+def _looked(lookups: tuple[Lookup, ...], call: Call) -> tuple[Looked, ...]:
+    looked: dict[Looked, None] = {}
+    for each in lookups:
+        arguments = tuple(value_of(argument, call.environment) for argument in each.arguments)
+        truth = truth_of_atom(each, call.environment)
+        looked[Looked(each.relation, arguments, None if truth is UNKNOWN else truth is TRUE)] = None
+    return tuple(looked)
+
+
+def _row(looked: Looked) -> Row:
+    """The arguments of a row that was found, which are scalars all."""
+    return tuple(each for each in looked.arguments if isinstance(each, bool | int | str))

@@ -1,0 +1,307 @@
+"""What the tests of a policy have shown of its rules: which decided, and which conditions came out both ways.
+
+A program and the results of its cases go in, `Coverage` comes out; `findings` says what no test has shown. A rule
+*decided* in a case that passed, names it after `by` and was decided by it; a case that names only the decision shows
+nothing of who made it. A require has decided as well where a case expects an obligation that it asks for, since an
+allow is never by a require. A rule is *blocked* in a case that looks at it and in which it does not apply.
+
+Conditions are the clauses of a rule, its needs, and the atoms below those that hold several. One is seen where the rule
+came to it: no clause before it was false, and no step before the rule had decided. An `unless` is true where the
+condition it names is. What is true or false before any call is asked (`for anyone`) is no condition.
+Source: language.md 4.5 (W813), 5.7.
+
+Decision (2026-11-21): the same words within one clause are one condition of a rule, whatever the endpoints and kinds in
+whose cells they stand: a person counts what is written. A `for` is one condition, since what it is made of is written
+nowhere. A shadow rule decides nothing, so that only its conditions are asked for. A closed endpoint needs no case.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from policy_lang.ir import (
+    Body,
+    CellRule,
+    Effect,
+    IssueToken,
+    Lit,
+    LogDuty,
+    Obligation,
+    Place,
+    Program,
+    Redact,
+    SetHeader,
+    rules_of,
+)
+from policy_lang.meaning.admission import Call, Refused
+from policy_lang.meaning.evaluation import truths
+from policy_lang.meaning.reference import Reference
+from policy_lang.meaning.tracing import atom_text
+from policy_lang.meaning.values import FALSE, TRUE, UNKNOWN, negation
+from policy_lang.trials.cases import FixedDuty
+from policy_lang.trials.runner import TestResult
+from policy_lang.verdict import RuleTrace, Truth3
+
+LONGEST_TEXT = 200
+"""Characters of an atom that are shown; a set may have a million members."""
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A clause, a need or an atom below one. `label` is the clause's; how often it came out each way."""
+
+    label: str
+    text: str
+    is_atom: bool
+    true: int
+    false: int
+    unknown: int
+
+    @property
+    def lacks(self) -> tuple[Literal["true", "false"], ...]:
+        """The ways in which it was never seen."""
+        return (*(() if self.true else ("true",)), *(() if self.false else ("false",)))
+
+
+@dataclass(frozen=True, slots=True)
+class RuleCoverage:
+    """One rule and its conditions in the order of reading."""
+
+    id: str
+    effect: Effect
+    place: Place
+    shadow: bool
+    decided: int
+    applied: int
+    blocked: int
+    conditions: tuple[Condition, ...]
+
+    @property
+    def half_seen(self) -> tuple[Condition, ...]:
+        """The conditions that were not seen both true and false."""
+        return tuple(condition for condition in self.conditions if condition.lacks)
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointCoverage:
+    """How often an endpoint was called, and how that went."""
+
+    id: str
+    place: Place
+    closed: bool
+    allowed: int
+    stepped_up: int
+    refused: int
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that no test has shown (W813)."""
+
+    code: str
+    place: Place
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """Rules and endpoints in the order of the program."""
+
+    rules: tuple[RuleCoverage, ...]
+    endpoints: tuple[EndpointCoverage, ...]
+
+    @classmethod
+    def of(cls, program: Program, results: Iterable[TestResult]) -> Coverage:
+        """What these results show of the program they are of."""
+        counting = _Counting(program)
+        for result in results:
+            counting.take(result)
+        return cls(counting.rules(), counting.endpoints())
+
+    def findings(self) -> tuple[Finding, ...]:
+        """What is not shown yet, rule by rule, then endpoint by endpoint."""
+        of_rules = (finding for rule in self.rules for finding in _of_rule(rule))
+        never = (
+            each for each in self.endpoints if not (each.closed or each.allowed or each.stepped_up or each.refused)
+        )
+        of_endpoints = (
+            Finding("W813", each.place, f"endpoint `{each.id}` was never called in a test") for each in never
+        )
+        return (*of_rules, *of_endpoints)
+
+
+def _of_rule(rule: RuleCoverage) -> Iterator[Finding]:
+    """What is not shown: a rule that was never looked at is one finding, and so is a clause that is half seen."""
+    if not rule.decided and not rule.shadow:
+        yield Finding("W813", rule.place, f"rule `{rule.id}` was never decided in a test")
+    whole = {condition.label for condition in rule.half_seen if not condition.is_atom}
+    for condition in rule.half_seen if rule.applied or rule.blocked or rule.shadow else ():
+        if not (condition.is_atom and condition.label in whole):
+            ways = " and never ".join(condition.lacks)
+            message = f"`{condition.text}` ({condition.label} of `{rule.id}`) was never {ways} in a test"
+            yield Finding("W813", rule.place, message)
+
+
+class _Key(NamedTuple):
+    """A condition of a rule: atom None is the clause itself."""
+
+    rule: int
+    label: str
+    text: str
+    is_atom: bool
+
+
+class _Counting:
+    """Counts as results come."""
+
+    def __init__(self, program: Program) -> None:
+        self._program = program
+        self._admission = Reference.of(program).admission
+        self._index = {rule.id: index for index, rule in enumerate(program.rules)}
+        self._atoms: dict[int, tuple[int, ...]] = {}
+        self._texts: dict[int, str] = {}
+        self._keys = self._conditions()
+        self._seen: Counter[tuple[_Key, Truth3]] = Counter()
+        self._decided: Counter[int] = Counter()
+        self._applied: Counter[int] = Counter()
+        self._blocked: Counter[int] = Counter()
+        self._outcomes: Counter[tuple[str, str]] = Counter()
+
+    def _conditions(self) -> dict[int, dict[_Key, None]]:
+        """The conditions of every rule, by its index."""
+        bodies = dict.fromkeys((each.rule, each.body) for cell in self._program.cells for each in rules_of(cell))
+        keys: dict[int, dict[_Key, None]] = {index: {} for index in range(len(self._program.rules))}
+        for rule, body in bodies:
+            for label, text, guard in _guards(self._program.bodies[body]):
+                atoms = self._literals(guard)
+                if atoms:
+                    keys[rule][_Key(rule, label, text, is_atom=False)] = None
+                for index in atoms if len(atoms) > 1 and label != "for" else ():
+                    keys[rule][self._atom_key(rule, label, index)] = None
+        return keys
+
+    def _literals(self, guard: int) -> tuple[int, ...]:
+        """The literals below a guard, in the order of reading, each once, by the index of the guard that holds it."""
+        if guard not in self._atoms:
+            found: dict[int, None] = {}
+            todo = [guard]
+            while todo:
+                index = todo.pop()
+                node = self._program.guards[index]
+                if isinstance(node, Lit):
+                    found[index] = None
+                else:
+                    todo.extend(reversed(node.parts))
+            self._atoms[guard] = tuple(found)
+        return self._atoms[guard]
+
+    def _atom_key(self, rule: int, label: str, guard: int) -> _Key:
+        if guard not in self._texts:
+            node = self._program.guards[guard]
+            text = atom_text(self._program.atoms[node.atom]) if isinstance(node, Lit) else ""
+            self._texts[guard] = text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}…"
+        return _Key(rule, label, self._texts[guard], is_atom=True)
+
+    # ------------------------------------------------------------ one result
+
+    def take(self, result: TestResult) -> None:
+        """Count one result."""
+        verdict = result.verdict
+        if verdict.endpoint is not None:
+            self._outcomes[verdict.endpoint, verdict.outcome] += 1
+        call = None if result.question is None else self._admission.admit(result.question)
+        if call is None or isinstance(call, Refused):
+            return
+        here = {self._program.rules[each.rule].id: each for each in rules_of(call.cell)}
+        for trace in verdict.rules:
+            cell_rule = here[trace.id]
+            self._count(cell_rule, trace, result)
+            self._look(cell_rule, trace, call)
+
+    def _count(self, cell_rule: CellRule, trace: RuleTrace, result: TestResult) -> None:
+        (self._applied if trace.applies else self._blocked)[cell_rule.rule] += 1
+        if not (result.passed and trace.applies) or trace.shadow:
+            return
+        named = trace.id in result.case.expected.by and trace.id in result.verdict.by
+        if named or (trace.effect == "require" and _asks_for(self._program.bodies[cell_rule.body], result)):
+            self._decided[cell_rule.rule] += 1
+
+    def _look(self, cell_rule: CellRule, trace: RuleTrace, call: Call) -> None:
+        """Count the conditions that the rule came to."""
+        guards = _guards(self._program.bodies[cell_rule.body])
+        for (label, text, guard), clause in zip(guards, trace.clauses, strict=False):
+            atoms = self._literals(guard)
+            if atoms:
+                named = negation(clause.truth) if label.startswith("unless ") else clause.truth
+                self._seen[_Key(cell_rule.rule, label, text, is_atom=False), named] += 1
+                worth = truths(self._program, guard, call.environment)
+            for index in atoms:
+                node = self._program.guards[index]
+                negated = isinstance(node, Lit) and node.negated
+                truth = negation(worth[index]) if negated else worth[index]
+                self._seen[self._atom_key(cell_rule.rule, label, index), truth] += 1
+            if clause.truth is FALSE and not clause.label.startswith("needs "):
+                return
+
+    # ------------------------------------------------------------ all of them
+
+    def rules(self) -> tuple[RuleCoverage, ...]:
+        """The count of every rule."""
+        return tuple(
+            RuleCoverage(
+                rule.id,
+                rule.effect,
+                rule.place,
+                rule.shadow,
+                self._decided[index],
+                self._applied[index],
+                self._blocked[index],
+                tuple(self._condition(key) for key in self._keys[index]),
+            )
+            for index, rule in enumerate(self._program.rules)
+        )
+
+    def _condition(self, key: _Key) -> Condition:
+        true, false, unknown = (self._seen[key, truth] for truth in (TRUE, FALSE, UNKNOWN))
+        return Condition(key.label, key.text, key.is_atom, true, false, unknown)
+
+    def endpoints(self) -> tuple[EndpointCoverage, ...]:
+        """The count of every endpoint."""
+        return tuple(
+            EndpointCoverage(
+                each.id,
+                each.place,
+                each.closed,
+                self._outcomes[each.id, "allow"],
+                self._outcomes[each.id, "step_up"],
+                self._outcomes[each.id, "deny"],
+            )
+            for each in self._program.endpoints
+        )
+
+
+def _guards(body: Body) -> tuple[tuple[str, str, int], ...]:
+    """Label, text and guard of the clauses and then of the needs, as a trace lists them."""
+    clauses = ((clause.label, clause.text, clause.guard) for clause in body.clauses)
+    needs = ((f"needs {number}", need.text, need.guard) for number, need in enumerate(body.needs, start=1))
+    return (*clauses, *needs)
+
+
+def _asks_for(body: Body, result: TestResult) -> bool:
+    """Whether a rule asks for an obligation that the case expects."""
+    expected = result.case.expected
+    headers = {header.name for header in expected.headers}
+    asked = (*body.must, *body.should)
+    return any(isinstance(each, SetHeader) and each.name in headers for each in asked) or any(
+        _is_same(each, wanted) for each in asked for wanted in expected.obligations
+    )
+
+
+def _is_same(asked: Obligation, wanted: FixedDuty) -> bool:
+    """Whether an obligation of a rule is of what a case expects; levels and scopes are merged, so their kind counts."""
+    if isinstance(asked, Redact) and isinstance(wanted, Redact):
+        return not set(asked.pointers).isdisjoint(wanted.pointers)
+    return asked == wanted or (type(asked) is type(wanted) and isinstance(asked, LogDuty | IssueToken))
