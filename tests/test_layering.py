@@ -29,7 +29,7 @@ LANGUAGE_ROWS = {
     "ir": {"addresses", "typesystem", "uncollected"},
     "verdict": {"ir", "request"},
     "meaning": {"addresses", "diagnostics", "ir", "request", "spiffe", "typesystem", "verdict"},
-    "plan": {"addresses", "ir", "meaning", "verdict"},
+    "plan": {"addresses", "ir", "meaning", "uncollected", "verdict"},
     "cost": {"ir", "plan"},
     "reach": {"ir"},
     "capabilities": {"diagnostics", "ir", "mistakes", "source", "verdict"},

@@ -24,7 +24,7 @@ from pdp.model import Json
 from pdp.runtime.engine import Engine
 from policy_lang.ir import Http, Value
 from policy_lang.meaning.explain import trace_json
-from policy_lang.meaning.routing import Routed
+from policy_lang.meaning.routing import RouteRefusal
 from policy_lang.meaning.schema import Absent, fields_of, locate
 from policy_lang.verdict import ActionCall, Question, RuleTrace, Verdict
 
@@ -138,7 +138,7 @@ def _asked(engine: Engine, question: Question, endpoint: str | None, privacy: Pr
         return asked | {"route": declared.written, "resource": {"type": call.resource, "id": call.id}}
     asked["route"] = f"{call.method} {declared.written}" if isinstance(declared.route, Http) else declared.written
     routed = engine.reference.admission.router.route(question.service, call)
-    captures = routed.captures if isinstance(routed, Routed) else {}
+    captures = {} if isinstance(routed, RouteRefusal) else routed[1]
     return asked | {"captures": {name: _json(value) for name, value in captures.items()}}
 
 

@@ -30,17 +30,20 @@ from policy_lang.meaning.schema import (
     root_of,
 )
 from policy_lang.request import decoded_path
-from policy_lang.verdict import ActionCall, Caller, Origin, Question
+from policy_lang.verdict import ActionCall, Origin, Question
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A question that is routed and conforms. `kind` None is the anonymous caller."""
+    """A question that is routed and conforms. `kind` None is the anonymous caller; `place` is the place of the cell in
+    `Program.cells`, None where the program has none for the call.
+    """
 
     service: Service
     endpoint: Endpoint
     kind: Kind | None
     cell: Cell
+    place: int | None
     environment: Environment
 
 
@@ -60,7 +63,7 @@ class Admission:
 
     program: Program
     router: Router
-    cells: Mapping[tuple[int, str | None], Cell]
+    cells: Mapping[tuple[int, str | None], int]
     kinds: Mapping[str, Kind]
     columns: Columns
 
@@ -70,7 +73,7 @@ class Admission:
         return cls(
             program,
             Router.of(program),
-            {(cell.endpoint, cell.kind): cell for cell in program.cells},
+            {(cell.endpoint, cell.kind): place for place, cell in enumerate(program.cells)},
             {kind.id: kind for kind in program.kinds},
             {relation.id: tuple(declared for _, declared in relation.columns) for relation in program.relations},
         )
@@ -80,7 +83,8 @@ class Admission:
         routed = self.router.route(question.service, question.call)
         if isinstance(routed, RouteRefusal):
             return Refused(routed.by, routed.reason)
-        service, endpoint = self.router.services[question.service], self.program.endpoints[routed.endpoint]
+        index, captures = routed
+        service, endpoint = self.router.services[question.service], self.program.endpoints[index]
         given = _given(service, endpoint, question)
         if isinstance(given, SchemaRefusal):
             return Refused("schema", given.reason, given.subject, endpoint.id)
@@ -96,7 +100,7 @@ class Admission:
             token=claims if root == "token" else {},
             subject=claims if root == "subject" else {},
             resource=given.resource,
-            path=routed.captures,
+            path=captures,
             query=given.query,
             header=given.header,
             request=given.request,
@@ -106,11 +110,9 @@ class Admission:
             facts=question.facts,
             columns=self.columns,
         )
-        return Call(service, endpoint, kind, self._cell(routed.endpoint, caller), environment)
-
-    def _cell(self, endpoint: int, caller: Caller) -> Cell:
-        found = self.cells.get((endpoint, caller.kind))
-        return Cell(endpoint, caller.kind, (), (), (), ()) if found is None else found
+        place = self.cells.get((index, caller.kind))
+        cell = Cell(index, caller.kind, (), (), (), ()) if place is None else self.program.cells[place]
+        return Call(service, endpoint, kind, cell, place, environment)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,14 +2,15 @@
 
 A tree is built once from patterns; `fitting` walks it along the segments of a path and finds every pattern that fits,
 `has_literal` whether an index of the path stands where a pattern has that literal. What remains of routing (slashes at
-the end, methods, which pattern is the most specific) is in `routing`.
+the end, methods, which pattern is the most specific) is in `routing`, which writes into `Node.direct` what it can say
+beforehand.
 INVARIANT: the work grows with the nodes that the path leads to, at most one a pattern and segment, not with patterns.
 Source: language.md 6.2 (2).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar, assert_never
 
@@ -30,10 +31,10 @@ class Node(Generic[T]):
     anything: Node[T] | None = None
     ends: list[T] = field(default_factory=list)
     open_ends: list[T] = field(default_factory=list)
-    plain: bool = True
-    """Only a literal leads on from here."""
     only: Node[T] | None = None
-    """Where every segment leads that is no literal here; None where that depends on the segment, or is several."""
+    """The one place where segments lead that are no literal here; None where there is none or are several."""
+    direct: Mapping[str, T] = field(default_factory=dict)
+    """The most specific of the patterns that end here for a method, as far as it is known beforehand."""
 
 
 def tree_of(patterns: Iterable[tuple[Sequence[Segment], T]]) -> Node[T]:
@@ -54,42 +55,28 @@ def tree_of(patterns: Iterable[tuple[Sequence[Segment], T]]) -> Node[T]:
                 case _:
                     assert_never(segment)
         (node.open_ends if segments and isinstance(segments[-1], Rest) else node.ends).append(item)
-    _settle(root)
+    for each in nodes(root):
+        others = [*each.captures.values(), *(() if each.anything is None else (each.anything,))]
+        each.only = others[0] if len(others) == 1 else None
     return root
 
 
-def _settle(root: Node[T]) -> None:
-    """Say of each node what leads on from it."""
+def nodes(root: Node[T]) -> Iterator[Node[T]]:
+    """Every node of a tree."""
     todo = [root]
     while todo:
         node = todo.pop()
-        others = [*node.captures.values(), *(() if node.anything is None else (node.anything,))]
-        node.plain = not others and not node.open_ends
-        takes_all = len(others) == 1 and not node.open_ends and node.captures.keys() <= _ANY_TEXT
-        node.only = others[0] if takes_all else None
-        todo += [*node.literals.values(), *others]
+        yield node
+        todo += [*node.literals.values(), *node.captures.values()]
+        if node.anything is not None:
+            todo.append(node.anything)
 
 
 def fitting(root: Node[T], segments: Sequence[str]) -> list[T]:
-    """Every pattern whose segments the path has; not to be changed."""
-    node = root
-    for place, segment in enumerate(segments):
-        child = node.literals.get(segment)
-        if not node.plain:
-            if child is not None or node.only is None:
-                return _branching(node, segments, place)
-            child = node.only
-        if child is None:
-            return []
-        node = child
-    return [*node.ends, *node.open_ends] if node.open_ends else node.ends
-
-
-def _branching(root: Node[T], segments: Sequence[str], place: int) -> list[T]:
-    """The same from a node on where a segment may lead to several."""
+    """Every pattern whose segments the path has."""
     found: list[T] = []
     here = [root]
-    for segment in segments[place:]:
+    for segment in segments:
         below: list[Node[T]] = []
         for node in here:
             found += node.open_ends

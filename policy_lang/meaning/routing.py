@@ -32,9 +32,10 @@ Decision (2026-11-21): `%2F` is told after the method: where an `opaque` endpoin
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, assert_never
+from typing import Literal, assert_never
 
 from policy_lang.ir import (
     Action,
@@ -52,16 +53,12 @@ from policy_lang.ir import (
     Value,
 )
 from policy_lang.meaning.patterns import capture_value
-from policy_lang.meaning.route_tree import Node, fitting, has_literal, tree_of
+from policy_lang.meaning.route_tree import Node, fitting, has_literal, nodes, tree_of
 from policy_lang.request import Path
 from policy_lang.verdict import ActionCall, HttpCall
 
-
-class Routed(NamedTuple):
-    """`endpoint` is an index of `Program.endpoints`; `captures` are values by name."""
-
-    endpoint: int
-    captures: Mapping[str, Value]
+Routed = tuple[int, Mapping[str, Value]]
+"""An index of `Program.endpoints`, and the values of the captures by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +71,8 @@ class RouteRefusal:
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """An endpoint with a path. Of a gRPC method the segments are the two literals of its path.
-
-    `special`: a call has more to show than its path, or the value of a capture is not the segment itself.
+    """An endpoint with a path. Of a gRPC method the segments are the two literals of its path. `captures` are their
+    values in the segments of a path, None where one does not fit.
     """
 
     index: int
@@ -86,17 +82,26 @@ class _Entry:
     trailing_slash: bool
     grpc: bool
     ranks: tuple[int, ...]
-    captures: tuple[tuple[int, str, CaptureType], ...]
+    captures: Callable[[Sequence[str]], Mapping[str, Value] | None]
     opaque: frozenset[int]
-    special: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Paths:
+    """The patterns of a service. `hosts` holds "" too, the host of a call whose host was matched before."""
+
+    hosts: frozenset[str]
+    tree: Node[_Entry]
 
 
 @dataclass(frozen=True, slots=True)
 class Router:
-    """The inventory of a program, grouped by service once. `actions` are indices by service, action, resource."""
+    """The inventory of a program, grouped by service once. `paths` are those of the services that have hosts, `actions`
+    are indices by service, action, resource.
+    """
 
     services: Mapping[str, Service]
-    trees: Mapping[str, Node[_Entry]]
+    paths: Mapping[str, _Paths]
     actions: Mapping[tuple[str, str, str], int]
 
     @classmethod
@@ -117,31 +122,43 @@ class Router:
                 case _:
                     assert_never(endpoint.route)
         services = {each.id: each for each in program.services}
-        trees = {name: tree_of((entry.segments, entry) for entry in of) for name, of in entries.items()}
-        return cls(services, trees, actions)
+        paths = {
+            name: _Paths(frozenset((*services[name].hosts, "")), _tree(of))
+            for name, of in entries.items()
+            if services[name].hosts
+        }
+        return cls(services, paths, actions)
 
     def route(self, service: str, call: HttpCall | ActionCall) -> Routed | RouteRefusal:
         """The endpoint of a call."""
-        declared = self.services.get(service)
-        if declared is None:
-            return RouteRefusal("route", "route.service")
         if isinstance(call, ActionCall):
-            index = self.actions.get((service, call.action, call.resource))
-            return RouteRefusal("route", "route.action") if index is None else Routed(index, {})
-        if not declared.hosts or (call.host and call.host not in declared.hosts):
-            return RouteRefusal("route", "route.host")
+            return self._acted(service, call)
+        paths = self.paths.get(service)
+        if paths is None or call.host not in paths.hosts:
+            return RouteRefusal("route", "route.host" if service in self.services else "route.service")
         path = call.path
-        if not (path.escaped or path.slashed):
-            found = fitting(self.trees[service], path.segments)
-            if len(found) == 1 and not found[0].special and call.method in found[0].methods:
-                # What most calls are: one plain pattern fits.
-                entry, segments = found[0], path.segments
-                if entry.trailing_slash == path.trailing_slash:
-                    captures = {}
-                    for place, name, _ in entry.captures:
-                        captures[name] = segments[place]
-                    return Routed(entry.index, captures)
-        return _routed(self.trees[service], call)
+        if not (path.trailing_slash or path.escaped or path.slashed):
+            # What most calls are. A literal goes before a capture, so that the first end that takes the method is the
+            # most specific; where that leads nowhere, all patterns are asked.
+            node, segments = paths.tree, path.segments
+            for segment in segments:
+                below = node.literals.get(segment) or node.only
+                if below is None:
+                    break
+                node = below
+            else:
+                entry = node.direct.get(call.method)
+                if entry is not None:
+                    captures = entry.captures(segments)
+                    if captures is not None:
+                        return entry.index, captures
+        return _routed(paths.tree, call)
+
+    def _acted(self, service: str, call: ActionCall) -> Routed | RouteRefusal:
+        index = self.actions.get((service, call.action, call.resource))
+        if index is None:
+            return RouteRefusal("route", "route.action" if service in self.services else "route.service")
+        return index, {}
 
 
 def route(program: Program, service: str, call: HttpCall | ActionCall) -> Routed | RouteRefusal:
@@ -176,7 +193,21 @@ def _routed(tree: Node[_Entry], call: HttpCall) -> Routed | RouteRefusal:
 
 
 def _to(entry: _Entry, path: Path) -> Routed:
-    return Routed(entry.index, {name: _value(kind, path.segments[place]) for place, name, kind in entry.captures})
+    captures = entry.captures(path.segments)
+    if captures is None:
+        raise ValueError(f"a path was routed to {entry.id}, whose captures it does not fit")
+    return entry.index, captures
+
+
+def _tree(entries: Iterable[_Entry]) -> Node[_Entry]:
+    """The tree of a service's patterns, with what can be said beforehand of those that end at one node."""
+    tree = tree_of((entry.segments, entry) for entry in entries)
+    for node in nodes(tree):
+        ends = [entry for entry in node.ends if not entry.trailing_slash]
+        taking = Counter(method for entry in ends for method in set(entry.methods))
+        if "ANY" not in taking and not any(entry.grpc for entry in ends):
+            node.direct = {method: entry for entry in ends for method in entry.methods if taking[method] == 1}
+    return tree
 
 
 def _entry(
@@ -190,9 +221,28 @@ def _entry(
 ) -> _Entry:
     ranks = tuple(_rank(segment) for segment in segments)
     captures = tuple((place, part.name, part.type) for place, part in enumerate(segments) if isinstance(part, Capture))
-    special = grpc or any(kind != "string" for _, _, kind in captures)
     opaque = frozenset(place for place, _, kind in captures if kind == "opaque")
-    return _Entry(index, endpoint.id, methods, segments, slash, grpc, ranks, captures, opaque, special)
+    return _Entry(index, endpoint.id, methods, segments, slash, grpc, ranks, _reader(captures), opaque)
+
+
+def _reader(captures: Sequence[tuple[int, str, CaptureType]]) -> Callable[[Sequence[str]], Mapping[str, Value] | None]:
+    """What takes the values of captures from the segments of a path; most patterns have one or none."""
+    if not captures:
+        return lambda _: {}
+    if len(captures) == 1 and captures[0][2] == "string":
+        ((only, its, _),) = captures
+        return lambda segments: {its: segments[only]}
+
+    def read(segments: Sequence[str]) -> Mapping[str, Value] | None:
+        values: dict[str, Value] = {}
+        for place, name, kind in captures:
+            value = capture_value(kind, segments[place])
+            if value is None:
+                return None
+            values[name] = value
+        return values
+
+    return read
 
 
 def _precedence(entry: _Entry, method: str, *, grpc: bool) -> tuple[tuple[int, ...], bool, bool, str]:
@@ -227,11 +277,3 @@ def _ends_alike(entry: _Entry, path: Path) -> bool:
     if path.trailing_slash != entry.trailing_slash:
         return False
     return not path.slashed or path.slashed <= entry.opaque
-
-
-def _value(kind: CaptureType, segment: str) -> Value:
-    """The value of a capture that fits."""
-    value = capture_value(kind, segment)
-    if value is None:
-        raise ValueError(f"a segment that fits no capture of type {kind} was routed to one")
-    return value

@@ -9,7 +9,7 @@ rules themselves.
                  and a set of constants overlap (roles)
     by address   the input lies in some ranges: all ranges cut the line of addresses into pieces
 
-INVARIANT: `candidates` lists every rule of the group that is not FALSE, in the order of the group, each once.
+INVARIANT: `parts` hold every rule of the group that is not FALSE; in a part, rules stand in the order of the group.
 Source: language.md 6.2 (4), 6.5.
 
 Decision: 2026-11-21. Thresholds of numbers and columns of relations are not told apart: a threshold leaves half of the
@@ -23,11 +23,13 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Generic, Literal, TypeVar, cast, get_args
 
 from policy_lang import ir
 from policy_lang.addresses import number
 from policy_lang.meaning.evaluation import ROOTS, Environment, Values
+
+T = TypeVar("T")
 
 SMALL = 3
 """So few rules are asked one by one."""
@@ -41,86 +43,111 @@ WORTH = 0.75
 Manner = Literal["one", "many", "address"]
 MANNERS: frozenset[Manner] = frozenset(get_args(Manner))
 
-Rules = tuple[int, ...]
-"""Places of rules in their group, ascending."""
+Parts = tuple[tuple[T, ...], ...]
+"""Rules that may apply, in parts; a rule may stand in several."""
+
+Look = Callable[[Environment], Parts[T]]
 
 
 @dataclass(frozen=True, slots=True)
-class ByValue:
-    """Where the input is a set, rules stand under its possible members."""
+class Branch(Generic[T]):
+    """Rules told apart by one input: `look` gives those that may apply."""
 
-    read: Callable[[Environment], Values]
-    name: str
-    children: Mapping[ir.ScalarValue, Tree]
-    rest: Tree
-    everything: Rules
-
-    def candidates(self, environment: Environment) -> Sequence[int]:
-        """The rules that may apply, in the order of their group."""
-        value = self.read(environment).get(self.name)
-        if value is None:
-            return self.everything
-        children, rest = self.children, self.rest
-        child: Tree | None
-        if isinstance(value, frozenset):
-            if len(value) != 1:
-                return _together(_under_members(children, value), rest, environment)
-            (member,) = value  # one role is what most callers hold
-            child = children.get(member)
-        else:
-            child = children.get(value)
-        if child is None:
-            return rest if type(rest) is tuple else candidates(rest, environment)
-        if rest:
-            return _together([child], rest, environment)
-        return child if type(child) is tuple else candidates(child, environment)
+    how: Manner
+    look: Look[T]
 
 
-@dataclass(frozen=True, slots=True)
-class ByAddress:
-    """`children[n]` are the rules for addresses from `starts[n - 1]` on, up to `starts[n]`."""
-
-    read: Callable[[Environment], Values]
-    name: str
-    starts: tuple[int, ...]
-    children: tuple[Rules, ...]
-    rest: Tree
-    everything: Rules
-
-    def candidates(self, environment: Environment) -> Sequence[int]:
-        """The rules that may apply, in the order of their group."""
-        value = self.read(environment).get(self.name)
-        address = number(value) if isinstance(value, str) else None
-        if address is None:
-            return self.everything
-        here = self.children[bisect_right(self.starts, address)]
-        return _together([here], self.rest, environment) if self.rest else here
+Tree = Parts[T] | Branch[T]
 
 
-Tree = Rules | ByValue | ByAddress
+def parts(tree: Tree[T], environment: Environment) -> Parts[T]:
+    """The rules that may apply."""
+    return tree if isinstance(tree, tuple) else tree.look(environment)
+
 
 # ---------------------------------------------------------------- looking up
+#
+# Functions over local names: an object would be asked for each of its fields in every decision.
 
 
-def candidates(tree: Tree, environment: Environment) -> Sequence[int]:
-    """The rules that may apply, in the order of their group."""
-    return tree if isinstance(tree, tuple) else tree.candidates(environment)
+def _by_value(read: _Read, under: _Under[T], rest: Tree[T], everything: Parts[T]) -> Look[T]:
+    """By the value of an input that is no set."""
+    roots, name = read
+    scalars = cast("Callable[[Environment], Mapping[str, ir.ScalarValue]]", roots)
+    find, further = under.leaves.get, under.branches.get
+    others, more = _split(rest)
+
+    def look(environment: Environment) -> Parts[T]:
+        value = scalars(environment).get(name)
+        if value is None:
+            return everything
+        found = others if more is None else more(environment)
+        leaf = find(value)
+        if leaf is not None:
+            return leaf + found
+        branch = further(value)
+        return found if branch is None else branch(environment) + found
+
+    return look
 
 
-def _together(trees: list[Tree], rest: Tree, environment: Environment) -> Sequence[int]:
-    """The candidates of several trees, each once."""
-    if rest:
-        trees.append(rest)
-    if len(trees) == 1:
-        return candidates(trees[0], environment)
-    return sorted({place for tree in trees for place in candidates(tree, environment)})
+def _by_member(read: _Read, under: _Under[T], rest: Tree[T], everything: Parts[T]) -> Look[T]:
+    """By the members of an input that is a set."""
+    roots, name = read
+    sets = cast("Callable[[Environment], Mapping[str, frozenset[ir.ScalarValue]]]", roots)
+    find, further = under.leaves.get, under.branches.get
+    keys = frozenset((*under.leaves, *under.branches))
+    most = len(keys)
+    others, more = _split(rest)
+
+    def look(environment: Environment) -> Parts[T]:
+        members = sets(environment).get(name)
+        if members is None:
+            return everything
+        found = others if more is None else more(environment)
+        # A caller chooses the set: the smaller of the two is walked.
+        for member in members if len(members) <= most else keys & members:
+            leaf = find(member)
+            if leaf is not None:
+                found = leaf + found
+            elif (branch := further(member)) is not None:
+                found = branch(environment) + found
+        return found
+
+    return look
 
 
-def _under_members(children: Mapping[ir.ScalarValue, Tree], members: frozenset[ir.ScalarValue]) -> list[Tree]:
-    """What stands under the members of a set; the smaller of the two is walked, since a caller chooses the set."""
-    if len(members) <= len(children):
-        return [children[member] for member in members if member in children]
-    return [child for value, child in children.items() if value in members]
+def _by_address(read: _Read, pieces: _Pieces[T], rest: Tree[T], everything: Parts[T]) -> Look[T]:
+    """By the piece of the line of addresses in which an input lies."""
+    roots, name = read
+    starts, between = pieces
+
+    def look(environment: Environment) -> Parts[T]:
+        value = roots(environment).get(name)
+        address = number(value) if isinstance(value, str) else None
+        if address is None:
+            return everything
+        return (between[bisect_right(starts, address)], *parts(rest, environment))
+
+    return look
+
+
+_Read = tuple[Callable[[Environment], Values], str]
+
+_Pieces = tuple[tuple[int, ...], tuple[tuple[T, ...], ...]]
+"""`pieces[1][n]` are the rules for addresses from `pieces[0][n - 1]` on, up to `pieces[0][n]`."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Under(Generic[T]):
+    """What stands under each value: rules, or another level."""
+
+    leaves: Mapping[ir.ScalarValue, Parts[T]]
+    branches: Mapping[ir.ScalarValue, Look[T]]
+
+
+def _split(tree: Tree[T]) -> tuple[Parts[T], Look[T] | None]:
+    return (tree, None) if isinstance(tree, tuple) else ((), tree.look)
 
 
 # ---------------------------------------------------------------- building
@@ -210,34 +237,64 @@ def _of_atom(atom: ir.Atom) -> Asked | None:
             return None
 
 
-def build(rules: Sequence[Conjuncts]) -> Tree:
-    """The index of a group; `rules` in its order."""
-    return _build(tuple(range(len(rules))), rules, MANNERS, MOST_DEEP)
+def build(rules: Sequence[Conjuncts], items: Sequence[T]) -> Tree[T]:
+    """The index of a group: what its rules ask, in its order, and what stands for each of them."""
+    return _Builder(rules, items).build(tuple(range(len(rules))), MANNERS, MOST_DEEP)
 
 
-def _build(here: Rules, rules: Sequence[Conjuncts], manners: frozenset[Manner], levels: int) -> Tree:
-    best = _best(here, rules, manners) if len(here) > SMALL and levels else None
-    if best is None:
-        return here
-    how, attr = best
-    apart = [rule for rule in here if is_told_apart(rules[rule].get(best))]
-    rest = _build(tuple(rule for rule in here if not is_told_apart(rules[rule].get(best))), rules, manners, levels)
-    if how == "address":
-        pieces = _pieces([(rule, rules[rule][best].ranges) for rule in apart])
-        if pieces is None:
-            return _build(here, rules, manners - {"address"}, levels)
-        return ByAddress(ROOTS[attr.root], attr.name, *pieces, rest, here)
-    under: dict[ir.ScalarValue, list[int]] = {}
-    for rule in apart:
-        for value in rules[rule][best].values:
-            under.setdefault(value, []).append(rule)
-    children = {value: _build(tuple(of), rules, manners, levels - 1) for value, of in under.items()}
-    return ByValue(ROOTS[attr.root], attr.name, children, rest, here)
+@dataclass(frozen=True, slots=True)
+class _Builder(Generic[T]):
+    rules: Sequence[Conjuncts]
+    items: Sequence[T]
+
+    def build(self, here: Rules, manners: frozenset[Manner], levels: int) -> Tree[T]:
+        """The index of some of the rules, by some manners."""
+        rules = self.rules
+        best = _best(here, rules, manners) if len(here) > SMALL and levels else None
+        if best is None:
+            return self._leaf(here)
+        how, attr = best
+        apart = [rule for rule in here if is_told_apart(rules[rule].get(best))]
+        others = tuple(rule for rule in here if not is_told_apart(rules[rule].get(best)))
+        read, everything = (ROOTS[attr.root], attr.name), self._leaf(here)
+        if how == "address":
+            pieces = _pieces([(rule, rules[rule][best].ranges) for rule in apart])
+            if pieces is None:
+                return self.build(here, manners - {"address"}, levels)
+            starts, between = pieces
+            rest = self.build(others, manners, levels)
+            cut = starts, tuple(map(self._items, between))
+            return Branch(how, _by_address(read, cut, rest, everything))
+        under: dict[ir.ScalarValue, list[int]] = {}
+        for rule in apart:
+            for value in rules[rule][best].values:
+                under.setdefault(value, []).append(rule)
+        leaves: dict[ir.ScalarValue, Parts[T]] = {}
+        branches: dict[ir.ScalarValue, Look[T]] = {}
+        for value, of in under.items():
+            child = self.build(tuple(of), manners, levels - 1)
+            if isinstance(child, tuple):
+                leaves[value] = child
+            else:
+                branches[value] = child.look
+        by = _by_value if how == "one" else _by_member
+        rest = self.build(others, manners, levels)
+        return Branch(how, by(read, _Under(leaves, branches), rest, everything))
+
+    def _leaf(self, here: Rules) -> Parts[T]:
+        return (self._items(here),) if here else ()
+
+    def _items(self, here: Rules) -> tuple[T, ...]:
+        return tuple([self.items[rule] for rule in here])
 
 
 def is_told_apart(of: Asked | None) -> bool:
     """Whether a rule that asks this stands under what it asks for, and not in the rest."""
     return of is not None and len(of.values) <= MOST_ENTRIES and len(of.ranges) <= MOST_ENTRIES
+
+
+Rules = tuple[int, ...]
+"""Places of rules in their group, ascending."""
 
 
 def _best(here: Rules, rules: Sequence[Conjuncts], manners: frozenset[Manner]) -> tuple[Manner, ir.Attr] | None:

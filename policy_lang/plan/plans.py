@@ -16,10 +16,25 @@ takes a claim without a value for an absent one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from policy_lang.ir import Cell, CellRule, IssueToken, Kind, Need, Obligation, Program, SetHeader
+from policy_lang.ir import (
+    Atom,
+    Attr,
+    Cell,
+    CellRule,
+    Const,
+    Cover,
+    Empty,
+    Endpoint,
+    IssueToken,
+    Kind,
+    Need,
+    Obligation,
+    Program,
+    SetHeader,
+)
 from policy_lang.meaning import obligations
 from policy_lang.meaning.admission import Admission, Call, Refused
 from policy_lang.meaning.baselines import Refusal, audience_refusal, exclusive_refusal, observed_until, scope_refusal
@@ -29,12 +44,16 @@ from policy_lang.meaning.reference import Reference, observed, refused
 from policy_lang.meaning.values import FALSE, TRUE
 from policy_lang.plan.always import always_present
 from policy_lang.plan.clock import Clock
-from policy_lang.plan.index import Conjuncts, Tree, asked, build, candidates
+from policy_lang.plan.index import Conjuncts, Look, Parts, asked, build
 from policy_lang.plan.shapes import Constants, Shapes
 from policy_lang.plan.writer import Test
+from policy_lang.uncollected import uncollected
 from policy_lang.verdict import Challenge, Question, Verdict
 
 MOST_KEPT = 1_024
+
+MOST_INLINE = 8
+"""Denies of a cell that are asked in one function, none of which is told."""
 
 Key = tuple[object, ...]
 
@@ -51,64 +70,71 @@ class Row:
     should: tuple[Obligation, ...]
 
 
+Entry = tuple[int, Test, Constants]
+"""A rule by its place in its group, and its test."""
+
+
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Rules of one effect in one cell, in primary order, with their index; the tests of the rows stand apart for speed.
-
-    `advising` are the places of rules with advice.
+    """Rules of one effect in one cell, in primary order. `look` is their index, None where `entries` are so few that
+    all are asked. `advising` are the places of rules with advice.
     """
 
     rows: tuple[Row, ...]
-    tests: tuple[tuple[Test, Constants], ...]
-    tree: Tree
+    entries: Parts[Entry]
+    look: Look[Entry] | None
     advising: tuple[int, ...]
 
     def applying(self, environment: Environment) -> tuple[int, ...]:
         """Every rule that applies."""
-        tree, tests = self.tree, self.tests
-        found: list[int] | None = None
-        for place in tree if type(tree) is tuple else candidates(tree, environment):
-            test, constants = tests[place]
-            if test(environment, constants):
-                if found is None:
-                    found = []
-                found.append(place)
-        return () if found is None else tuple(found)
+        if not self.rows:
+            return ()
+        found: set[int] = set()
+        for part in self.entries if self.look is None else self.look(environment):
+            for place, test, constants in part:
+                if test(environment, constants):
+                    found.add(place)
+        return tuple(sorted(found))
 
     def first(self, environment: Environment) -> int | None:
         """The primary rule of those that apply."""
-        tree, tests = self.tree, self.tests
-        for place in tree if type(tree) is tuple else candidates(tree, environment):
-            test, constants = tests[place]
-            if test(environment, constants):
-                return place
-        return None
+        least: int | None = None
+        for part in self.entries if self.look is None else self.look(environment):
+            for place, test, constants in part:
+                if least is not None and place > least:
+                    break
+                if test(environment, constants):
+                    least = place
+                    break
+        return least
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is asked in one cell. `audiences` are the service's, `kept` are verdicts, by which rules apply.
+    """What is asked in one cell. `kept` are verdicts, by which rules apply.
 
-    `granted` holds the verdict of each allow where that says all; None where requires, advice, shadow rules or the time
-    have to be looked at.
+    `passing` is true of a token for no other service, with every scope, that no deny can apply to, and `granted` holds
+    the verdict of each allow that granted so far: both together are all there is to ask. `passing` is None where more
+    has to be looked at: no token or one of an exclusive kind, observation, requires, advice, shadow rules, the time,
+    many denies.
     """
 
     endpoint: str
-    audiences: frozenset[str]
     deny: Group
     allow: Group
     require: Group
     shadow: Group
     scopes: frozenset[str]
     clock: Clock
-    granted: tuple[Verdict, ...] | None
+    passing: tuple[Test, Constants] | None
+    granted: dict[int, Verdict] = field(default_factory=dict)
     kept: dict[Key, Verdict] = field(default_factory=dict)
 
 
 class Plans:
     """The compiled evaluator of one program; immutable but for the verdicts it keeps."""
 
-    def __init__(self, program: Program, reference: Reference, plans: Mapping[int, Plan]) -> None:
+    def __init__(self, program: Program, reference: Reference, plans: Sequence[Plan]) -> None:
         self.program = program
         self.admission: Admission = reference.admission
         self._reference = reference
@@ -117,9 +143,9 @@ class Plans:
     @classmethod
     def of(cls, program: Program, reference: Reference | None = None) -> Plans:
         """The plans of a program; `reference` is its definition where that is at hand."""
-        builder = _Builder(program)
-        # Cells are found by identity: `program` keeps them alive, so that their ids are theirs alone.
-        plans = {id(cell): builder.plan(cell) for cell in program.cells}
+        with uncollected():
+            builder = _Builder(program)
+            plans = [builder.plan(cell) for cell in program.cells]
         return cls(program, Reference.of(program) if reference is None else reference, plans)
 
     def decide(self, question: Question) -> Verdict:
@@ -129,40 +155,39 @@ class Plans:
     def judge(self, question: Question, call: Call | Refused) -> Verdict:
         """The verdict on a question that was admitted (or not)."""
         if isinstance(call, Refused):
-            verdict = refused(call)
-        elif call.environment.unread:
+            return self._unless_observed(question, call, refused(call))
+        environment, place = call.environment, call.place
+        plan = None if place is None else self._plans[place]
+        if plan is not None and plan.passing is not None and not environment.unread:
+            # What most calls are: granted by one rule, with nothing else to look at. What is not goes the whole way.
+            test, constants = plan.passing
+            if test(environment, constants):
+                granting = plan.allow.first(environment)
+                if granting is not None:
+                    return plan.granted.get(granting) or _alone(plan, granting)
+        if environment.unread:
             return replace(self._reference.judge(question, call), rules=(), nearest=None, baselines=())
-        else:
-            verdict = self._judge(question, call)
-            if call.service.observe_until_ms is None:
-                return verdict
+        verdict = self._judge(question, call, plan)
+        return verdict if call.service.observe_until_ms is None else self._unless_observed(question, call, verdict)
+
+    def _unless_observed(self, question: Question, call: Call | Refused, verdict: Verdict) -> Verdict:
         until_ms = observed_until(self.admission, question, call)
         return verdict if until_ms is None else observed(verdict, until_ms)
 
-    def _judge(self, question: Question, call: Call) -> Verdict:
+    def _judge(self, question: Question, call: Call, plan: Plan | None) -> Verdict:
         """Steps 3 to 10."""
-        plan, environment, kind = self._plans.get(id(call.cell)), call.environment, call.kind
-        if kind is not None:
-            named = environment.token.get("aud")
-            if (
-                plan is None
-                or kind.exclusive
-                or not isinstance(named, frozenset)
-                or not named
-                or not plan.audiences.issuperset(named)
-            ):
-                refusal = self._baseline(question, call, kind)
-                if refusal is not None:
-                    return Verdict("deny", (refusal.by,), refusal.reason, refusal.subject, call.endpoint.id)
+        environment, kind = call.environment, call.kind
+        refusal = None if kind is None else self._baseline(question, call, kind)
+        if refusal is not None:
+            return Verdict("deny", (refusal.by,), refusal.reason, refusal.subject, call.endpoint.id)
         if plan is None:
             return Verdict("deny", ("default",), "default.no_cell_rule", "", call.endpoint.id)
-        shadow = plan.shadow.applying(environment) if plan.shadow.rows else ()
+        shadow = plan.shadow.applying(environment)
         until_ms = plan.clock.next_change(environment) if plan.clock.ticks else None
-        if plan.deny.rows:
-            deciding = plan.deny.applying(environment)
-            if deciding:
-                key = ("deny", shadow, deciding)
-                return _kept(plan, key, until_ms) or _keep(plan, key, _denied(plan, shadow, deciding), until_ms)
+        deciding = plan.deny.applying(environment)
+        if deciding:
+            key = ("deny", shadow, deciding)
+            return _kept(plan, key, until_ms) or _keep(plan, key, _denied(plan, shadow, deciding), until_ms)
         if plan.scopes:
             missing = scope_refusal(call)
             if missing is not None:
@@ -171,12 +196,10 @@ class Plans:
         if granting is None:
             reason = "default.no_rule" if plan.allow.rows else "default.no_cell_rule"
             return _by(Refusal("default", reason), plan, shadow, until_ms)
-        if plan.granted is not None:
-            return plan.granted[granting]
         return _granted(self.program, question, call, plan, _Reached(shadow, until_ms, granting))
 
     def _baseline(self, question: Question, call: Call, kind: Kind) -> Refusal | None:
-        """Steps 3 and 4, for a call that does not pass at a glance."""
+        """Steps 3 and 4."""
         services, multi_audience = self.program.services, question.caller.multi_audience
         refusal = audience_refusal(call, services, multi_audience=multi_audience)
         return exclusive_refusal(call) if refusal is None and kind.exclusive else refusal
@@ -243,10 +266,16 @@ def _by(refusal: Refusal, plan: Plan, shadow: tuple[int, ...], until_ms: int | N
     return _keep(plan, key, made, until_ms)
 
 
+def _alone(plan: Plan, granting: int) -> Verdict:
+    verdict = Verdict("allow", (plan.allow.rows[granting].id,), "rule", "", plan.endpoint)
+    plan.granted[granting] = verdict
+    return verdict
+
+
 def _granted(program: Program, question: Question, call: Call, plan: Plan, reached: _Reached) -> Verdict:
     """Steps 8 to 10."""
     environment, allow, require = call.environment, plan.allow, plan.require
-    asking = require.applying(environment) if require.rows else ()
+    asking = require.applying(environment)
     advising = tuple([place for place in allow.advising if _grants(allow.rows[place], environment)])
     unmet = tuple([need for place in asking for need in _unmet(place, require.rows[place], environment)])
     able = question.capabilities
@@ -304,34 +333,47 @@ class _Builder:
         self._shapes = Shapes(program, always_present(program))
         self._groups: dict[tuple[CellRule, ...], Group] = {}
         self._asked: dict[int, Conjuncts] = {}
-        self._audiences = {service.id: frozenset(service.audiences) for service in program.services}
+        self._services = {service.id: service for service in program.services}
+        self._kinds = {kind.id: kind for kind in program.kinds}
 
     def plan(self, cell: Cell) -> Plan:
         """The plan of one cell."""
         allow, require, shadow = self._group(cell.allow), self._group(cell.require), self._group(cell.shadow)
         clock = Clock.of(Clockwork.of(self._program, cell))
         endpoint = self._program.endpoints[cell.endpoint]
-        alone = not (require.rows or shadow.rows or allow.advising or clock.ticks)
+        more = require.rows or shadow.rows or allow.advising or clock.ticks
         return Plan(
             endpoint=endpoint.id,
-            audiences=self._audiences[endpoint.service],
             deny=self._group(cell.deny),
             allow=allow,
             require=require,
             shadow=shadow,
             scopes=frozenset(endpoint.scopes),
             clock=clock,
-            granted=tuple(Verdict("allow", (row.id,), "rule", "", endpoint.id) for row in allow.rows)
-            if alone
-            else None,
+            passing=None if more else self._passing(cell, endpoint),
         )
+
+    def _passing(self, cell: Cell, endpoint: Endpoint) -> tuple[Test, Constants] | None:
+        kind, service = self._kinds.get(cell.kind or ""), self._services[endpoint.service]
+        observed = service.observe_until_ms is not None
+        if kind is None or kind.form != "token" or kind.exclusive or observed or len(cell.deny) > MOST_INLINE:
+            return None
+        audience = Attr("token", "aud")
+        wanted: list[Atom] = [Cover(Const(frozenset(service.audiences)), audience)]
+        if endpoint.scopes:
+            wanted.append(Cover(Attr("token", "scope"), Const(frozenset(endpoint.scopes))))
+        denying = [tuple(clause.guard for clause in self._program.bodies[each.body].clauses) for each in cell.deny]
+        compiled = self._shapes.unless(wanted, Empty(audience), denying)
+        return None if compiled is None else (compiled.sure, compiled.constants)
 
     def _group(self, rules: tuple[CellRule, ...]) -> Group:
         if rules not in self._groups:
             rows = tuple(self._row(each) for each in rules)
-            tree = build([self._conjuncts(each.body) for each in rules])
+            entries = [(place, row.test, row.constants) for place, row in enumerate(rows)]
+            tree = build([self._conjuncts(each.body) for each in rules], entries)
             advising = tuple(place for place, row in enumerate(rows) if row.should)
-            self._groups[rules] = Group(rows, tuple((row.test, row.constants) for row in rows), tree, advising)
+            listed, look = (tree, None) if isinstance(tree, tuple) else ((), tree.look)
+            self._groups[rules] = Group(rows, listed, look, advising)
         return self._groups[rules]
 
     def _row(self, rule: CellRule) -> Row:

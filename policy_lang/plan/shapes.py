@@ -23,7 +23,8 @@ costs what reading twice does.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import assert_never
 
 from policy_lang import ir
@@ -91,6 +92,12 @@ class Shapes:
             self._wholes[guards] = self._compile(_joined("all", [self._of(guard) for guard in guards]))
         return self._wholes[guards]
 
+    def unless(self, wanted: Iterable[ir.Atom], barring: ir.Atom, wholes: Iterable[tuple[int, ...]]) -> Compiled | None:
+        """The functions of: all that is `wanted`, and neither `barring` nor any of these conjunctions of guards."""
+        conjunctions = [_joined("all", [self._of(guard) for guard in guards]) for guards in wholes]
+        barred = _joined("any", [_lit(barring), *conjunctions])
+        return self._compile(_joined("all", [*map(_lit, wanted), replace(barred, key=("not", barred.key))]))
+
     def _compile(self, whole: _Abstract) -> Compiled | None:
         if whole.parts > MOST_PARTS or whole.depth > MOST_DEEP:
             return None
@@ -111,14 +118,18 @@ class Shapes:
     def _next(self, guard: ir.Guard) -> _Abstract:
         match guard:
             case ir.Lit(atom, negated):
-                key, constants = _atom(self._program.atoms[atom])
-                return _Abstract(("lit", negated, key), constants, _cost(self._program.atoms[atom]), 1, 1)
+                return _lit(self._program.atoms[atom], negated=negated)
             case ir.All(parts):
                 return _joined("all", [self._of(part) for part in parts])
             case ir.AnyOf(parts):
                 return _joined("any", [self._of(part) for part in parts])
             case _:
                 assert_never(guard)
+
+
+def _lit(atom: ir.Atom, *, negated: bool = False) -> _Abstract:
+    key, constants = _atom(atom)
+    return _Abstract(("lit", negated, key), constants, _cost(atom), 1, 1)
 
 
 def _joined(word: str, parts: list[_Abstract]) -> _Abstract:

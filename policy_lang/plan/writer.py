@@ -42,6 +42,8 @@ class Writer:
         if word == "lit":
             negated, atom = rest
             return self._atom(cast("Key", atom), wanted=wanted is not negated)
+        if word == "not":
+            return self.guard(cast("Key", rest[0]), wanted=not wanted)
         parts = [self.guard(cast("Key", part), wanted=wanted) for part in rest]
         joined = ast.And() if (word == "all") is wanted else ast.Or()
         if not parts:

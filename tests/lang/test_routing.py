@@ -52,8 +52,8 @@ def call(method: str, target: str) -> HttpCall:
 
 
 def name_of(routed: Routed | RouteRefusal) -> str:
-    assert isinstance(routed, Routed), routed
-    return PROGRAM.endpoints[routed.endpoint].id.partition(".")[2]
+    assert isinstance(routed, tuple), routed
+    return PROGRAM.endpoints[routed[0]].id.partition(".")[2]
 
 
 ROUTED: dict[str, tuple[str, str, str, dict[str, int | str]]] = {
@@ -91,8 +91,8 @@ def test_routed(case: str) -> None:
     method, target, want, captures = ROUTED[case]
     routed = ROUTER.route("s", call(method, target))
     assert name_of(routed) == want
-    assert isinstance(routed, Routed)
-    assert dict(routed.captures) == captures
+    assert isinstance(routed, tuple)
+    assert dict(routed[1]) == captures
 
 
 REFUSED: dict[str, tuple[str, str, RouteRefusal]] = {
@@ -160,20 +160,20 @@ def test_an_empty_inventory_routes_nothing() -> None:
 
 def test_the_root_fits_a_rest_at_the_top() -> None:
     program = build([service("s")], [endpoint("s.all", "/**")], [])
-    assert isinstance(route(program, "s", call("GET", "/")), Routed)
+    assert isinstance(route(program, "s", call("GET", "/")), tuple)
 
 
 def test_another_service_is_not_looked_at() -> None:
     program = build([service("s"), service("t")], [endpoint("t.a", "/a"), endpoint("s.b", "/b")], [])
     assert route(program, "s", call("GET", "/a")) == RouteRefusal("route", "route.endpoint")
-    assert route(program, "s", call("GET", "/b")) == Routed(1, {})
+    assert route(program, "s", call("GET", "/b")) == (1, {})
 
 
 def test_the_order_of_declaration_does_not_matter() -> None:
     backwards = Router.of(build([service("s")], tuple(reversed(INVENTORY)), []))
 
     def found(routed: Routed | RouteRefusal, endpoints: tuple[Endpoint, ...]) -> tuple[str, object] | RouteRefusal:
-        return (endpoints[routed.endpoint].id, routed.captures) if isinstance(routed, Routed) else routed
+        return (endpoints[routed[0]].id, routed[1]) if isinstance(routed, tuple) else routed
 
     calls = [(method, target) for method, target, *_ in ROUTED.values()]
     calls += [(method, target) for method, target, _ in REFUSED.values()]
@@ -200,9 +200,9 @@ OPAQUE = Router.of(
 )
 
 SLASHED: dict[str, tuple[str, Routed | RouteRefusal]] = {
-    "data in an opaque segment": ("/projects/a%2Fb%2fc", Routed(0, {"project": "a/b/c"})),
-    "an opaque segment without one": ("/projects/a", Routed(0, {"project": "a"})),
-    "a literal before an opaque segment": ("/projects/me", Routed(2, {})),
+    "data in an opaque segment": ("/projects/a%2Fb%2fc", (0, {"project": "a/b/c"})),
+    "an opaque segment without one": ("/projects/a", (0, {"project": "a"})),
+    "a literal before an opaque segment": ("/projects/me", (2, {})),
     "a string segment": ("/projects/a/files/b%2Fc", RouteRefusal("path", "path.encoded_slash")),
     "an opaque segment of another pattern": ("/projects/a%2Fb/files/c", RouteRefusal("path", "path.encoded_slash")),
     "in the rest": ("/tree/a%2Fb", RouteRefusal("path", "path.encoded_slash")),
@@ -236,9 +236,9 @@ def grpc_call(target: str = "/shop.v1.Orders/Check", *types: str, method: str = 
 
 NOT_GRPC = RouteRefusal("route", "route.not_grpc")
 GRPC_CALLS: dict[str, tuple[HttpCall, Routed | RouteRefusal]] = {
-    "a method": (grpc_call("/shop.v1.Orders/Check", "application/grpc"), Routed(2, {})),
-    "with a codec": (grpc_call("/shop.v1.Orders/Check", "application/grpc+proto"), Routed(2, {})),
-    "with a parameter": (grpc_call("/shop.v1.Orders/Check", "application/grpc;x=y"), Routed(2, {})),
+    "a method": (grpc_call("/shop.v1.Orders/Check", "application/grpc"), (2, {})),
+    "with a codec": (grpc_call("/shop.v1.Orders/Check", "application/grpc+proto"), (2, {})),
+    "with a parameter": (grpc_call("/shop.v1.Orders/Check", "application/grpc;x=y"), (2, {})),
     "gRPC-Web is not gRPC": (grpc_call("/shop.v1.Orders/Check", "application/grpc-web"), NOT_GRPC),
     "another type": (grpc_call("/shop.v1.Orders/Check", "application/json"), NOT_GRPC),
     "another case": (grpc_call("/shop.v1.Orders/Check", "Application/gRPC"), NOT_GRPC),
@@ -249,13 +249,13 @@ GRPC_CALLS: dict[str, tuple[HttpCall, Routed | RouteRefusal]] = {
     "PUT, though a wider endpoint would take it": (grpc_call(method="PUT"), NOT_GRPC),
     "a query": (grpc_call("/shop.v1.Orders/Check?a=b", "application/grpc"), NOT_GRPC),
     "an empty query": (grpc_call("/shop.v1.Orders/Check?", "application/grpc"), NOT_GRPC),
-    "another method": (grpc_call("/shop.v1.Orders/Drop", "application/grpc"), Routed(3, {})),
+    "another method": (grpc_call("/shop.v1.Orders/Drop", "application/grpc"), (3, {})),
     "a trailing slash": (
         grpc_call("/shop.v1.Orders/Check/", "application/grpc"),
         RouteRefusal("route", "route.endpoint"),
     ),
-    "gRPC beside a page of that very path": (grpc_call("/shop.v1.Orders/Watch", "application/grpc"), Routed(0, {})),
-    "the page of that very path": (grpc_call("/shop.v1.Orders/Watch", method="GET"), Routed(1, {})),
+    "gRPC beside a page of that very path": (grpc_call("/shop.v1.Orders/Watch", "application/grpc"), (0, {})),
+    "the page of that very path": (grpc_call("/shop.v1.Orders/Watch", method="GET"), (1, {})),
     "neither gRPC nor the page": (grpc_call("/shop.v1.Orders/Watch", "text/html"), NOT_GRPC),
 }
 
@@ -277,7 +277,7 @@ ACTIONS = Router.of(
 )
 
 ACTION_CALLS: dict[str, tuple[str, str, str, Routed | RouteRefusal]] = {
-    "an action": ("d", "read", "document", Routed(0, {})),
+    "an action": ("d", "read", "document", (0, {})),
     "another action": ("d", "write", "document", RouteRefusal("route", "route.action")),
     "another type": ("d", "read", "note", RouteRefusal("route", "route.action")),
     "another service's action": ("e", "read", "document", RouteRefusal("route", "route.action")),
