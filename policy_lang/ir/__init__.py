@@ -13,6 +13,7 @@ out of a cell is one whose guard folded to false there. Each group stands in the
 those that read no signal before those that do, then by rule id (language.md 5.4).
 INVARIANT: there is a cell for each endpoint and each kind that can call it: token kinds and nobody for all, subject
 kinds for `action` endpoints of the services that accept them.
+INVARIANT: rules read what their cells have, and ask of it what its type answers (policy_lang/ir/well_typed.py).
 Design: language.md 6.1. Compatibility: `VERSION` changes whenever an older reader would misread; a reader refuses
 every version but its own.
 """

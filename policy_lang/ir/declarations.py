@@ -1,6 +1,6 @@
 """What a program declares, as JSON and back: kinds, relations, signals, workloads, services, endpoints.
 
-For `ir_codec`, which says what holds of the form. Every value is a list of its fields in the order in which `ir` names
+For codec.py, which says what holds of the form. Every value is a list of its fields in the order in which `ir` names
 them; values of a closed union begin with a tag.
 """
 

@@ -1,7 +1,7 @@
 """Typed reading of decoded JSON: each question has one answer or a ValueError that names the place.
 
-For `ir_codec` and `ir_declarations` only. An integer is never a boolean here, and within 64 bits. That no text holds a
-lone surrogate is seen to once for the whole document (`ir_codec.load`).
+For codec.py and what it reads with only. An integer is never a boolean here, and within 64 bits. That no text holds a
+lone surrogate is seen to once for the whole document (codec.py).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Needs and obligations as JSON and back. For `ir_codec`, which says what holds of the form."""
+"""Needs and obligations as JSON and back. For codec.py, which says what holds of the form."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The tables of a serialised program, which `ir_codec` describes, as values. For `ir_codec` only.
+"""The tables of a serialised program, which codec.py describes, as values. For codec.py only.
 
 Every error is a ValueError that names the place. What comes out has its parts in place; that it keeps the invariants of
-a program is `ir_check`'s to see.
+a program is for validity.py to see.
 """
 
 from __future__ import annotations

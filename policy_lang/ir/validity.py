@@ -7,8 +7,11 @@
     stand apart; there is one cell for each endpoint and each kind that can call it, and no other
 (4) only require rules have needs; obligations are of the kinds that a rule of their effect may have, headers in lower
     case, scopes and pointers sorted, statuses those that a refusal may have
-(5) `**` is the last segment of a pattern; every way to a value has a step, that of a header one, in lower case;
-    properties are of actions only, of which a service has one for each action and resource
+(5) `**` is the last segment of a pattern, which has a method; every way to a value has a step, that of a header one,
+    in lower case; properties are of actions only, of which a service has one for each action and resource
+(6) every type has values, and roles are of relations only; columns are scalars; what a call has without its being
+    declared is not declared; roles come from texts; the fallback of a signal is of its type, and what is counted an int
+(7) rules read what their cells have, and ask of it what its type answers (policy_lang/ir/well_typed.py)
 
 Source: policy_lang/ir.
 """
@@ -22,9 +25,12 @@ from operator import lt
 
 from policy_lang import ir
 from policy_lang.addresses import HIGHEST
+from policy_lang.ir.atom_types import is_value
+from policy_lang.ir.footprints import Footprints
+from policy_lang.ir.well_typed import IMPLICIT, check_types, claims_of
+from policy_lang.typesystem import EnumType, IntType, RoleType, Scalar, SetType, Type
 
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")
-_IMPLICIT = ("aud", "scope")
 _STATUSES = frozenset({403, 404, 429, 451, 503})
 
 _MUST: dict[ir.Effect, frozenset[type[ir.Obligation]]] = {
@@ -54,7 +60,9 @@ def check_program(program: ir.Program) -> None:
     _check_declarations(program)
     _check_graph(program)
     _check_bodies(program)
-    _check_cells(program)
+    footprints = Footprints.of(program)
+    _check_cells(program, footprints)
+    check_types(program, footprints)
 
 
 def _unique(what: str, ids: Sequence[object]) -> None:
@@ -75,11 +83,13 @@ def _check_declarations(program: ir.Program) -> None:
     services = {service.id for service in program.services}
     subjects = {kind.id for kind in program.kinds if kind.form == "subject"}
     for kind in program.kinds:
-        _check_fields(kind.id, kind.claims)
-        if kind.role_claim is not None and kind.role_claim not in {*_IMPLICIT, *(claim.name for claim in kind.claims)}:
-            raise ValueError(f"kind {kind.id}: the claim {kind.role_claim!r} that gives roles is not declared")
-        if kind.exclusive and kind.role_claim is None:
-            raise ValueError(f"kind {kind.id}: roles exclude each other, and no claim gives them")
+        _check_kind(kind)
+    for relation in program.relations:
+        _unique(f"column of {relation.id}", [name for name, _ in relation.columns])
+        for name, declared in relation.columns:
+            _check_column(relation.id, name, declared)
+    for signal in program.signals:
+        _check_signal(signal)
     for service in program.services:
         unknown = [kind for kind in service.accepts if kind not in subjects]
         if unknown:
@@ -94,15 +104,48 @@ def _check_declarations(program: ir.Program) -> None:
         _check_endpoint(endpoint)
 
 
+def _check_kind(kind: ir.Kind) -> None:
+    _check_fields(kind.id, kind.claims, kind.form)
+    if kind.role_claim is not None:
+        declared = claims_of(kind).get(kind.role_claim)
+        if declared is None:
+            raise ValueError(f"kind {kind.id}: the claim {kind.role_claim!r} that gives roles is not declared")
+        element = declared.element if isinstance(declared, SetType) else declared
+        if element is not Scalar.STRING and not isinstance(element, EnumType):
+            raise ValueError(f"kind {kind.id}: the claim {kind.role_claim!r} of type `{declared}` gives no roles")
+    elif kind.exclusive:
+        raise ValueError(f"kind {kind.id}: roles exclude each other, and no claim gives them")
+
+
+def _check_column(relation: str, name: str, declared: Type) -> None:
+    match declared:
+        case SetType():
+            raise ValueError(f"relation {relation}: the column {name!r} holds sets")
+        case RoleType(names) if names:
+            pass
+        case _:
+            _check_type(relation, name, declared)
+
+
+def _check_signal(signal: ir.Signal) -> None:
+    _check_type("signal", signal.id, signal.type)
+    if not (signal.provider.startswith("context.") or isinstance(signal.type, IntType)):
+        raise ValueError(f"signal {signal.id}: what {signal.provider!r} counts is no `{signal.type}`")
+    if signal.fallback is not None and not is_value(signal.fallback, signal.type):
+        raise ValueError(f"signal {signal.id}: its fallback is no `{signal.type}`")
+
+
 def _check_endpoint(endpoint: ir.Endpoint) -> None:
     route = endpoint.route
     if isinstance(route, ir.Http):
+        if not route.methods:
+            raise ValueError(f"endpoint {endpoint.id}: a pattern without a method")
         if any(isinstance(segment, ir.Rest) for segment in route.segments[:-1]):
             raise ValueError(f"endpoint {endpoint.id}: `**` is not its last segment")
         _unique("capture", [each.name for each in route.segments if isinstance(each, ir.Capture)])
     _check_fields(endpoint.id, endpoint.query)
     _check_fields(endpoint.id, endpoint.headers)
-    _check_fields(endpoint.id, endpoint.properties)
+    _check_fields(endpoint.id, endpoint.properties, "resource")
     if endpoint.properties and not isinstance(route, ir.Action):
         raise ValueError(f"endpoint {endpoint.id}: properties of a resource on what is no action")
     for field in endpoint.headers:
@@ -110,12 +153,33 @@ def _check_endpoint(endpoint: ir.Endpoint) -> None:
             raise ValueError(f"endpoint {endpoint.id}: {field.source!r} is no header in lower case")
 
 
-def _check_fields(owner: str, fields: tuple[ir.FieldSchema, ...]) -> None:
+def _check_fields(owner: str, fields: tuple[ir.FieldSchema, ...], root: ir.Root | None = None) -> None:
+    """Check the fields of an owner, which beside them has those that are implicit under `root`."""
     if fields:
         _unique(f"field of {owner}", [field.name for field in fields])
     for field in fields:
         if not field.source:
             raise ValueError(f"{owner}: no way to the value of {field.name}")
+        if root is not None and field.name in IMPLICIT[root]:
+            raise ValueError(f"{owner}: {field.name} is there without being declared")
+        _check_type(owner, field.name, field.type)
+
+
+def _check_type(owner: str, name: str, declared: Type) -> None:
+    """Check the type of what is no column of a relation."""
+    match declared:
+        case SetType(element):
+            _check_type(owner, name, element)
+        case RoleType():
+            raise ValueError(f"{owner}: {name} holds roles, as columns of relations do that name one")
+        case IntType(None, None):
+            pass
+        case IntType(lowest, highest) if lowest is None or highest is None or lowest > highest:
+            raise ValueError(f"{owner}: {name} is an integer of an empty or half a range")
+        case EnumType(id_, values, _) if not values or len(set(values)) != len(values):
+            raise ValueError(f"{owner}: {name} is of the enum {id_!r} without values, or with one twice")
+        case _:
+            pass
 
 
 # ---------------------------------------------------------------- atoms and guards
@@ -179,8 +243,8 @@ def _ascends(texts: Sequence[str]) -> bool:
 # ---------------------------------------------------------------- cells
 
 
-def _check_cells(program: ir.Program) -> None:
-    groups = _Groups(program)
+def _check_cells(program: ir.Program, footprints: Footprints) -> None:
+    groups = _Groups(program, footprints)
     _unique("cell", [(cell.endpoint, cell.kind) for cell in program.cells])
     callers = _callers(program)
     for cell in program.cells:
@@ -205,12 +269,12 @@ def _callers(program: ir.Program) -> list[frozenset[str | None]]:
 class _Groups:
     """Checks the groups of cells. Its state is what it saw: cells share groups, and each is looked at once."""
 
-    def __init__(self, program: ir.Program) -> None:
+    def __init__(self, program: ir.Program, footprints: Footprints) -> None:
         self._program = program
         self._seen: set[tuple[int, ir.Effect | None]] = set()
         ranked = sorted(range(len(program.rules)), key=lambda index: program.rules[index].id)
         self._rank = {rule: rank for rank, rule in enumerate(ranked)}
-        self._late = _reads_signal(program)
+        self._late = [bool(body & footprints.signals) for body in footprints.bodies]
 
     def check(self, effect: ir.Effect | None, group: tuple[ir.CellRule, ...]) -> None:
         """Check a group of rules of one effect, or of shadow rules."""
@@ -238,38 +302,3 @@ def _check_duties(rule: ir.Rule, body: ir.Body) -> None:
     for obligations, may in ((body.must, _MUST[rule.effect]), (body.should, _SHOULD[rule.effect])):
         if any(type(each) not in may for each in obligations):
             raise ValueError(f"{rule.id}: an obligation that a rule of effect {rule.effect} has not")
-
-
-def _reads_signal(program: ir.Program) -> list[bool]:
-    """Which bodies read a signal, in a clause, a need or the value of a header."""
-    if not program.signals:
-        return [False] * len(program.bodies)
-    atoms = [_atom_reads(atom) for atom in program.atoms]
-    guards: list[bool] = []
-    for guard in program.guards:
-        reads = atoms[guard.atom] if isinstance(guard, ir.Lit) else any(map(guards.__getitem__, guard.parts))
-        guards.append(reads)
-    return [_body_reads(body, guards) for body in program.bodies]
-
-
-def _atom_reads(atom: ir.Atom) -> bool:
-    """Whether an atom reads a signal; the commonest kinds of atom first, since all atoms of a program come by."""
-    if isinstance(atom, ir.Compare | ir.Overlap | ir.Cover):
-        return _is_signal(atom.left) or _is_signal(atom.right)
-    return any(map(_is_signal, ir.operands_of(atom)))
-
-
-def _body_reads(body: ir.Body, guards: Sequence[bool]) -> bool:
-    for clause in body.clauses:
-        if guards[clause.guard]:
-            return True
-    if not (body.needs or body.must or body.should):
-        return False
-    headers = (each for each in (*body.must, *body.should) if isinstance(each, ir.SetHeader))
-    return any(guards[each.guard] for each in body.needs) or any(_is_signal(each.value) for each in headers)
-
-
-def _is_signal(operand: ir.Operand) -> bool:
-    if isinstance(operand, ir.Attr):
-        return operand.root == "signal"
-    return isinstance(operand, ir.Shift) and (_is_signal(operand.left) or _is_signal(operand.right))

@@ -1,4 +1,4 @@
-"""A program as the tables of its serialised form, which `ir_codec` describes. For `ir_codec` only."""
+"""A program as the tables of its serialised form, which codec.py describes. For codec.py only."""
 
 from __future__ import annotations
 

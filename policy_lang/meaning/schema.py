@@ -207,7 +207,8 @@ def conform_query(endpoint: Endpoint, raw: str | None, *, strict: bool = False) 
     given: dict[str, list[str]] = {}
     for name, text in pairs:
         given.setdefault(name, []).append(text)
-    values = _conform_texts(endpoint.query, given, "query")
+    texts = {field.name: given[field.source[0]] for field in endpoint.query if field.source[0] in given}
+    values = _conform_texts(endpoint.query, texts, "query")
     if isinstance(values, SchemaRefusal) or not strict:
         return values
     declared = {field.source[0] for field in endpoint.query}
@@ -220,7 +221,7 @@ def conform_query(endpoint: Endpoint, raw: str | None, *, strict: bool = False) 
 def conform_headers(endpoint: Endpoint, headers: Mapping[str, Sequence[str]]) -> Mapping[str, Value] | SchemaRefusal:
     """The declared headers of a call as values by name; others are passed over."""
     given = {
-        field.source[0]: _members(headers[field.source[0]]) if isinstance(field.type, SetType) else texts
+        field.name: _members(texts) if isinstance(field.type, SetType) else texts
         for field in endpoint.headers
         if (texts := headers.get(field.source[0]))
     }
@@ -235,10 +236,10 @@ def _members(texts: Sequence[str]) -> list[str]:
 def _conform_texts(
     fields: Sequence[FieldSchema], given: Mapping[str, Sequence[str]], owner: Literal["query", "header"]
 ) -> Mapping[str, Value] | SchemaRefusal:
-    """Fields from texts by their outer names, in declared order."""
+    """Fields from their texts, in declared order: by name, because two may have one outer name."""
     values: dict[str, Value] = {}
     for field in fields:
-        texts = given.get(field.source[0])
+        texts = given.get(field.name)
         if texts is None:
             if not field.optional:
                 return SchemaRefusal(f"schema.{owner}_missing", field.name)

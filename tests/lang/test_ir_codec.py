@@ -44,7 +44,7 @@ from tests.lang.programs import (
     token_kind,
 )
 
-POLICIES = Path(__file__).parents[1] / "golden" / "policies"
+EXAMPLES = Path(__file__).parents[2] / "policies" / "examples"
 
 SECRECY = EnumType("m.secrecy", ("public", "internal"), ordered=True)
 USER = token_kind(
@@ -56,6 +56,9 @@ USER = token_kind(
         claim("at", Scalar.TIME, optional=True),
         claim("level", IntType(-3, 5), optional=True),
         claim("n", IntType(), optional=True),
+        claim("f", Scalar.BOOL, optional=True),
+        claim("flags", SetType(Scalar.BOOL), optional=True),
+        claim("numbers", SetType(IntType()), optional=True),
     ],
     "roles",
     [ir.Exclusive("a", frozenset({"a", "a2"}), "b", frozenset({"b"}))],
@@ -98,18 +101,29 @@ CONDITIONS: tuple[Condition, ...] = (
     ir.Compare("le", ago(5), ir.Shift(token("at"), 1, ir.Const(INT_MAX))),
     Both((ir.Member(token("level"), ir.Const(frozenset({1, 2}))), Either((ir.Empty(token("roles")), ALWAYS)))),
     ir.Overlap(token("roles"), ir.Const(frozenset[str]())),
-    ir.Cover(ir.Const(frozenset({True})), ir.Const(frozenset({1}))),
+    ir.Cover(token("flags"), ir.Const(frozenset({True}))),
+    ir.Cover(ir.Const(frozenset({1})), token("numbers")),
     ir.Like(ir.Attr("header", "device"), "x*"),
-    ir.Has(ir.Attr("subject", "ip")),
     ir.InNetwork(ir.Attr("request", "ip"), "office", RANGES),
     ir.InNetwork(ir.Attr("request", "ip"), "nothing", ()),
     ir.Lookup("m.rows", (token("sub"), ir.Const(3), ir.Const("keeper"))),
     ir.Age(token("at"), 300_000),
     ir.Age(token("at"), None),
-    ir.Compare("eq", ir.Attr("resource", "department"), ir.Attr("query", "page")),
+    ir.Compare("le", ir.Attr("query", "page"), capture("n")),
+)
+OF_SUBJECTS: tuple[Condition, ...] = (
+    ir.Has(ir.Attr("subject", "ip")),
+    ir.Compare("eq", ir.Attr("resource", "department"), ir.Attr("subject", "id")),
 )
 RULES = (
-    WrittenRule("m.b", "allow", CONDITIONS, should=(ir.SetHeader("x-a", ir.Const(True)), ir.Alert("ops"))),
+    WrittenRule(
+        "m.b",
+        "allow",
+        CONDITIONS,
+        on=("s.one",),
+        kinds=("user",),
+        should=(ir.SetHeader("x-a", ir.Const(True)), ir.Alert("ops")),
+    ),
     WrittenRule("m.a", "deny", (ir.Compare("le", signal("risk"), ir.Const(1)),), must=(ir.Answer(404),)),
     WrittenRule("m.d", "deny", (ALWAYS,), on=("s.one",), must=(ir.LogDuty("minimal", strict=False), ir.Alert("soc"))),
     WrittenRule(
@@ -131,6 +145,8 @@ RULES = (
         should=(ir.Redact(()),),
     ),
     WrittenRule("m.s", "deny", shadow=True, must=(ir.Answer(503),), on=("s.two", "d.read")),
+    WrittenRule("m.e", "allow", on=("s.two", "s.call", "n.root"), kinds=("user",)),
+    WrittenRule("m.f", "allow", OF_SUBJECTS, on=("d.read",), kinds=("employee",)),
 )
 PROGRAM = build(
     SERVICES, ENDPOINTS, RULES, [USER, EMPLOYEE], RELATIONS, SIGNALS, [ir.Workload("m.edge", "spiffe://prod/edge")]
@@ -146,7 +162,7 @@ def test_a_program_comes_back_as_it_was() -> None:
     assert ir_codec.dump(again) == BYTES
 
 
-@pytest.mark.parametrize("folder", sorted(POLICIES.iterdir()), ids=lambda path: path.name)
+@pytest.mark.parametrize("folder", sorted(filter(Path.is_dir, EXAMPLES.iterdir())), ids=lambda path: path.name)
 def test_whole_policies_come_back(folder: Path) -> None:
     program = compile_policy({path.name: path.read_bytes() for path in folder.glob("*.pol")}).program
     assert ir_codec.load(ir_codec.dump(program)) == program
@@ -165,7 +181,7 @@ def test_the_form_is_canonical() -> None:
 
 
 def test_groups_that_cells_share_are_read_once() -> None:
-    cells = [cell for cell in ir_codec.load(BYTES).cells if cell.kind == "user" and cell.allow]
+    cells = [cell for cell in ir_codec.load(BYTES).cells if cell.endpoint and cell.kind == "user" and cell.allow]
     assert len({id(cell.allow) for cell in cells}) == 1
     assert len(cells) > 1
 
@@ -211,8 +227,7 @@ TYPES = (
     IntType(-1, 5),
     *Scalar,
     SECRECY,
-    EnumType("m.e", (), ordered=False),
-    RoleType(("a", "b")),
+    EnumType("m.e", ("one",), ordered=False),
     *(SetType(each) for each in Scalar),
     SetType(IntType(0, 1)),
     SetType(SECRECY),
@@ -221,7 +236,8 @@ TYPES = (
 
 def test_types_come_back() -> None:
     fields = tuple(ir.FieldSchema(f"f{n}", each, True, False, ("x",)) for n, each in enumerate(TYPES))
-    program = replace(EMPTY, kinds=(token_kind("k", "i", fields),))
+    columns = (*((f"f{n}", each) for n, each in enumerate(TYPES[:4])), ("role", RoleType(("a", "b"))))
+    program = replace(EMPTY, kinds=(token_kind("k", "i", fields),), relations=(ir.Relation("m.r", columns),))
     assert ir_codec.load(ir_codec.dump(program)) == program
 
 
@@ -367,6 +383,7 @@ REFUSED = {
     "an endpoint without a place": changed("endpoints", 0, to=[]),
     "an unknown route": changed("endpoints", 0, 2, to=["soap", "x"]),
     "all that follows, and more": changed("endpoints", 0, 2, 2, to=[["rest"], ["any"]]),
+    "a pattern without a method": changed("endpoints", 0, 2, 1, to=[]),
     "an unknown segment": changed("endpoints", 0, 2, 2, to=[["glob", "*"]]),
     "a capture twice": changed("endpoints", 0, 2, 2, to=[["int", "x"]] * 2),
     "a header in upper case": changed("endpoints", 0, 8, 0, 4, to=["X-Device"]),

@@ -354,6 +354,8 @@ HEADED = endpoint(
     headers=[
         claim("device", Scalar.STRING, "x-device-id", optional=True),
         claim("version", IntType(1, 9), "api-version"),
+        claim("tags", SetType(Scalar.STRING), "x-tags", optional=True),
+        claim("written", Scalar.STRING, "x-flags", optional=True),
         claim("flags", SetType(Scalar.STRING), "x-flags", optional=True),
     ],
 )
@@ -377,14 +379,22 @@ HEADERS: dict[str, tuple[dict[str, tuple[str, ...]], dict[str, Value] | SchemaRe
         {"api-version": ("2",), "x-device-id": ("a\udcff",)},
         SchemaRefusal("schema.header_value", "device"),
     ),
-    "a set on several lines and on one": (
-        {"api-version": ("2",), "x-flags": ("a, b", "c,,\t")},
-        {"version": 2, "flags": frozenset("abc")},
+    "one header read as a text and as a set": (
+        {"api-version": ("2",), "x-flags": ("a, b",)},
+        {"version": 2, "written": "a, b", "flags": frozenset("ab")},
     ),
-    "an empty set": ({"api-version": ("2",), "x-flags": ("",)}, {"version": 2, "flags": frozenset()}),
+    "without any member, which is a text": (
+        {"api-version": ("2",), "x-flags": (",",)},
+        {"version": 2, "written": ",", "flags": frozenset()},
+    ),
+    "a set on several lines and on one": (
+        {"api-version": ("2",), "x-tags": ("a, b", "c,,\t")},
+        {"version": 2, "tags": frozenset("abc")},
+    ),
+    "an empty set": ({"api-version": ("2",), "x-tags": ("",)}, {"version": 2, "tags": frozenset()}),
     "a set too large": (
-        {"api-version": ("2",), "x-flags": (",".join("a" * (MAX_SET + 1)),)},
-        SchemaRefusal("schema.header_value", "flags"),
+        {"api-version": ("2",), "x-tags": (",".join("a" * (MAX_SET + 1)),)},
+        SchemaRefusal("schema.header_value", "tags"),
     ),
 }
 

@@ -7,6 +7,7 @@ same by definition and by plan.
 
 from __future__ import annotations
 
+import json
 import random
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -23,7 +24,7 @@ from policy_lang.ir.codec import dump, load
 from policy_lang.meaning.facts import FactsError, load_facts
 from policy_lang.meaning.reference import Reference
 from policy_lang.plan.plans import Plans
-from policy_lang.verdict import Facts
+from policy_lang.verdict import Facts, Json
 from tests.support.generator.agreement import difference
 from tests.support.generator.policies import ENVIRONMENT, draw_bundle
 from tests.support.generator.questions import Questioner
@@ -225,3 +226,57 @@ def test_mutated_bytes_of_a_program_are_refused_or_decide(batch: int) -> None:
         if program is not None:
             assert load(dump(program)) == program
             decides(program, {relation.id: frozenset() for relation in program.relations}, rng)
+
+
+@pytest.mark.parametrize("batch", BATCHES)
+def test_a_program_with_a_value_out_of_place_is_refused_or_decides(batch: int) -> None:
+    """The same of JSON in which one value is another one of the document, or of nowhere."""
+    rng = random.Random(f"values {batch}")
+    for _ in range(2 * EACH):
+        document: Json = json.loads(dump(rng.choice(programs())))
+        replace_one(document, rng)
+        program = loaded_or_refused(json.dumps(document).encode("ascii"))
+        if program is not None:
+            assert load(dump(program)) == program
+            decides(program, {relation.id: frozenset() for relation in program.relations}, rng)
+
+
+STRANGE: tuple[Json, ...] = (None, True, -1, 0, 2**63, 10**30, 1.5, "", "\u202e", "x" * 5000, [], {}, [[]])
+
+
+def replace_one(document: Json, rng: random.Random) -> None:
+    """Put something else at one place of a document."""
+    held = list(places(document))
+    container, key = rng.choice(held)
+    put: Json = rng.choice(STRANGE)
+    if rng.random() < 0.7:
+        other, its = rng.choice(held)
+        put = json.loads(json.dumps(at(other, its)))
+    if isinstance(container, dict):
+        container[str(key)] = put
+    elif isinstance(container, list):
+        container[int(key)] = put
+
+
+def places(document: Json) -> Sequence[tuple[Json, str | int]]:
+    """Every member of every object and list of a document."""
+    found: list[tuple[Json, str | int]] = []
+    todo = [document]
+    while todo:
+        value = todo.pop()
+        keys: Sequence[str | int] = ()
+        if isinstance(value, dict):
+            keys = tuple(value)
+        elif isinstance(value, list):
+            keys = range(len(value))
+        found += [(value, key) for key in keys]
+        todo += [at(value, key) for key in keys]
+    return found
+
+
+def at(container: Json, key: str | int) -> Json:
+    """The member of an object or a list."""
+    if isinstance(container, dict):
+        return container[str(key)]
+    assert isinstance(container, list)
+    return container[int(key)]
