@@ -17,7 +17,7 @@ The path is `policy_lang/request.py`'s.
 | `host.port` | a port that is not 1 to 65535 in plain digits |
 | `header.name` | a name that is not a token in lower case |
 | `header.value` | a control character other than a tab, or a surrogate that stands for no byte |
-| `header.alias` | a name that only `_` for `-` tells from an identity header or from an `x-portcullis-` header |
+| `header.alias` | a name that only `_` for `-` tells from a header that rules set or remove, or that is ours |
 | `header.too_many` `header.too_large` | more than 256 fields, more than 131,072 characters in all |
 | `address.malformed` | an address that is not an IPv4 or IPv6 literal |
 | `address.peer` | a peer that is no SPIFFE id |
@@ -133,11 +133,12 @@ def _is_port(text: str) -> bool:
     return _PORT.fullmatch(text) is not None and int(text) <= 65535
 
 
-def canonical_headers(headers: tuple[tuple[str, str], ...], identity_headers: frozenset[str]) -> Headers | Refusal:
+def canonical_headers(headers: tuple[tuple[str, str], ...], guarded: frozenset[str]) -> Headers | Refusal:
     """The headers, checked, with the credentials picked out.
 
-    Shapes: `identity_headers` are lower-case names. `authorization` has one entry for each value of each
-        `authorization` header: a gateway that joins two of them with a comma does not make one credential of them.
+    Shapes: `guarded` are the names, in lower case, that rules set or remove. `authorization` has one entry for each
+        value of each `authorization` header: a gateway that joins two of them with a comma does not make one
+        credential of them.
     """
     if len(headers) > MOST_HEADERS:
         return _refused("header.too_many")
@@ -149,7 +150,7 @@ def canonical_headers(headers: tuple[tuple[str, str], ...], identity_headers: fr
         return _refused("header.name")
     if not _is_plain(values) and _BAD_VALUE.search(values):
         return _refused("header.value")
-    if _has_alias(headers, "_" in names, identity_headers):
+    if _has_alias(headers, "_" in names, guarded):
         return _refused("header.alias")
     credentials = [part for name, value in headers if name == "authorization" for part in _parts(value)]
     return Headers(headers, tuple(credentials))
@@ -165,13 +166,13 @@ def _parts(value: str) -> list[str]:
     return value.split(",")
 
 
-def _has_alias(headers: tuple[tuple[str, str], ...], underscores: bool, identity_headers: frozenset[str]) -> bool:
+def _has_alias(headers: tuple[tuple[str, str], ...], underscores: bool, guarded: frozenset[str]) -> bool:
     """Whether a name is not one of ours as it stands, but is one to a back end that reads `_` and `-` alike."""
-    if not underscores and not any("_" in name for name in identity_headers):
+    if not underscores and not any("_" in name for name in guarded):
         return False
-    folded_ours = {_folded(name) for name in identity_headers}
+    folded_ours = {_folded(name) for name in guarded}
     return any(
-        (_folded(name) in folded_ours and name not in identity_headers)
+        (_folded(name) in folded_ours and name not in guarded)
         or (_folded(name).startswith(OWN_PREFIX) and not name.startswith(OWN_PREFIX))
         for name, _ in headers
     )

@@ -49,7 +49,7 @@ def canonical_call(inquiry: Inquiry, vocabulary: Vocabulary) -> CanonicalCall | 
     called = _request(inquiry) if inquiry.action is None else _action(inquiry)
     if isinstance(called, Refusal):
         return called
-    headers = canonical_headers(inquiry.headers, vocabulary.identity_headers)
+    headers = canonical_headers(inquiry.headers, vocabulary.guarded_headers)
     if isinstance(headers, Refusal):
         return headers
     address = canonical_address(inquiry.ip)

@@ -89,7 +89,9 @@ class LogConfig:
         default=50,
         metadata=key(
             Whole(0, 100_000),
-            "how many refusals by `default` a second have the clauses that failed in their record",
+            "how many refusals by `default` a second have the clauses that failed in their record, at most; fewer "
+            "where looking for them would take more than a twentieth of the service's time, and none at endpoints with "
+            "more than some hundreds of rules: their records say so (`nx`)",
             "50",
         ),
     )
@@ -255,7 +257,8 @@ class Config:
         default=None,
         metadata=key(
             _SETTINGS,
-            "the environment: binds the settings of `settings/NAME.toml` of the policy folder",
+            "the environment: binds the settings of `settings/NAME.toml` of the policy folder; a built policy has the "
+            "one it was built for, and is refused where another is named",
             '"prod"',
             "none: every setting has its default",
         ),
@@ -272,7 +275,8 @@ class Config:
         default=1000,
         metadata=key(
             Whole(0, 1_000_000_000),
-            "each so-many-th decision is made by the reference evaluator too, and refused where the two differ; 0 none",
+            "each so-many-th decision, or the next one that takes little enough time, is made by the reference "
+            "evaluator too, and refused where the two differ; from then on the reference alone decides; 0 none",
             "1000",
         ),
     )

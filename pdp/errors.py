@@ -8,9 +8,32 @@ PdpError
 
 Each has `code` (stable), `public` (safe to send to a caller) and `detail` (for the log and the operator: names the
 thing, the place and the remedy). Exit code 2 stands for bad input, 3 for our fault.
+
+SECURITY: a detail holds names of files and text of policies, which whoever wrote them chose, and goes to terminals and
+logs. What a terminal would obey or not show stands in it as its number, a line end too, unless the code is one of
+`LAID_OUT`: so no name of a file writes a line of its own into a log.
 """
 
 from __future__ import annotations
+
+import re
+
+from policy_lang.diagnostics import printable
+
+LAID_OUT = frozenset({"C103", "C104", "D101", "I122", "P100", "P110", "P120"})
+"""Codes whose detail has lines of its own: a list of problems, each of which is escaped where it is written."""
+
+_LAYOUT = re.compile("([\t\n])")
+
+
+def printable_lines(text: str) -> str:
+    """`text` with what a terminal would obey or not show written as its number, but for its line ends and tabs."""
+    return "".join(part if part in {"\t", "\n"} else _printable(part) for part in _LAYOUT.split(text))
+
+
+def _printable(text: str) -> str:
+    """The same without exception; what stands for a byte that is not UTF-8 is written as its number, too."""
+    return printable(text).encode("utf-8", "backslashreplace").decode()
 
 
 class PdpError(Exception):
@@ -20,9 +43,9 @@ class PdpError(Exception):
     public = "the request was refused"
 
     def __init__(self, code: str, detail: str) -> None:
-        super().__init__(f"{code}: {detail}")
         self.code = code
-        self.detail = detail
+        self.detail = printable_lines(detail) if code in LAID_OUT else _printable(detail)
+        super().__init__(f"{code}: {self.detail}")
 
 
 class ConfigError(PdpError):

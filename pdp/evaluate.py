@@ -6,15 +6,21 @@
     (3) decision   the engine's verdict
 
 (1) and (2) both run; the first of `token`, `path`, `route` that refuses is `by`. Pure but for what the identity
-remembers and the counts of what is compared and explained. Anything unforeseen becomes a refusal by `internal`, here
-and nowhere else.
+remembers, the counts of what is compared and explained, and which plans are distrusted. Anything unforeseen becomes a
+refusal by `internal`, here and nowhere else.
 
 Each so-many-th decision is asked of both evaluators, and so is every one that is explained; where they differ, the call
-is refused (`internal.disagreement`): one of the two is wrong, and nobody can say which.
+is refused (`internal.disagreement`): one of the two is wrong. The definition is right by definition, so from then on it
+alone decides under that policy; where its cell is too large for that, calls are refused (`internal.distrusted`).
+INVARIANT: explaining and comparing together take no more than `STEPS_PER_SECOND`, and at once no more than
+`MOST_TRACED` steps (pdp/runtime/work.py): a twentieth of the loop, some 15 ms. What is beyond is not explained, and its
+record says so; a comparison that was due is made at the next call that leaves room for it.
 Design: architecture.md "The way of a request"; contracts.md "Which service", "Who decided".
 
 Decision: 2026-11-21. A declared peer is known by its exact SPIFFE id, whether or not the rest of the request is
 canonical: a refusal for it is 403, not a plain 401.
+Decision: 2026-11-21. Plans that were once wrong are wrong until another program is put in force: they are known by the
+digest of the program, so that a policy that comes back comes back distrusted.
 """
 
 from __future__ import annotations
@@ -23,13 +29,16 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
+from pdp.allowance import Allowance
 from pdp.audit.inputs import Evidence
+from pdp.audit.record import DISAGREEMENT, DISTRUSTED
 from pdp.canonical import Refusal, canonical_headers
 from pdp.canonical_call import CanonicalCall, canonical_call
 from pdp.identity.bearer import Identity, Proven
 from pdp.identity.jwt import TokenRefusal
 from pdp.model import ANONYMOUS, Decision, Inquiry, Principal
-from pdp.runtime.engine import Engine, same
+from pdp.runtime.engine import Engine, place_of, same
+from pdp.runtime.work import MOST_TRACED
 from policy_lang.ir import Value
 from policy_lang.meaning.admission import Call, Refused
 from policy_lang.meaning.signals import read_signals
@@ -39,6 +48,8 @@ log = logging.getLogger(__name__)
 
 EXPLAINED_PER_SECOND = 50
 COMPARE_EVERY = 1000
+STEPS_PER_SECOND = 4_000
+"""Steps of explanations and comparisons (pdp/runtime/work.py)."""
 
 NOTHING = Evidence(inquiry=None, principal=None, question=None, inputs=None)
 NO_SIGNALS: Mapping[str, Value] = {}
@@ -53,15 +64,21 @@ class Evaluation:
     engine: Engine | None
 
 
-class DisagreementError(Exception):
-    """The two evaluators said different things."""
+class JudgingError(Exception):
+    """Judging a call failed, at an endpoint that is known."""
+
+    def __init__(self, place: str, cause: Exception) -> None:
+        super().__init__(place)
+        self.place = place
+        self.cause = cause
 
 
 class Evaluator:
     """Decides inquiries by the engine that is in force when each begins.
 
-    `explained_per_second` bounds the refusals by `default` whose nearest rule is looked for. `compare_every` 0 compares
-    no others than those that are explained. An engine without plans explains every decision.
+    `explained_per_second` bounds the refusals by `default` whose nearest rule is looked for; all that is traced is
+    bounded besides. `compare_every` 0 compares no others than those that are explained. An engine without plans
+    explains every decision.
     """
 
     def __init__(
@@ -76,11 +93,12 @@ class Evaluator:
         self._engine = engine
         self._identity = identity
         self._service_from_host = service_from_host
-        self._explained_per_second = explained_per_second
         self._compare_every = compare_every
-        self._explained = (0, 0)
+        self._explained = Allowance(explained_per_second)
+        self._steps = Allowance(STEPS_PER_SECOND)
         self._judged = 0
-        self._told: set[str] = set()
+        self._distrusted: set[str] = set()
+        self._told: set[tuple[str, str, str]] = set()
 
     def evaluate(self, inquiry: Inquiry, now_us: int) -> Evaluation:
         """Decide `inquiry` at `now_us` (Unix microseconds). Total: raises nothing."""
@@ -90,18 +108,40 @@ class Evaluator:
                 return Evaluation(refusal("internal", "internal.no_policy"), replace(NOTHING, inquiry=inquiry), None)
             return self._evaluate(engine, inquiry, now_us)
         except Exception as error:  # noqa: BLE001 - the one place where anything unforeseen becomes a refusal
-            self._tell(error)
-            reason = "internal.disagreement" if isinstance(error, DisagreementError) else "internal.error"
             policy = engine.digest if engine is not None else ""
-            decision = replace(refusal("internal", reason), policy=policy)
+            self._tell(policy, error)
+            decision = replace(refusal("internal", "internal.error"), policy=policy)
             return Evaluation(decision, replace(NOTHING, inquiry=inquiry), engine)
 
-    def _tell(self, error: Exception) -> None:
-        """Each kind of failure is logged once, with its trace: a flood of them must not fill the disk."""
-        kind = type(error).__qualname__
-        if kind not in self._told:
-            self._told.add(kind)
-            log.error("a decision failed and was refused; further %s are only counted", kind, exc_info=error)
+    def misgiving(self) -> str:
+        """What is to be said of how decisions are made now; "" where it is as it should be."""
+        engine = self._engine()
+        if engine is None or not self._is_distrusted(engine):
+            return ""
+        said = f"the compiled form of policy {engine.digest[:12]} differed from its definition"
+        return f"{said}: the definition alone decides, and calls for large endpoints are refused"
+
+    def _is_distrusted(self, engine: Engine) -> bool:
+        return engine.ir_digest in self._distrusted
+
+    def _tell(self, policy: str, error: Exception) -> None:
+        """Each kind of failure is logged once a policy and endpoint: a flood of them must not fill the disk."""
+        place, cause = (error.place, error.cause) if isinstance(error, JudgingError) else ("no endpoint", error)
+        told = (type(cause).__qualname__, policy, place)
+        if told not in self._told:
+            self._told.add(told)
+            log.error(
+                "a decision by policy %s failed at %s and was refused; further %s there are only counted",
+                *(policy[:12], place, told[0]),
+                exc_info=cause,
+            )
+
+    def _distrust(self, engine: Engine, call: Call | Refused, verdict: Verdict, definition: Verdict) -> None:
+        self._distrusted.add(engine.ir_digest)
+        log.error(
+            "the compiled form of policy %s says %s at %s, and its definition %s: the definition decides from now on",
+            *(engine.digest[:12], verdict.by[0], place_of(call), definition.by[0]),
+        )
 
     def _evaluate(self, engine: Engine, inquiry: Inquiry, now_us: int) -> Evaluation:
         canonical = canonical_call(inquiry, engine.vocabulary)
@@ -126,22 +166,28 @@ class Evaluator:
             capabilities=inquiry.capabilities,
         )
         call = engine.admit(question)
-        verdict = self._judge(engine, question, call)
-        evidence = Evidence(inquiry, principal, question, engine.inputs(question, call))
+        try:
+            verdict = self._judge(engine, question, call)
+            evidence = Evidence(inquiry, principal, question, engine.inputs(question, call))
+        except Exception as error:
+            raise JudgingError(place_of(call), error) from error
         return Evaluation(_decision(engine, service, evidence, verdict), evidence, engine)
 
     def _judge(self, engine: Engine, question: Question, call: Call | Refused) -> Verdict:
         """Station (3): the verdict, with the clauses that its record is to show."""
         if engine.plans is None:
             return engine.explain(question, call)
+        if self._is_distrusted(engine):
+            small = engine.steps(call) <= MOST_TRACED
+            return engine.explain(question, call) if small else _undecided(call, DISTRUSTED)
         verdict = engine.judge(question, call)
         self._judged += 1
-        explained = self._is_explained(verdict, question.now_ms // 1_000)
-        if explained or (self._compare_every and self._judged % self._compare_every == 0):
+        explained = self._is_explained(engine, call, verdict, question.now_ms)
+        if explained or self._is_compared(engine, call, question.now_ms):
             definition = engine.explain(question, call)
             if not same(verdict, definition):
-                where = call.endpoint if isinstance(call, Refused) else call.endpoint.id
-                raise DisagreementError(f"{where}: {verdict.by} is not {definition.by}")
+                self._distrust(engine, call, verdict, definition)
+                return _undecided(call, DISAGREEMENT)
             if explained:
                 return replace(definition, by=verdict.by)
         decided = verdict.by if verdict.observed is None else verdict.observed.by
@@ -149,17 +195,28 @@ class Evaluator:
             return verdict
         return replace(verdict, rules=engine.primary(call, decided[0]))
 
-    def _is_explained(self, verdict: Verdict, second: int) -> bool:
-        """Whether all clauses are looked at: where every one is to be recorded, and for so many refusals by `default` a
-        second, of which the nearest rule is.
+    def _is_explained(self, engine: Engine, call: Call | Refused, verdict: Verdict, now_ms: int) -> bool:
+        """Whether all clauses are looked at: where every one is to be recorded, and of refusals by `default`, of which
+        the nearest rule is.
         """
-        if verdict.log.level == "full":
-            return True
-        if (verdict.by if verdict.observed is None else verdict.observed.by) != ("default",):
+        full = verdict.log.level == "full"
+        decided = verdict.by if verdict.observed is None else verdict.observed.by
+        if not full and decided != ("default",):
             return False
-        count = self._explained[1] + 1 if self._explained[0] == second else 1
-        self._explained = (second, count)
-        return count <= self._explained_per_second
+        steps = engine.steps(call)
+        if steps > MOST_TRACED or not (full or self._explained.take(1, now_ms)):
+            return False
+        return self._steps.take(steps, now_ms)
+
+    def _is_compared(self, engine: Engine, call: Call | Refused, now_ms: int) -> bool:
+        """Whether a comparison is due, and this call leaves room for it."""
+        if not 0 < self._compare_every <= self._judged:
+            return False
+        steps = engine.steps(call)
+        if steps > MOST_TRACED or not self._steps.take(steps, now_ms):
+            return False
+        self._judged = 0
+        return True
 
     def _principal(
         self, engine: Engine, inquiry: Inquiry, canonical: CanonicalCall | Refusal, now: int
@@ -215,6 +272,13 @@ def _acting(engine: Engine, inquiry: Inquiry, call: ActionCall) -> tuple[str, ..
     return tuple(service for service in asked if (service, call.action, call.resource) in actions)
 
 
+def _undecided(call: Call | Refused, reason: str) -> Verdict:
+    """The verdict on a call of which nobody may say what the policy says."""
+    return Verdict(
+        "deny", ("internal",), reason, endpoint=call.endpoint if isinstance(call, Refused) else call.endpoint.id
+    )
+
+
 def refusal(by: str, reason: str) -> Decision:
     """A refusal that no rule spoke."""
     return Decision(outcome="deny", by=(by,), reason=reason)
@@ -255,6 +319,14 @@ def verdict_of(decision: Decision) -> Verdict:
     )
 
 
+def _kept_back(engine: Engine, verdict: Verdict) -> frozenset[str]:
+    """The headers that no upstream may see but as this decision sets them. Where a call passes that policy refuses, no
+    rule is left to remove any: what one would is kept back as well.
+    """
+    words = engine.vocabulary
+    return words.identity_headers if verdict.observed is None else words.guarded_headers
+
+
 def _decision(engine: Engine, service: str, evidence: Evidence, verdict: Verdict) -> Decision:
     endpoint = engine.endpoints.get(verdict.endpoint or "")
     return Decision(
@@ -275,7 +347,7 @@ def _decision(engine: Engine, service: str, evidence: Evidence, verdict: Verdict
         shadow=verdict.shadow,
         observed=verdict.observed,
         valid_until_ms=verdict.valid_until_ms,
-        identity_headers=engine.vocabulary.identity_headers,
+        identity_headers=_kept_back(engine, verdict),
         rules=verdict.rules,
         nearest=verdict.nearest,
         baselines=verdict.baselines,

@@ -11,6 +11,7 @@ is in any of them.
     portcullis_shadow_total                  shadow rules that applied, whatever was decided
     portcullis_alerts_total{channel}         alerts that rules asked for, by channel: a word of the policy
     portcullis_disagreements_total           calls refused because the two evaluators differed
+    portcullis_policy_distrusted             1 while the definition alone decides, since its compiled form differed
     portcullis_policy_refusals_total         policies that were not put in force
     portcullis_decision_seconds              time from the inquiry to the recorded answer
     portcullis_policy_info{digest}           1 for the policy in force; no series while there is none
@@ -59,6 +60,9 @@ class Metrics:
         self._disagreements = Counter(
             "portcullis_disagreements", "calls on which the evaluators differed", registry=self._registry
         )
+        self._distrusted = Gauge(
+            "portcullis_policy_distrusted", "the definition alone decides", registry=self._registry
+        )
         self._refused = Counter("portcullis_policy_refusals", "policies not put in force", registry=self._registry)
         self._seconds = Histogram(
             "portcullis_decision_seconds", "from inquiry to answer", buckets=BUCKETS_S, registry=self._registry
@@ -94,6 +98,10 @@ class Metrics:
         """State the digest of the policy that decides from now on."""
         self._policy.clear()
         self._policy.labels(digest).set(1)
+
+    def watch_distrust(self, distrusted: Callable[[], bool]) -> None:
+        """Ask `distrusted` whether the definition alone decides whenever the metrics are read; see `watch_pending`."""
+        self._distrusted.set_function(distrusted)
 
     def watch_pending(self, pending: Callable[[], float]) -> None:
         """Ask `pending` for the length of the log's queue whenever the metrics are read; it may run on any thread."""

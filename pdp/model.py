@@ -95,7 +95,8 @@ class Decision:
     `authenticated`: a valid credential or a declared peer stood behind the call; without, every refusal is a plain 401.
     `policy` is the digest of the bundle that decided, in hex, "" where there was none. `duties`, `advice`, `status`,
     `shadow`, `observed` and `valid_until_ms` are the verdict's. `identity_headers` are the names that some rule of the
-    bundle sets: no upstream may see one of them that this decision does not set.
+    bundle sets, and, of a call that passed under observation, those that some rule removes: no upstream may see one of
+    them that this decision does not set.
     """
 
     outcome: Outcome

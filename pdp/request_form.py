@@ -25,6 +25,7 @@ MEMBERS = (
 )  # fmt: skip
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+FIRST, LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 LONGEST_INSTANT = 11
 """Digits of Unix seconds: the year 5138."""
 LONGEST_TEXT = 64
@@ -44,7 +45,8 @@ def read_request(form: Json, place: str) -> WrittenRequest:
         raise ConfigError("C201", f"{place}: a request is a mapping of {', '.join(MEMBERS)}")
     for name in form:
         if name not in MEMBERS:
-            raise ConfigError("C201", f"{place}: `{name}` is no member of a request; {nearest(str(name), MEMBERS)}")
+            hint = nearest(str(name), MEMBERS) or f"its members are {', '.join(MEMBERS)}"
+            raise ConfigError("C201", f"{place}: `{name}` is no member of a request; {hint}")
     if "authorization" in form and "principal" in form:
         raise ConfigError("C201", f"{place}: give `authorization` or `principal`, not both")
     member = _Members(form, place)
@@ -74,7 +76,9 @@ def read_request(form: Json, place: str) -> WrittenRequest:
 
 
 def instant_us(text: str, place: str) -> int:
-    """An RFC 3339 instant in UTC, or integer Unix seconds, as Unix microseconds. Errors: ConfigError C201."""
+    """An RFC 3339 instant, or integer Unix seconds, as Unix microseconds. Errors: ConfigError C201, also for one before
+    the year 1 or after the year 9999 in UTC, which no trace can show.
+    """
     if text.isascii() and text.isdigit() and len(text) <= LONGEST_INSTANT:
         return int(text) * 1_000_000
     try:
@@ -83,6 +87,8 @@ def instant_us(text: str, place: str) -> int:
         raise ConfigError("C201", f"{place}: `{text}` is no instant: write 2026-03-01T12:00:00Z") from error
     if at.tzinfo is None:
         raise ConfigError("C201", f"{place}: `{text}` names no time zone: write 2026-03-01T12:00:00Z")
+    if not FIRST <= at <= LAST:
+        raise ConfigError("C201", f"{place}: `{text}` is before the year 1 or after the year 9999 in UTC")
     return (at - EPOCH) // timedelta(microseconds=1)
 
 
@@ -151,6 +157,8 @@ class _Members:
     def now(self) -> int | None:
         value = self.form.get("now")
         if isinstance(value, int) and not isinstance(value, bool):
+            if not 0 <= value < 10**LONGEST_INSTANT:
+                raise self._wrong("now", f"an instant, or Unix seconds of at most {LONGEST_INSTANT} digits")
             return value * 1_000_000
         text = self.text("now")
         return None if text is None else instant_us(text, self.place)

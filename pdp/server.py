@@ -2,8 +2,9 @@
 
 Start: state folder held, keys, sequencer, log writer, policy in force and stated in the log, listeners. Anything that
 fails before the listeners ends the start: a service without policy or log never answers. A policy that was put in force
-has decided one call for each of its cells before the first listener opens (pdp/runtime/engine.py). End: listeners
-drain, the writer writes `log.stop`, the sequencer signs what there is and ends.
+has decided one call for each of its cells before the first listener opens, as far as its self-test goes
+(pdp/runtime/engine.py). End, at any time, also while a policy is compiled or loaded: listeners drain, the writer writes
+`log.stop`, the sequencer signs what there is and ends.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ import logging
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from pdp import __version__
 from pdp.admin import admin_server
@@ -51,13 +53,23 @@ DRAIN_S = 5.0
 
 log = logging.getLogger(__name__)
 
+Made = TypeVar("Made")
+
 
 def _clock_us() -> int:
     return time.time_ns() // 1_000
 
 
+InForce = Callable[[], Engine | None]
+"""What asks for the engine in force."""
+
+
 def _same(decider: Decider) -> Decider:
     return decider
+
+
+def _as_it_is(in_force: InForce) -> InForce:
+    return in_force
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +81,7 @@ class Seams:
     monotonic: Callable[[], float] = time.monotonic
     entropy: Callable[[int], bytes] = os.urandom
     decider: Callable[[Decider], Decider] = _same
+    in_force: Callable[[InForce], InForce] = _as_it_is
 
 
 async def serve(config: Config, *, development: bool = False, seams: Seams | None = None) -> None:
@@ -109,9 +122,12 @@ class _Server:
                 create_keys(self._state.keys, self._config.log.origin, self._seams.entropy)
             await stack.enter_async_context(_background(self._sequencer.run(), stop))
             writer = await stack.enter_async_context(self._writer(receipts))
-            reloader = await self._first_policy(writer, receipts)
-            service = self._service(identity, writer, receipts)
-            await self._listen(stack, service, writer, reloader)
+            reloader = await _unless_stopped(self._first_policy(writer, receipts), stop)
+            if reloader is None:
+                return
+            evaluator = self._evaluator(identity)
+            service = self._service(evaluator, writer, receipts)
+            await self._listen(stack, service, writer, [reloader.misgiving, evaluator.misgiving], reloader)
             await stack.enter_async_context(_background(reloader.run(), stop))
             loop.add_signal_handler(signal.SIGHUP, _Look(reloader, loop))
             log.info("ready")
@@ -174,14 +190,18 @@ class _Server:
         engine = self._holder.current()
         return [] if engine is None else observations(engine.program, self._seams.clock_us() // 1_000)
 
-    def _service(self, identity: Identity, writer: LogWriter, receipts: Receipts) -> Decider:
+    def _evaluator(self, identity: Identity) -> Evaluator:
         evaluator = Evaluator(
-            self._holder.current,
+            self._seams.in_force(self._holder.current),
             identity,
             service_from_host=self._config.service_from_host,
             explained_per_second=self._config.log.explained_refusals_per_second,
             compare_every=self._config.compare_every,
         )
+        self._metrics.watch_distrust(lambda: bool(evaluator.misgiving()))
+        return evaluator
+
+    def _service(self, evaluator: Evaluator, writer: LogWriter, receipts: Receipts) -> Decider:
         service = DecisionService(
             evaluator,
             writer,
@@ -203,7 +223,12 @@ class _Server:
             write(made.decision, inquiry, self._config.challenges)
 
     async def _listen(
-        self, stack: contextlib.AsyncExitStack, service: Decider, writer: LogWriter, reloader: Reloader
+        self,
+        stack: contextlib.AsyncExitStack,
+        service: Decider,
+        writer: LogWriter,
+        doubts: Sequence[Callable[[], str]],
+        reloader: Reloader,
     ) -> None:
         config = self._config
 
@@ -211,7 +236,7 @@ class _Server:
             return self._holder.current() is not None and writer.status().poisoned is None
 
         def warnings() -> list[str]:
-            return [*filter(None, [reloader.misgiving()]), *self._observations()]
+            return [*filter(None, [doubt() for doubt in doubts]), *self._observations()]
 
         async def status(_: Mapping[str, Json]) -> Mapping[str, Json]:
             return self._status(writer, reloader, warnings(), ready=ready())
@@ -274,6 +299,20 @@ class _Look:
 
     def __call__(self) -> None:
         self._task = self._loop.create_task(self._reloader.look(confirmed=False))
+
+
+async def _unless_stopped(work: Coroutine[object, object, Made], stop: asyncio.Event) -> Made | None:
+    """What `work` comes to; None where the service was asked to end before."""
+    loop = asyncio.get_running_loop()
+    task, stopped = loop.create_task(work), loop.create_task(stop.wait())
+    await asyncio.wait({task, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    stopped.cancel()
+    if task.done():
+        return task.result()
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+    return None
 
 
 @contextlib.asynccontextmanager

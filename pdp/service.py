@@ -3,11 +3,14 @@
 Station (4) of a request: nothing leaves without a record that is as durable as the rule demands, except three answers
 that are refusals and say so: `audit` (the log cannot take the record), `deadline` (the record was not durable in time)
 and cancellation, where nobody listens any more.
-INVARIANT: an allow or a step-up leaves only after its own record was acknowledged by the log.
+INVARIANT: an allow or a step-up leaves only after its own record was acknowledged by the log, a record that holds all
+its inputs. Where no record can hold them all, what leaves and stands in the record is a refusal by `audit`.
 Design: contracts.md "Durability"; architecture.md "The way of a request".
 
 Decision: 2026-11-21. An answer by `deadline` carries no decision id unless its record was acknowledged: a client must
 never hold an id that a crash could keep out of the log. The leaf `answer.changed` names the record it stands for.
+Decision: 2026-11-21. That the compiled form of a policy is distrusted from now on is a leaf of its own,
+`policy.distrusted`, durable like any change of what decides; a log that cannot take it gets it with the next decision.
 """
 
 from __future__ import annotations
@@ -20,12 +23,13 @@ from dataclasses import replace
 from typing import Protocol
 
 from pdp.audit.inputs import Evidence
-from pdp.audit.record import context_entry, decision_entry
+from pdp.audit.record import DISAGREEMENT, Entry, context_entry, decision_entry
 from pdp.audit.writer import Receipt
 from pdp.errors import AuditError
 from pdp.evaluate import NOTHING, Evaluation, Evaluator, refusal
 from pdp.metrics import Metrics
 from pdp.model import Decision, Inquiry, Json
+from pdp.runtime.engine import Engine
 
 log = logging.getLogger(__name__)
 
@@ -97,6 +101,7 @@ class DecisionService:
         self._strict_methods = strict_methods
         self._monotonic = monotonic
         self._contexts: OrderedDict[tuple[int, bytes, str | None], str] = OrderedDict()
+        self._owed: list[Mapping[str, Json]] = []
 
     async def decide(self, inquiry: Inquiry, now_us: int, budget_s: float | None) -> Decision:
         """Decide and record one inquiry (see `pdp.model.Decider`)."""
@@ -117,9 +122,16 @@ class DecisionService:
     async def _record(
         self, evaluation: Evaluation, gateway: str, now_us: int, started: float, budget_s: float | None
     ) -> Decision:
-        decision = evaluation.decision
+        decision, cut = evaluation.decision, False
+        if decision.reason == DISAGREEMENT and evaluation.engine is not None:
+            self._owed.append(_distrusted(decision, evaluation.engine, now_us))
         try:
-            receipt = self._append(evaluation, gateway, now_us)
+            entry = self._entry(evaluation, gateway, now_us)
+            cut = decision.outcome != "deny" and not entry.whole
+            if cut:
+                decision = replace(_unrecorded(decision, "audit.record"), endpoint=decision.endpoint)
+                entry = self._entry(replace(evaluation, decision=decision), gateway, now_us)
+            receipt = self._append(evaluation, entry)
         except AuditError as error:
             answer = _unrecorded(decision, error.code)
         except Exception:  # what cannot be written down cannot be answered
@@ -127,6 +139,8 @@ class DecisionService:
             answer = _unrecorded(decision, "audit.record")
         else:
             answer = await self._settled(decision, receipt, self._left(started, budget_s))
+            answer = replace(answer, id=None) if cut else answer
+            self._state_owed()
         self._metrics.decided(answer, self._monotonic() - started)
         return answer
 
@@ -158,20 +172,32 @@ class DecisionService:
         except AuditError as error:
             log.warning("a late answer is not stated in the log: %s", error.detail)
 
-    def _append(self, evaluation: Evaluation, gateway: str, now_us: int) -> Receipt:
+    def _entry(self, evaluation: Evaluation, gateway: str, now_us: int) -> Entry:
         decision, evidence = evaluation.decision, evaluation.evidence
         context = self._context(evidence, now_us)
-        entry = decision_entry(decision, evidence, evaluation.engine, now_us, gateway, context)
-        inquiry = evidence.inquiry
+        return decision_entry(decision, evidence, evaluation.engine, now_us, gateway, context)
+
+    def _append(self, evaluation: Evaluation, entry: Entry) -> Receipt:
+        decision, inquiry = evaluation.decision, evaluation.evidence.inquiry
         strict = decision.log.strict or (inquiry is not None and inquiry.method in self._strict_methods)
         try:
             return self._writer.append(entry.kind, entry.clear, entry.inputs, strict)
         except AuditError as error:
-            if error.code != "audit.record" or decision.outcome != "deny":
+            if error.code != "audit.record" or entry.clear.get("d") != "deny":
                 raise
             return self._writer.append(
                 entry.kind, entry.clear, None, strict
             )  # a refusal is recorded, if without inputs
+
+    def _state_owed(self) -> None:
+        """State in the log what is distrusted; called when it has just taken a record."""
+        while self._owed:
+            try:
+                self._writer.append("policy.distrusted", self._owed[0], None, strict=True)
+            except AuditError as error:
+                log.error("that a policy is distrusted is not yet in the log: %s", error.detail)
+                return
+            del self._owed[0]
 
     def _context(self, evidence: Evidence, now_us: int) -> str | None:
         """The id of the leaf that says who this caller is, appended first where it is not known yet."""
@@ -189,6 +215,11 @@ class DecisionService:
         if len(self._contexts) > MOST_CONTEXTS:
             self._contexts.popitem(last=False)
         return identifier
+
+
+def _distrusted(decision: Decision, engine: Engine, now_us: int) -> Mapping[str, Json]:
+    """The clear fields of `policy.distrusted`: policy, program, and where the evaluators differed."""
+    return {"t": now_us, "pb": engine.digest, "ir": engine.ir_digest, "ep": decision.endpoint or ""}
 
 
 def _unrecorded(decision: Decision, reason: str) -> Decision:

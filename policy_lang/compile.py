@@ -8,8 +8,9 @@ ends neither in `.pol` nor, of the settings chosen, in `.toml` are not looked at
 (2) inventory what the modules declare
 (3) names     what each name means
 (4) check     every rule and proof in each of its environments; tests
-(5) lower     only if no phase found an error
-(6) cost      what one call may have to look at
+(5) extent    how much the program would hold
+(6) lower     only if no phase found an error
+(7) cost      what one call may have to look at
 
 Source: architecture.md "policy_lang: forward only"; language.md 4.6, point H.
 
@@ -26,9 +27,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from policy_lang.checking.cost import check_cost
+from policy_lang.checking.extent import check_extent
+from policy_lang.checking.guards import Formula
 from policy_lang.checking.lower import lower
 from policy_lang.checking.policy import check
 from policy_lang.declared.inventory import take_inventory
+from policy_lang.declared.mentioned import NOTHING_MENTIONED, Mentioned, mentioned_settings
 from policy_lang.declared.names import bind_names
 from policy_lang.declared.settings import Settings, read_settings
 from policy_lang.diagnostics import CompileError, Diagnostic, has_errors, ordered
@@ -71,13 +75,16 @@ _FOLLOWS_FROM_OTHERS = (UnknownModule,)
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """A policy without errors. `warnings` are sorted; `proofs` are the titles of `prove` blocks, which do not run."""
+    """A policy without errors. `warnings` are sorted; `proofs` are the titles of `prove` blocks, which do not run;
+    `written` are the words of what is one condition to whoever wrote it (policy_lang/checking/written.py).
+    """
 
     program: Program
     tests: tuple[TestCase, ...]
     warnings: tuple[Diagnostic, ...]
     sources: Mapping[str, Source]
     proofs: tuple[str, ...]
+    written: Mapping[Formula, str]
 
 
 def compile_policy(
@@ -116,12 +123,29 @@ def _compiled(
     found = [*_once_a_place(_unless_broken(found, broken)), *syntax]
     if has_errors(found):
         raise CompileError(_errors(found))
+    found += check_extent(inventory, policy)
+    if has_errors(found):
+        raise CompileError(_errors(found))
     program = lower(inventory, policy)
     found += check_cost(inventory, program)
     if has_errors(found):
         raise CompileError(_errors(found))
     sources = {each.source.name: each.source for each in parsed}
-    return Compiled(program, tests, ordered(found), sources, tuple(proof.title for proof in policy.proofs))
+    proofs = tuple(proof.title for proof in policy.proofs)
+    return Compiled(program, tests, ordered(found), sources, proofs, policy.written)
+
+
+def settings_mentioned(files: Mapping[str, bytes], settings: str | None = None) -> Mentioned:
+    """The settings that the conditions of a policy mention, with their values, for whoever explains it; nothing where
+    the policy does not compile. The arguments are those of `compile_policy`.
+    """
+    with uncollected():
+        values = read_settings(files, settings)
+        if not isinstance(values, Settings):
+            return NOTHING_MENTIONED
+        parsed = [parse(name, files[name]) for name in sorted(files) if name.endswith(".pol")]
+        modules = [each.module for each in parsed if each.module is not None]
+        return mentioned_settings(take_inventory(modules, values, [], frozenset()))
 
 
 def _errors(found: Iterable[Diagnostic]) -> list[Diagnostic]:

@@ -10,8 +10,8 @@ SECURITY: text of the policy stands in messages. 3.11.5 reads `{0}` there as a p
 a link, so braces are doubled and the bracket before a `(` is escaped; what nobody can see is written as its number.
 
 Decision: 2026-11-21. A rule is a code, not a class of mistake: the code is what a reader looks up, and what suppresses
-a finding must not change with its wording. The label of the place is the message of its location; the remedies are
-lines of the result's own message, since that is all that most viewers show.
+a finding must not change with its wording. The label of the place is the message of its location; the remedies and
+the note are lines of the result's own message, since that is all that most viewers show.
 """
 
 from __future__ import annotations
@@ -69,6 +69,7 @@ def _general(template: str) -> str:
 
 def _result(diagnostic: Diagnostic, rule: int, sources: Mapping[str, Source]) -> Json:
     lines = [diagnostic.message, *(f"help: {remedy}" for remedy in diagnostic.helps)]
+    lines += [f"note: {diagnostic.note}"] if diagnostic.note else []
     result: Json = {
         "ruleId": diagnostic.code,
         "ruleIndex": rule,

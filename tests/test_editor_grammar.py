@@ -175,10 +175,11 @@ SAMPLES = {
     ),
     "a gRPC method": ("  endpoint w  grpc a.v1.B/Watch", [("grpc", "support.constant.method"), ("a.v1.B/Watch", PATH)]),
     "addresses of both kinds": (
-        "network n = 10.20.0.0/16, 2001:db8::/32, ::ffff:10.0.0.1 except 10.0.0.7",
+        "network n = 10.20.0.0/16, 2001:db8::/32, ::ffff:10.0.0.0/112, ::ffff:10.0.0.1 except 10.0.0.7",
         [
             ("10.20.0.0/16", ADDRESS),
             ("2001:db8::/32", ADDRESS),
+            ("::ffff:10.0.0.0/112", ADDRESS),
             ("::ffff:10.0.0.1", ADDRESS),
             ("except", CLAUSE),
             ("10.0.0.7", ADDRESS),

@@ -68,6 +68,7 @@ AUTHORING_ROWS = {
     "openapi_parameters": {"document", "model", "openapi_schema", "path_text"},
     "matching": {"model", "path_text", "policy_text"},
     "updates": {"matching", "model", "pol_text", "policy_text"},
+    "proto_query": {"model"},
     "merge": {"matching", "model", "pol_text", "policy_text", "updates"},
 }
 """Modules of pdp/authoring that may import only these others of it: readers know nothing of files, files of readers."""

@@ -90,6 +90,11 @@ def open_box(box_key: bytes, salt: bytes, origin: str, leaf: Leaf) -> bytes:
     return plaintext[_RANDOM_BYTES:]
 
 
+def most_inputs(characters: int) -> int:
+    """How many bytes of inputs a box of so many characters of base64 holds; below 0 where it holds none."""
+    return characters // 4 * 3 - (_KEY_ID_BYTES + _NONCE_BYTES + _RANDOM_BYTES + _TAG_BYTES)
+
+
 def salt_of(start: Leaf) -> bytes:
     """The salt that a `log.start` leaf states. BoxError for any other leaf."""
     salt = start.clear.get("salt")

@@ -3,8 +3,9 @@
 `Evidence` goes in, the bytes for the box come out, JSON with these members:
 
     service method path host ip peer rq   the request as it came
-    cut       members that do not stand there as they came, being too long, not text, or a number beyond 64 bits; only
-              of what policy refuses (see LONGEST_TARGET in pdp/canonical_call.py)
+    cut       members that do not stand there as they came, being too long, not text, or a number beyond 64 bits (only
+              of what policy refuses: see LONGEST_TARGET in pdp/canonical_call.py), or that do not stand there at all,
+              since a record could not hold them (`LARGE`)
     who       the id of an asserted subject
     now       the instant, Unix milliseconds
     at        service and host, of a call with a path       act   service, action, type and id of a resource
@@ -14,6 +15,8 @@
     headers properties signals origin can   what was read of these, where anything was
     sent      the headers that the gateway is to set, with their values
 
+What a caller sends must not keep the request out of its record: of inputs that are too large the members of `LARGE` are
+left out, one after the other, until the rest fits. The members of the request are bounded and always stand there.
 Source: policy_lang/meaning/inputs.py. Design: contracts.md "Recorded inputs".
 """
 
@@ -22,6 +25,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import orjson
 
@@ -35,6 +39,9 @@ LONGEST = {
 }  # fmt: skip
 """Bytes of each member of the request that a record holds; the rest of a longer one is cut, and that is said. With the
 claims of the largest token they stay below the 60,000 bytes of a leaf."""
+
+LARGE = ("headers", "properties", "signals", "claims", "facts", "sent")
+"""What is left out of inputs that a record cannot hold, in this order: first what a caller chooses freely."""
 
 LONGEST_TEXT = 4_096
 DEEPEST = 32
@@ -56,20 +63,45 @@ class Evidence:
     inputs: Inputs | None
 
 
-def sealed_inputs(decision: Decision, evidence: Evidence) -> bytes:
-    """The bytes for the box of a decision."""
+class Sealable(NamedTuple):
+    """The bytes for a box, and the members that were left out of them for their size."""
+
+    data: bytes
+    lost: tuple[str, ...] = ()
+
+
+def sealed_inputs(decision: Decision, evidence: Evidence, most_bytes: int) -> Sealable:
+    """The bytes for the box of a decision: no more than `most_bytes`, if that takes leaving out what is large."""
     stated = inputs_of(evidence)
     sent = {header.name: header.value for header in (*decision.advice.headers, *decision.duties.headers)}
     if sent:
         stated["sent"] = dict[str, Json](sent)
+    data = _dumped(stated)
+    lost: list[str] = []
+    for name in LARGE:
+        if len(data) <= most_bytes:
+            break
+        if stated.get(name):
+            del stated[name]
+            lost.append(name)
+            stated["cut"] = list[Json](sorted({*_cut(stated), name}))
+            data = _dumped(stated)
+    return Sealable(data, tuple(lost))
+
+
+def _dumped(stated: dict[str, Json]) -> bytes:
     try:
         return orjson.dumps(stated, option=orjson.OPT_SORT_KEYS)
     except TypeError:  # half a character, or a number beyond 64 bits: it was refused for it
         written = {name: _writable(value, 0) for name, value in stated.items()}
         changed = [name for name, value in stated.items() if written[name] != value]
-        cut = stated.get("cut", [])
-        written["cut"] = list[Json](sorted({*changed, *(map(str, cut) if isinstance(cut, list) else ())}))
+        written["cut"] = list[Json](sorted({*changed, *_cut(stated)}))
         return orjson.dumps(written, option=orjson.OPT_SORT_KEYS)
+
+
+def _cut(stated: Mapping[str, Json]) -> list[str]:
+    cut = stated.get("cut")
+    return [str(name) for name in cut] if isinstance(cut, list) else []
 
 
 def inputs_of(evidence: Evidence) -> dict[str, Json]:
@@ -88,7 +120,7 @@ def inputs_of(evidence: Evidence) -> dict[str, Json]:
             "rq": inquiry.request_id,
             "who": subject if isinstance(subject, str) else None,
         }
-        shown = {name: _text(value, LONGEST[name]) for name, value in whole.items() if value is not None}
+        shown = {name: limited_text(value, LONGEST[name]) for name, value in whole.items() if value is not None}
         stated |= shown
         cut = sorted(name for name, text in shown.items() if text != whole[name])
         if cut:
@@ -149,13 +181,13 @@ def _writable(value: Json, depth: int) -> Json:
         case _ if depth > DEEPEST:
             return "too deep"
         case str():
-            return value if _is_text(value) else _text(value, LONGEST_TEXT)
+            return value if _is_text(value) else limited_text(value, LONGEST_TEXT)
         case int() if not -(2**63) <= value < 2**63:
             return "a number beyond 64 bits"
         case list():
             return [_writable(each, depth + 1) for each in value]
         case dict():
-            return {_text(name, LONGEST_TEXT): _writable(each, depth + 1) for name, each in value.items()}
+            return {limited_text(name, LONGEST_TEXT): _writable(each, depth + 1) for name, each in value.items()}
         case _:
             return value
 
@@ -168,7 +200,7 @@ def _is_text(value: str) -> bool:
     return True
 
 
-def _text(value: str, most_bytes: int) -> str:
+def limited_text(value: str, most_bytes: int) -> str:
     """A string that can always be written down and takes at most so many bytes of JSON.
 
     Lone surrogates (bytes that were not UTF-8) stand as escapes. A text with characters that JSON would make longer

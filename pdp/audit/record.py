@@ -7,11 +7,14 @@ and shapes; what the request or the token brought along (path, host, claims, add
     clear   v schema version  t instant, Unix microseconds  gw gateway  sv service  ep endpoint  m method
             rt shape of an undeclared path  d outcome  by who decided  rc reason  sj what the reason is about
             pk kind of principal  pp declared workload that called  pb policy digest  ch challenges  ll log level
-            nr nearest rule  nx 1 where the nearest was not looked for  rl clauses of the primary (or nearest) rule, of
-            every rule looked at under `full`  cx id of the context leaf  ob obligations  ad advice  al alerts
+            nr nearest rule  nx 1 where not all was looked at that is to be shown: the nearest, under `full` every rule
+            rl clauses of the primary (or nearest) rule, of every rule looked at under `full`  cx id of the context leaf
+            ob obligations  ad advice  al alerts
             st status that rules want a refusal answered with  sh shadow rules that applied
             os the refusal that a call passed in spite of, while its service is observed: d, by, rc, sj
             vu instant until which the decision holds if nothing but time passes, Unix milliseconds
+            ct what was cut since no leaf could hold it: members of the box (`LARGE` of `pdp.audit.inputs`), `rl`, and
+            names of rules beyond the first in `by`, `sh` and `os`
     box     the inputs, from which the decision can be made again: see `pdp.audit.inputs`
 
 Obligations and advice stand by their words, headers without their values: these may be claims and are in the box.
@@ -20,6 +23,8 @@ Design: contracts.md "The log, from the first commit"; audit.md 4.2.
 
 Decision: 2026-11-21. A subject that a caller asserts has no context leaf: nothing proves that two calls with one id are
 of one caller. Its id is in the box of each record.
+Decision: 2026-11-21. Of what one record cannot hold a part is left out, and that is said, in clear too: there must be a
+record either way. Whether the call may then pass is the service's to say: it may not where the box lost anything.
 """
 
 from __future__ import annotations
@@ -30,16 +35,24 @@ from dataclasses import dataclass
 
 import orjson
 
-from pdp.audit.inputs import Evidence, sealed_inputs
+from pdp.audit.bounds import bounded, with_cut
+from pdp.audit.inputs import LONGEST, Evidence, limited_text, sealed_inputs
 from pdp.model import Decision, Inquiry, Json, Principal
 from pdp.runtime.engine import Engine
 from policy_lang.verdict import Duties, HttpCall, Observed, RuleTrace, Truth3
+
+DISAGREEMENT = "internal.disagreement"
+DISTRUSTED = "internal.distrusted"
+"""Reasons of `internal` for calls whose evidence is whole: what the policy says of them can be told from the record."""
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE"})
 """Methods shown in clear; any other is the caller's own word and stands in the box only."""
 
 MOST_RULES = 32
 """Rules whose clauses one record shows."""
+
+LONGEST_ATOM = 256
+"""Characters of the text of an atom that failed."""
 
 MOST_SHAPED = 16
 """Segments of an undeclared path that its shape shows."""
@@ -50,11 +63,14 @@ _UUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\Z")
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One leaf to be: its kind, its clear fields, and the bytes to seal (None: nothing is)."""
+    """One leaf to be: its kind, its clear fields, and the bytes to seal (None: nothing is). `whole`: nothing of what is
+    to be sealed was left out for its size.
+    """
 
     kind: str
     clear: Mapping[str, Json]
     inputs: bytes | None
+    whole: bool = True
 
 
 def decision_entry(
@@ -73,7 +89,11 @@ def decision_entry(
     if context is not None:
         clear["cx"] = context
     clear |= explanation(decision)
-    return Entry("decision", clear, None if decision.log.level == "minimal" else sealed_inputs(decision, evidence))
+    clear, room = bounded(clear)
+    if decision.log.level == "minimal":
+        return Entry("decision", clear, None)
+    sealable = sealed_inputs(decision, evidence, room)
+    return Entry("decision", with_cut(clear, sealable.lost), sealable.data, whole=not sealable.lost)
 
 
 def _asked(decision: Decision, evidence: Evidence, engine: Engine | None) -> dict[str, Json]:
@@ -140,8 +160,8 @@ def context_entry(principal: Principal, inquiry: Inquiry, now_us: int) -> Entry:
     """The leaf that says once per token and address who calls: subject, session, address, all sealed."""
     claims = principal.claims
     sealed = {
-        "ip": inquiry.ip,
-        "peer": inquiry.peer,
+        "ip": None if inquiry.ip is None else limited_text(inquiry.ip, LONGEST["ip"]),
+        "peer": None if inquiry.peer is None else limited_text(inquiry.peer, LONGEST["peer"]),
         **{name: claims[name] for name in ("iss", "sub", "sid", "jti", "client_id", "azp") if name in claims},
     }
     clear: dict[str, Json] = {"t": now_us}
@@ -158,14 +178,16 @@ def explanation(decision: Decision) -> dict[str, Json]:
         stated["nr"] = decision.nearest
     elif _refused_by(decision) == ("default",) and not decision.rules:
         stated["nx"] = 1
+    if decision.log.level == "full" and not decision.baselines:  # nobody but the definition says which were passed
+        stated["nx"] = 1
     if shown and decision.log.level != "minimal":
         stated["rl"] = [_clauses(rule) for rule in shown[:MOST_RULES]]
     return stated
 
 
 def _clauses(rule: RuleTrace) -> Json:
-    """A rule by id, and each of its clauses by label, truth and the text of the atom that failed."""
-    clauses: list[Json] = [[clause.label, _letter(clause.truth), clause.failed] for clause in rule.clauses]
+    """A rule by id, and each of its clauses by label, truth and the text (its beginning) of the atom that failed."""
+    clauses: list[Json] = [[each.label, _letter(each.truth), each.failed[:LONGEST_ATOM]] for each in rule.clauses]
     return [rule.id, *clauses]
 
 

@@ -2,11 +2,15 @@
 
 The opened inputs of a record and the engine of its bundle go in, the verdict comes out, or the reason why the record
 alone does not decide: a credential is not kept, so a refusal by `token` cannot be made again, and neither can one that
-had no inquiry. `agrees` says whether the record and the verdict are the same answer: outcome, primary rule, reason,
-endpoint, challenges, level, status, what is to be done and sent, shadow rules and the refusal that was not.
+had no inquiry, or whose inputs were cut. `agrees` says whether the record and the verdict are the same answer: outcome,
+primary rule, reason, endpoint, challenges, level, status, what is to be done and sent, shadow rules and the refusal
+that was not.
 Design: contracts.md "Recorded inputs", `show --why`.
 
 Decision: 2026-11-21. Of `by` the primary rule alone is compared: the evaluators agree on no more.
+Decision: 2026-11-21. A call that was refused since the two evaluators differed is decided again by the definition: its
+record holds all it takes, and what policy says of the call is what its reader wants to know. There is nothing to agree
+with (`undecided`).
 """
 
 from __future__ import annotations
@@ -17,8 +21,9 @@ from typing import cast
 
 import orjson
 
+from pdp.audit.bounds import MOST_NAMED
 from pdp.audit.leaf import Leaf
-from pdp.audit.record import duty_words, observed_words
+from pdp.audit.record import DISAGREEMENT, DISTRUSTED, duty_words, observed_words
 from pdp.canonical import Refusal, canonical_host, canonical_method
 from pdp.runtime.engine import Engine
 from policy_lang.ir import Value
@@ -42,10 +47,12 @@ def replay(leaf: Leaf, opened: bytes, engine: Engine) -> Verdict | Undecidable:
     """Decide the call of `leaf` again. Errors: ReplayError."""
     stated = _Stated(opened)
     by = leaf.clear.get("by")
-    if by in (["token"], ["internal"]):
+    if by in (["token"], ["internal"]) and not undecided(leaf):
         return Undecidable("the credential or the fault that decided is not part of the record")
-    if stated.has("cut"):
-        return Undecidable("a part of the request is too long, or no text, and stands in the record in another form")
+    cut = [name for name in (stated.texts("cut") if stated.has("cut") else ()) if name != "rq"]
+    if cut:
+        names = ", ".join(cut)
+        return Undecidable(f"{names} of the call: in the record in another form or not at all, too large or no text")
     if stated.has("act"):
         service, action, resource, id_ = stated.several("act", 4)
         return _decided(stated, engine, service, ActionCall(action, resource, id_))
@@ -56,6 +63,11 @@ def replay(leaf: Leaf, opened: bytes, engine: Engine) -> Verdict | Undecidable:
         return Verdict("deny", ("path",), path.reason)
     service, host = stated.several("at", 2)
     return _decided(stated, engine, service, HttpCall(stated.text("method"), path, host))
+
+
+def undecided(leaf: Leaf) -> bool:
+    """Whether the call of `leaf` was refused because nobody could say what the policy says of it."""
+    return leaf.clear.get("rc") in (DISAGREEMENT, DISTRUSTED)
 
 
 def _decided(stated: _Stated, engine: Engine, service: str, call: HttpCall | ActionCall) -> Verdict:
@@ -91,13 +103,19 @@ def agrees(leaf: Leaf, opened: bytes, verdict: Verdict) -> bool:
         and clear.get("ll", "normal") == verdict.log.level
         and clear.get("st") == verdict.status
         and clear.get("vu") == verdict.valid_until_ms
-        and clear.get("sh", []) == list(verdict.shadow)
+        and clear.get("sh", []) == _shown(clear, "sh", verdict.shadow)
         and clear.get("ob", []) == duty_words(verdict.duties)
         and clear.get("ad", []) == duty_words(verdict.advice)
         and clear.get("al", []) == sorted({*verdict.duties.alerts, *verdict.advice.alerts})
         and _Stated(opened).mapping("sent") == headers
         and was == (None if observed is None else _primary_only(was, observed_words(observed, sayable=sayable)))
     )
+
+
+def _shown(clear: Mapping[str, Json], name: str, rules: tuple[str, ...]) -> list[str]:
+    """The rules of a field, as many as a record shows."""
+    cut = clear.get("ct")
+    return list(rules[:MOST_NAMED] if isinstance(cut, list) and name in cut else rules)
 
 
 def _primary_only(was: Json, words: dict[str, Json]) -> Json:

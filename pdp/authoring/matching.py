@@ -1,7 +1,8 @@
 """Which operation of a document is which endpoint of a service.
 
 A service as it stands and an `Imported` go in; out come the endpoints that the document speaks of with their
-operations, those it no longer has, the operations that are new, and findings for those that cannot be declared.
+operations, those whose operations could not be read, those it no longer has, the operations that are new, and findings
+for those that cannot be declared.
 INVARIANT: no two endpoints of the service as it will be share a path without one being the more specific, unless they
 did before (E410).
 Specification: language.md 4.4.
@@ -34,6 +35,7 @@ class Match:
 @dataclass(frozen=True, slots=True)
 class Matched:
     matches: tuple[Match, ...]
+    unread: tuple[EndpointText, ...]
     vanished: tuple[EndpointText, ...]
     new: tuple[Operation, ...]
     findings: tuple[Finding, ...]
@@ -41,7 +43,8 @@ class Matched:
 
 def match_up(service: ServiceText, imported: Imported) -> Matched:
     """Match a document with a service. Endpoints come in the order of the file, operations in that of the document."""
-    claims, named, left = _claims(service, imported)
+    refused = _Refused(imported)
+    claims, named, left = _claims(service, imported, refused)
     grid = _Grid()
     untouched = [endpoint for endpoint in service.endpoints if endpoint.name not in claims]
     for endpoint in untouched:
@@ -60,12 +63,13 @@ def match_up(service: ServiceText, imported: Imported) -> Matched:
             new.append(operation)
         else:
             findings.append(_ambiguous(operation, other))
-    vanished = tuple(each for each in untouched if _has_vanished(each, imported))
-    return Matched(tuple(matches), vanished, tuple(new), tuple(findings))
+    unread = tuple(each for each in untouched if refused.has(each))
+    vanished = tuple(each for each in untouched if each.kind in imported.kinds and not refused.has(each))
+    return Matched(tuple(matches), unread, vanished, tuple(new), tuple(findings))
 
 
 def _claims(
-    service: ServiceText, imported: Imported
+    service: ServiceText, imported: Imported, refused: _Refused
 ) -> tuple[dict[str, list[Operation]], frozenset[str], list[Operation]]:
     """Operations by the endpoint they belong to, the endpoints found by name alone, and the operations left."""
     by_key: dict[Key, EndpointText] = {}
@@ -87,7 +91,7 @@ def _claims(
     for operation in left:
         kind = "http" if isinstance(operation.route, HttpRoute) else "grpc"
         same = by_name.get(operation.name)
-        if same is None or same.name in claims or same.kind != kind or not imported.refused.isdisjoint(same.keys):
+        if same is None or same.name in claims or same.kind != kind or refused.has(same):
             new.append(operation)
         else:
             claims[same.name] = [operation]
@@ -95,8 +99,19 @@ def _claims(
     return claims, frozenset(named), new
 
 
-def _has_vanished(endpoint: EndpointText, imported: Imported) -> bool:
-    return endpoint.kind in imported.kinds and imported.refused.isdisjoint(endpoint.keys)
+class _Refused:
+    """The operations that were left out, by what an endpoint for them looks like; `ANY` stands for each method."""
+
+    def __init__(self, imported: Imported) -> None:
+        self._keys = imported.refused
+        self._shapes = {shape for _, shape in imported.refused}
+
+    def has(self, endpoint: EndpointText) -> bool:
+        """Whether an operation of the endpoint was left out."""
+        return any(
+            key in self._keys or ("ANY", key[1]) in self._keys or (key[0] == "ANY" and key[1] in self._shapes)
+            for key in endpoint.keys
+        )
 
 
 def _settled(

@@ -6,7 +6,7 @@ text, and a second import of the same document changes nothing.
 (0) the service that is meant, declared at the end where the file has none of that name;
 (1) every operation finds its endpoint: by method and shape of the pattern, else by name;
 (2) what the document says of an endpoint's captures and parameters is written where it differs;
-(3) endpoints that the document no longer has get a comment, and stay;
+(3) endpoints that the document no longer has get a comment, and stay; those whose operation was left out stay as well;
 (4) operations without an endpoint become new ones, closed, at the end of the service.
 
 INVARIANT: nothing else of the text changes: names, `closed`, scopes, labels, comments, rules and tests are the
@@ -209,6 +209,12 @@ def _brought_up(policy: PolicyText, imported: Imported, wishes: Wishes) -> Merge
             kept.append(match.endpoint.name)
     for endpoint in matched.vanished:
         edits += _marked(policy.text, endpoint, mark)
+    for endpoint in matched.unread:
+        why = f"{imported.file} has it, and it cannot be read there: it was kept, see what is left out"
+        findings.append(Finding(f"endpoint {endpoint.name}", why))
+        marked = mark_above(policy.text, endpoint.whole.start, mark)
+        edits += [] if marked is None else [Edit(marked.start, marked.end, "")]
+        kept.append(endpoint.name)
     labels = _labels(policy, imported)
     new, written = _new(service, matched.new, labels)
     if written:

@@ -82,6 +82,7 @@ class Finding:
 class Imported:
     """A document, read. `file` is its name without folders; `refused` are the keys of operations that were left out.
 
+    A key of `refused` may have the method `ANY`: every operation of that shape was left out.
     `kinds` says which endpoints the document speaks of at all: others are none of its business.
     """
 

@@ -12,14 +12,14 @@ the first one written stands.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pdp.authoring.document import LONGEST_PLACE, BadReference, Located, follow, read_document
 from pdp.authoring.model import AuthoringError, Finding, HttpRoute, Imported, Key, Operation, key_of
 from pdp.authoring.openapi_parameters import Fault, Parameters, parameters_of
 from pdp.authoring.openapi_surroundings import BadSecurity, Scopes, Servers, same_servers, scopes_of, servers_of
-from pdp.authoring.path_text import NoPattern, template_captures, template_pattern
+from pdp.authoring.path_text import NoPattern, template_captures, template_pattern, template_shape
 from pdp.authoring.pol_text import METHODS, Names, declared_name
 from pdp.authoring.yaml_nodes import pointer_step
 from policy_lang.request import MAX_PATH
@@ -95,22 +95,30 @@ class _Reading:
     findings: list[Finding] = field(default_factory=list)
     names: Names = field(default_factory=Names)
     shapes: dict[str, str] = field(default_factory=dict)
+    noted: set[Finding] = field(default_factory=set)
     met: int = 0
     parameters: int = 0
 
-    def leave_out(self, pointer: str, method: str, path: str, why: str) -> None:
-        """Note an operation that is left out."""
-        self.findings.append(Finding(pointer[:LONGEST_PLACE], f"{method} {path[:120]}: {why}", left_out=True))
+    def leave_out(self, pointer: str, path: str, method: str | None, why: str) -> None:
+        """Note an operation that is left out, or every one of a path."""
+        self.refused.add((method or "ANY", template_shape(self.servers.base + path[: MAX_PATH + 1])))
+        said = method or "every method of"
+        self.findings.append(Finding(pointer[:LONGEST_PLACE], f"{said} {path[:120]}: {why}", left_out=True))
+
+    def note_once(self, findings: Sequence[Finding]) -> None:
+        """Note what is said of the whole document, at whichever operation it was met."""
+        self.findings += (each for each in findings if each not in self.noted)
+        self.noted.update(findings)
 
 
 def _path(reading: _Reading, path: str, item: Json) -> None:
     pointer = f"#/paths/{pointer_step(path[: MAX_PATH + 1])}"
     found = follow(reading.root, Located(item, pointer))
     if isinstance(found, BadReference):
-        reading.leave_out(found.pointer, "every method of", path, found.why)
+        reading.leave_out(found.pointer, path, None, found.why)
         return
     if not isinstance(found.value, dict):
-        reading.leave_out(found.pointer, "every method of", path, "a path holds a mapping of methods: correct it")
+        reading.leave_out(found.pointer, path, None, "a path holds a mapping of methods: correct it")
         return
     beside = {name: each for name, each in item.items() if name != "$ref"} if isinstance(item, dict) else {}
     whole = {**found.value, **beside}
@@ -121,7 +129,7 @@ def _path(reading: _Reading, path: str, item: Json) -> None:
         at = Located(operation, f"{pointer}/{word}")
         fault = _operation(reading, path, method, whole, at)
         if fault is not None:
-            reading.leave_out(fault.pointer, method, path, fault.why)
+            reading.leave_out(fault.pointer, path, method, fault.why)
 
 
 def _operations(item: Mapping[str, Json]) -> Iterator[tuple[str, str, Json]]:
@@ -160,9 +168,9 @@ def _operation(reading: _Reading, path: str, method: str, item: dict[str, Json],
     if fault is None and isinstance(scopes, BadSecurity):
         fault = Fault(scopes.pointer, scopes.why)
     if fault is not None or isinstance(scopes, BadSecurity):
-        reading.refused.add(key_of(route))
         return fault
     reading.findings += parameters.findings
+    reading.note_once(scopes.findings)
     for name in parameters.captures.keys() - set(template_captures(path)):
         note = f"the path has no `{{{name[:80]}}}`, which is declared as a parameter of it"
         reading.findings.append(Finding(at.pointer[:LONGEST_PLACE], note))

@@ -8,13 +8,19 @@ Decision: 2026-11-21. Alternatives of `security` are an *or*, which the language
 all alternatives are asked for: of the sets one could write this is the only one that admits no call that the document
 refuses, whichever schemes the policy can prove. A comment at the endpoint names the alternatives, for whoever opens it.
 Decision: 2026-11-21. A service has one base path, that of the first server; servers with another are left out, and so
-is an operation with servers of its own, since a service's hosts reach all of its endpoints. A server's variables stand
-at their defaults: the narrowest reading.
+is an operation with servers of its own, since a service's hosts reach all of its endpoints.
+Decision: 2026-11-21. A server with variables is one server for each value of their `enum`, the default's first. A
+variable without one stands at its default, the narrowest reading, and a note says so.
+Decision: 2026-11-21. Names listed under a scheme that has no scopes (roles, since OpenAPI 3.1) are no scopes of a
+token: they are noted. A scheme whose `type` cannot be read might have scopes: its operations are left out.
 """
 
 from __future__ import annotations
 
+import itertools
+import math
 import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from pdp.authoring.document import BadReference, Located, follow
@@ -24,6 +30,8 @@ from policy_lang.verdict import Json
 
 MOST_SERVERS = 200
 MOST_ALTERNATIVES = 100
+MOST_READINGS = 50
+"""Values of one server's variables together."""
 
 _URL = re.compile(r"(?:https?:)?//(?P<host>[^/?#@\\\s]*)(?P<path>/[^?#\\\s]*)?", re.IGNORECASE)
 _RELATIVE = re.compile(r"\.?(?P<path>/[^?#\\\s]*)?")
@@ -31,6 +39,7 @@ _PORT = re.compile(r":[0-9]{0,5}\Z")
 _VARIABLE = re.compile(r"\{([^{}]*)\}")
 _SCOPE = re.compile(r"[!#-\[\]-~]+")
 _SCOPED = {"oauth2", "openIdConnect"}
+_UNSCOPED = {"apiKey", "http", "mutualTLS", "basic"}
 _LONGEST_URL = 2000
 
 
@@ -45,10 +54,14 @@ class Servers:
 
 @dataclass(frozen=True, slots=True)
 class Scopes:
-    """What is asked of a token; `comment` says what the document says where that is something else."""
+    """What is asked of a token; `comment` says what the document says where that is something else.
+
+    `findings` name what is asked of callers and is no scope.
+    """
 
     scopes: tuple[str, ...]
     comment: str
+    findings: tuple[Finding, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +90,8 @@ def _servers(at: Located) -> Servers:
     findings: list[Finding] = []
     hosts: dict[str, None] = {}
     base: str | None = None
-    listed = at.value if isinstance(at.value, list) else []
-    for index, server in enumerate(listed[:MOST_SERVERS]):
-        place = f"{at.pointer}/{index}"
-        read = _server(server)
+    for place, url in _all_urls(at, findings):
+        read = _server(url)
         if isinstance(read, str):
             findings.append(Finding(place, f"server: {read}", left_out=True))
             continue
@@ -92,42 +103,96 @@ def _servers(at: Located) -> Servers:
         base = path
         if host:
             hosts[host] = None
-    if len(listed) > MOST_SERVERS:
-        findings.append(Finding(at.pointer, f"servers beyond the first {MOST_SERVERS}: too many", left_out=True))
     return Servers(tuple(hosts), base or "", tuple(findings))
 
 
-def _server(server: Json) -> tuple[str, str] | str:
-    """Host ("" for none) and base path of one server, or why they cannot be said."""
+def _all_urls(at: Located, findings: list[Finding]) -> Iterator[tuple[str, str]]:
+    """The places and URLs of all servers, at most `MOST_SERVERS`; into `findings` goes what is to be said of them."""
+    listed = at.value if isinstance(at.value, list) else []
+    met = 0
+    for index, server in enumerate(listed):
+        place = f"{at.pointer}/{index}"
+        urls = _urls(server)
+        if isinstance(urls, str):
+            met += 1
+            findings.append(Finding(place, f"server: {urls}", left_out=True))
+            continue
+        met += len(urls.filled)
+        if met > MOST_SERVERS:
+            findings.append(Finding(at.pointer, f"servers beyond the first {MOST_SERVERS}: too many", left_out=True))
+            return
+        findings += (Finding(place, f"server: {note}") for note in urls.notes)
+        yield from ((place, url) for url in urls.filled)
+
+
+@dataclass(frozen=True, slots=True)
+class _Urls:
+    """The URLs of one server, its variables filled in; the defaults' first."""
+
+    filled: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def _urls(server: Json) -> _Urls | str:
+    """Every URL that one server stands for, or why they cannot be said."""
     url = server.get("url") if isinstance(server, dict) else None
     if not isinstance(server, dict) or not isinstance(url, str) or len(url) > _LONGEST_URL:
         return "it has no `url` that can be read: correct it"
-    variables = server.get("variables", {})
-    filled = _filled(url, variables if isinstance(variables, dict) else {})
-    if filled is None:
-        return f"a variable of `{url[:80]}` has no default: add one"
-    found = _URL.fullmatch(filled) or _RELATIVE.fullmatch(filled)
+    declared = server.get("variables", {})
+    variables = declared if isinstance(declared, dict) else {}
+    notes: list[str] = []
+    values: dict[str, tuple[str, ...]] = {}
+    for name in dict.fromkeys(_VARIABLE.findall(url)):
+        listed = _values(variables.get(name))
+        if listed is None:
+            return f"`{{{name[:80]}}}` of `{url[:80]}` has no default, or values that are no texts: correct it"
+        if not listed.closed:
+            notes.append(f"`{{{name[:80]}}}` may be anything, and stands at its default: add the hosts that you have")
+        values[name] = listed.values
+    readings = math.prod(len(each) for each in values.values())
+    if readings > MOST_READINGS:
+        notes.append(f"its variables have {readings} readings, over {MOST_READINGS}: add the hosts that you have")
+        values = {name: each[:1] for name, each in values.items()}
+    filled = (_filled(url, dict(zip(values, chosen, strict=True))) for chosen in itertools.product(*values.values()))
+    return _Urls(tuple(dict.fromkeys(filled)), tuple(notes))
+
+
+def _filled(url: str, values: Mapping[str, str]) -> str:
+    return _VARIABLE.sub(lambda found: values[found[1]], url)
+
+
+@dataclass(frozen=True, slots=True)
+class _Values:
+    """What a variable may be, its default first; `closed` where nothing else may."""
+
+    values: tuple[str, ...]
+    closed: bool
+
+
+def _values(variable: Json) -> _Values | None:
+    default = variable.get("default") if isinstance(variable, dict) else None
+    if not isinstance(variable, dict) or not isinstance(default, str):
+        return None
+    listed = variable.get("enum", [])
+    if not isinstance(listed, list) or len(listed) > MOST_SERVERS:
+        return None
+    values = [each for each in (default, *listed) if isinstance(each, str) and len(each) <= _LONGEST_URL]
+    if len(values) != len(listed) + 1:
+        return None
+    return _Values(tuple(dict.fromkeys(values)), bool(listed))
+
+
+def _server(url: str) -> tuple[str, str] | str:
+    """Host ("" for none) and base path of one URL, or why they cannot be said."""
+    found = _URL.fullmatch(url) or _RELATIVE.fullmatch(url)
     if found is None:
-        return f"`{filled[:80]}` is no URL of HTTP: correct it"
+        return f"`{url[:80]}` is no URL of HTTP: correct it"
     path = (found["path"] or "").rstrip("/")
     written = found.groupdict().get("host") or ""
     host = _PORT.sub("", written).lower().removesuffix(".")
     if written and not is_canonical_host(host):
         return f"`{written[:80]}` is no host name: correct it"
     return host, path
-
-
-def _filled(url: str, variables: dict[str, Json]) -> str | None:
-    parts: list[str] = []
-    end = 0
-    for found in _VARIABLE.finditer(url):
-        variable = variables.get(found[1])
-        default = variable.get("default") if isinstance(variable, dict) else None
-        if not isinstance(default, str) or len(default) > _LONGEST_URL:
-            return None
-        parts += (url[end : found.start()], default)
-        end = found.end()
-    return "".join([*parts, url[end:]])
 
 
 # ---------------------------------------------------------------- security
@@ -141,14 +206,16 @@ def scopes_of(root: dict[str, Json], operation: dict[str, Json], pointer: str) -
     if not isinstance(asked, list) or len(asked) > MOST_ALTERNATIVES:
         return BadSecurity(where, f"`security` is a list of at most {MOST_ALTERNATIVES} alternatives: correct it")
     alternatives: list[tuple[str, ...]] = []
+    findings: list[Finding] = []
     for index, each in enumerate(asked):
         read = _alternative(root, Located(each, f"{where}/{index}"))
         if isinstance(read, BadSecurity):
             return read
-        alternatives.append(read)
+        alternatives.append(read.scopes)
+        findings += read.findings
     together = tuple(dict.fromkeys(scope for each in alternatives for scope in each))
     differ = any(set(each) != set(together) for each in alternatives)
-    return Scopes(together, _comment(alternatives) if differ else "")
+    return Scopes(together, _comment(alternatives) if differ else "", tuple(findings))
 
 
 def _comment(alternatives: list[tuple[str, ...]]) -> str:
@@ -156,10 +223,12 @@ def _comment(alternatives: list[tuple[str, ...]]) -> str:
     return f"scopes: the document asks for {said}. All of them are asked for here"
 
 
-def _alternative(root: dict[str, Json], at: Located) -> tuple[str, ...] | BadSecurity:
+def _alternative(root: dict[str, Json], at: Located) -> Scopes | BadSecurity:
+    """The scopes of one alternative, without a comment."""
     if not isinstance(at.value, dict):
         return BadSecurity(at.pointer, "an alternative of `security` is a mapping: correct it")
     scopes: list[str] = []
+    findings: list[Finding] = []
     for name, listed in at.value.items():
         scheme = _scheme(root, name)
         if scheme is None:
@@ -167,13 +236,33 @@ def _alternative(root: dict[str, Json], at: Located) -> tuple[str, ...] | BadSec
             return BadSecurity(at.pointer, why)
         if not isinstance(listed, list) or not all(isinstance(scope, str) for scope in listed):
             return BadSecurity(at.pointer, f"the scopes of `{name[:80]}` are a list of texts: correct it")
-        if scheme.get("type") not in _SCOPED:
+        fault = _type_fault(name, scheme.get("type"))
+        if fault is not None:
+            return BadSecurity(at.pointer, fault)
+        named = [str(scope) for scope in listed]
+        if scheme["type"] in _UNSCOPED:
+            findings += [_unsaid(at.pointer, name, named)] if named else []
             continue
-        for scope in listed:
-            if not _SCOPE.fullmatch(str(scope)):
-                return BadSecurity(at.pointer, f"no token can hold the scope `{str(scope)[:80]}`: correct it")
-            scopes.append(str(scope))
-    return tuple(dict.fromkeys(scopes))
+        for scope in named:
+            if not _SCOPE.fullmatch(scope):
+                return BadSecurity(at.pointer, f"no token can hold the scope `{scope[:80]}`: correct it")
+        scopes += named
+    return Scopes(tuple(dict.fromkeys(scopes)), "", tuple(findings))
+
+
+def _type_fault(name: str, type_: Json) -> str | None:
+    if not isinstance(type_, str):
+        return f"the type of `{name[:80]}` is a text: correct it"
+    if type_ not in _SCOPED | _UNSCOPED:
+        known = ", ".join(f"`{each}`" for each in sorted(_SCOPED | _UNSCOPED))
+        return f"`{type_[:40]}` is no type of a security scheme (`{name[:80]}`): it is one of {known}"
+    return None
+
+
+def _unsaid(pointer: str, name: str, named: list[str]) -> Finding:
+    listed = ", ".join(f"`{each[:80]}`" for each in named[:MOST_ALTERNATIVES])
+    why = f"the scheme `{name[:80]}` has no scopes, and {listed} is asked for under it: say in a rule who has it"
+    return Finding(pointer, why)
 
 
 def _scheme(root: dict[str, Json], name: str) -> dict[str, Json] | None:

@@ -68,6 +68,11 @@ def literal(segment: str) -> str:
     return "".join(_NOT_RAW.get(character, character) for character in segment)
 
 
+def template_shape(template: str) -> str:
+    """The shape that an endpoint for the template has, also one written by hand where no pattern says the same."""
+    return "/".join("{}" if "{" in segment else literal(segment) for segment in template.split("/"))
+
+
 def partial_segment(segment: str) -> NoPattern:
     """What is said of a segment that is a capture only in part."""
     return NoPattern(

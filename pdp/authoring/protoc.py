@@ -19,6 +19,8 @@ from pdp.authoring.model import AuthoringError
 TIMEOUT_S = 60
 LONGEST_MESSAGE = 4000
 
+_NO_ANNOTATIONS = "google/api/"
+
 
 def descriptors_of(files: Sequence[Path], folders: Sequence[Path]) -> tuple[bytes, frozenset[str]]:
     """The descriptor set of the sources with all they import, and the names of the sources in it.
@@ -31,8 +33,10 @@ def descriptors_of(files: Sequence[Path], folders: Sequence[Path]) -> tuple[byte
         raise AuthoringError("I121", f".proto sources take grpcio-tools: {why}, and give --descriptor-set FILE")
     roots = [folder.resolve() for folder in folders] or list(dict.fromkeys(file.resolve().parent for file in files))
     for root in roots:
-        if ":" in str(root):
-            raise AuthoringError("I123", f"the name of the folder {root} has a `:`, where protoc divides it: rename it")
+        mark = next((each for each in ":=" if each in str(root)), None)
+        if mark is not None:
+            why = f"has a `{mark}`, where protoc divides it: rename it"
+            raise AuthoringError("I123", f"the name of the folder {root} {why}")
     names = [_name_below(file, roots) for file in files]
     with tempfile.TemporaryDirectory(prefix="pdp-import-") as folder:
         out = Path(folder) / "set.binpb"
@@ -46,8 +50,17 @@ def descriptors_of(files: Sequence[Path], folders: Sequence[Path]) -> tuple[byte
             raise AuthoringError("I122", f"protoc did not end within {TIMEOUT_S} s: give fewer sources") from None
         if done.returncode != 0 or not out.is_file():
             said = done.stderr.strip()[:LONGEST_MESSAGE] or f"it ended with {done.returncode}"
-            raise AuthoringError("I122", f"protoc refuses the sources (imports are looked for below -I DIR):\n{said}")
+            why = f"protoc refuses the sources (imports are looked for below -I DIR):\n{_advised(said)}"
+            raise AuthoringError("I122", why)
         return out.read_bytes(), frozenset(names)
+
+
+def _advised(said: str) -> str:
+    """What protoc says, with where to find the files of Google's annotations, which do not come with it."""
+    if _NO_ANNOTATIONS not in said or "File not found" not in said:
+        return said
+    where = "the folder that holds `google`, of a copy of it or of the Python package googleapis-common-protos"
+    return f"{said}\n`google/api` is part of googleapis: name by -I {where}"
 
 
 def _name_below(file: Path, roots: Sequence[Path]) -> str:

@@ -163,6 +163,7 @@ jobs:
       - uses: actions/setup-python@v5
         with:
           python-version: "3.12"
+      # Where no index that you use has portcullis, name the folder or the wheel that you install `pdp` from.
       - run: pip install portcullis
       - run: pdp check .
       - run: pdp test .

@@ -19,6 +19,7 @@ import click
 
 from pdp import __version__
 from pdp.errors import PdpError
+from policy_lang.diagnostics import nearest, printable
 
 VERBS = {
     "serve": "pdp.cli.serve",
@@ -48,6 +49,16 @@ class Verbs(click.Group):
         attribute = f"{cmd_name}_" if keyword.iskeyword(cmd_name) else cmd_name
         command = vars(importlib.import_module(VERBS[cmd_name]))[attribute]
         return command if isinstance(command, click.Command) else None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that the words begin with. Errors: UsageError, with the verb that may be meant."""
+        name = args[0]
+        if name not in VERBS and not name.startswith("-") and not ctx.resilient_parsing:
+            hint = nearest(name, VERBS) or f"there are {', '.join(VERBS)}"
+            ctx.fail(f"no such command `{printable(name)}`; {hint}")
+        return super().resolve_command(ctx, args)
 
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -10,16 +10,17 @@ import click
 
 from pdp.admin import ask
 from pdp.cli.options import config_option, configured, json_option, state_option
+from pdp.errors import printable_lines
 from pdp.model import Json
 from pdp.state import State
 
 
-@click.group()
+@click.group(short_help="Administer the running service.")
 def admin() -> None:
     """Administer the running service."""
 
 
-@admin.command()
+@admin.command(short_help="Look at the policy folder now.")
 @click.option("--confirm", is_flag=True, help="Also where files vanished from the policy folder.")
 @config_option
 @state_option
@@ -31,11 +32,11 @@ def reload(ctx: click.Context, *, confirm: bool, config_path: Path | None, state
     Ends 0 where the policy of the folder is in force afterwards, 1 where it was refused or waits.
     """
     answer = _ask(config_path, state, {"verb": "reload", "confirm": confirm})
-    _show(answer, as_json=as_json)
+    show_answer(answer, as_json=as_json)
     ctx.exit(0 if answer.get("ok") else 1)
 
 
-@admin.command()
+@admin.command(short_help="Say which policy is in force.")
 @config_option
 @state_option
 @json_option
@@ -43,7 +44,7 @@ def reload(ctx: click.Context, *, confirm: bool, config_path: Path | None, state
 def status(ctx: click.Context, config_path: Path | None, state: Path | None, *, as_json: bool) -> None:
     """Say which policy is in force and whether the log can be written. Ends 0 where the service is ready."""
     answer = _ask(config_path, state, {"verb": "status"})
-    _show(answer, as_json=as_json)
+    show_answer(answer, as_json=as_json)
     ctx.exit(0 if answer.get("ok") else 1)
 
 
@@ -52,11 +53,17 @@ def _ask(config_path: Path | None, state: Path | None, request: Mapping[str, Jso
     return ask(State(folder).admin_socket, request)
 
 
-def _show(answer: Mapping[str, Json], *, as_json: bool) -> None:
+def show_answer(answer: Mapping[str, Json], *, as_json: bool) -> None:
+    """Print an answer: a line for each thing it says, or JSON."""
     if as_json:
         click.echo(json.dumps(answer, indent=2, sort_keys=True))
         return
-    width = max(len(name) for name in answer)
-    for name, value in answer.items():
-        if name != "ok":
-            click.echo(f"{name:<{width}}  {value}")
+    told = {name: _told(value) for name, value in answer.items() if name != "ok" and value != ""}
+    width = max(map(len, told), default=0)
+    for name, value in told.items():
+        shown = printable_lines(value).replace("\n", f"\n{'':<{width}}  ")
+        click.echo(f"{name:<{width}}  {shown}")
+
+
+def _told(value: Json) -> str:
+    return str(value) if not isinstance(value, bool) else "yes" if value else "no"

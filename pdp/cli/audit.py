@@ -8,7 +8,7 @@ from pdp.cli.audit_show import show
 from pdp.cli.audit_verify import verify
 
 
-@click.group()
+@click.group(short_help="Check the decision log, and explain it.")
 def audit() -> None:
     """Check the decision log, and explain what is in it."""
 

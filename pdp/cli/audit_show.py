@@ -19,14 +19,16 @@ from pdp.audit.keys import LogKeys, load_keys
 from pdp.audit.leaf import Leaf, parse
 from pdp.audit.notice import write_durably
 from pdp.audit.reader import find, start_leaf
-from pdp.audit.replay import ReplayError, Undecidable, agrees, replay
+from pdp.audit.replay import ReplayError, Undecidable, agrees, replay, undecided
 from pdp.cli.options import config_option, configured, json_option, state_option
-from pdp.cli.traces import rule_text
+from pdp.cli.traces import HOW, NOTHING_TOLD, Told, rule_text
 from pdp.errors import PdpError, StateError
 from pdp.model import Json
 from pdp.runtime.compiled import engine_of
 from pdp.runtime.store import BundleStore
 from pdp.state import State
+from policy_lang.compile import settings_mentioned
+from policy_lang.meaning.background import NO_BACKGROUND, Background
 from policy_lang.meaning.explain import sentence, trace_json
 from policy_lang.verdict import Verdict
 
@@ -37,7 +39,8 @@ LATEST_US = 253_402_300_800 * CLOCK_US
 
 @dataclass(frozen=True, slots=True)
 class Why:
-    """What re-evaluation came to: the verdict, where the record decides; `note` says what could be done.
+    """What re-evaluation came to: the verdict, where the record decides, with what its words need; `note` says what
+    could be done.
 
     `agrees` is None where nothing could be compared.
     """
@@ -46,9 +49,11 @@ class Why:
     note: str
     agrees: bool | None = None
     opened: bytes | None = None
+    told: Told = NOTHING_TOLD
+    background: Background = NO_BACKGROUND
 
 
-@click.command()
+@click.command(short_help="Show one record, and why it was decided so.")
 @click.argument("record_id", metavar="ID")
 @click.option("--why", is_flag=True, help="Decide it again by the policy of that record, and say why.")
 @click.option("--values", is_flag=True, help="With --why: show the values too. This is itself recorded first.")
@@ -103,7 +108,7 @@ def _why(place: State, leaf: Leaf, *, values: bool) -> Why:
     if leaf.kind != "decision":
         return Why(None, f"a record of kind {leaf.kind} is no decision")
     if leaf.sealed is None:
-        return Why(None, "its inputs were not kept (log minimal): it cannot be decided again")
+        return Why(None, f"{_not_kept(leaf)}: it cannot be decided again")
     try:
         keys = load_keys(place.keys)
     except PdpError as error:
@@ -119,15 +124,29 @@ def _why(place: State, leaf: Leaf, *, values: bool) -> Why:
     if not isinstance(digest, str) or not digest:
         return Why(None, "no policy was in force: nothing can be decided again", opened=opened)
     try:
-        engine = engine_of(BundleStore(place.bundles).load(digest))
+        bundle = BundleStore(place.bundles).load(digest)
+        engine = engine_of(bundle)
         verdict = replay(leaf, opened, engine)
-        same = not isinstance(verdict, Undecidable) and agrees(leaf, opened, verdict)
+        same = not isinstance(verdict, Undecidable) and not undecided(leaf) and agrees(leaf, opened, verdict)
     except ReplayError as error:
         return Why(None, str(error), agrees=False)
     if isinstance(verdict, Undecidable):
         return Why(None, f"not decided again: {verdict.why}", opened=opened)
+    kind = leaf.clear.get("pk")
+    kind = kind if isinstance(kind, str) else None
+    told = Told.of(engine.program, kind, verdict.endpoint, settings_mentioned(bundle.files, bundle.settings))
+    background = Background.of(engine.program, kind, verdict)
+    if undecided(leaf):
+        note = "it was refused since the evaluators differed; this is what the definition says"
+        return Why(verdict, note, opened=opened, told=told, background=background)
     note = "decided again by the policy of that record: the same" if same else "decided again: NOT the same"
-    return Why(verdict, note, agrees=same, opened=opened)
+    return Why(verdict, note, agrees=same, opened=opened, told=told, background=background)
+
+
+def _not_kept(leaf: Leaf) -> str:
+    if leaf.clear.get("ll") == "minimal":
+        return "its inputs were not kept (log minimal)"
+    return "its inputs are not in the record, which could not hold them"
 
 
 def _opened(place: State, keys: LogKeys, leaf: Leaf) -> bytes:
@@ -145,7 +164,8 @@ _NAMES = {
     "d": "decision", "by": "by", "rc": "reason", "sj": "about", "sv": "service", "ep": "endpoint", "rt": "path shape",
     "m": "method", "pk": "principal", "gw": "gateway", "ch": "challenges", "ll": "log level", "nr": "nearest rule",
     "pp": "peer", "ob": "obligations", "ad": "advice", "al": "alerts", "st": "status", "sh": "shadow rules",
-    "pb": "policy", "cx": "context", "of": "corrects", "salt": "salt", "boot": "boot", "software": "software",
+    "pb": "policy", "cx": "context", "of": "corrects", "ct": "cut", "salt": "salt", "boot": "boot",
+    "software": "software",
 }  # fmt: skip
 
 
@@ -165,9 +185,9 @@ def _print(leaf: Leaf, reason: Why | None, *, values: bool) -> None:
             click.echo(rule)
         click.echo(reason.note)
         return
-    click.echo(sentence(reason.verdict))
+    click.echo(sentence(reason.verdict, reason.background))
     for trace in reason.verdict.rules:
-        click.echo(rule_text(trace, values=values, private=NOTHING_PRIVATE))
+        click.echo(rule_text(trace, values=values, private=NOTHING_PRIVATE, told=reason.told))
     click.echo(reason.note)
     if values and reason.opened is not None:
         click.echo(json.dumps(json.loads(reason.opened), indent=2, sort_keys=True))
@@ -182,8 +202,13 @@ def _recorded_rules(leaf: Leaf) -> list[str]:
         match rule:
             case [str(name), *clauses]:
                 shown.append(f"- {_text(name)}")
-                shown += [f"    {_text(c[1]):<3} {_text(c[0])}  {_text(c[2])}" for c in clauses if _is_clause(c)]
+                shown += [f"    {_how(c[1]):<8} {_text(c[0])}  {_text(c[2])}" for c in clauses if _is_clause(c)]
     return shown
+
+
+def _how(letter: Json) -> str:
+    """How a clause came out, in the words of a trace, by the letter that a record has for it."""
+    return next((word for truth, word in HOW.items() if truth.value[0].upper() == letter), _text(letter))
 
 
 def _is_clause(clause: Json) -> TypeGuard[list[Json]]:

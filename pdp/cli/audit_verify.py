@@ -61,7 +61,7 @@ class _Bar:
             self._shown.stop()
 
 
-@click.command()
+@click.command(short_help="Check that the log is what was signed.")
 @config_option
 @state_option
 @click.option("--log", "log_dir", type=path_type, help="A log folder elsewhere, without write-ahead logs.")

@@ -19,7 +19,6 @@ and they may be other ones where it is served. What is built holds its facts, so
 from __future__ import annotations
 
 import json
-import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -30,14 +29,15 @@ import click
 from rich.console import Console
 
 from pdp.cli.check_ages import written_ms
-from pdp.cli.check_gateway import gateways_named
+from pdp.cli.check_gateway import complete_gateway, gateways_named
 from pdp.cli.check_inventory import show_inventory
 from pdp.cli.check_progress import working
-from pdp.cli.check_report import BuiltFile, Checked, named, remarks, report_json, report_sarif, shown_path, summary
-from pdp.cli.options import configured, json_option, path_type
+from pdp.cli.check_report import BuiltFile, Checked, remarks, report_json, report_sarif, summary
+from pdp.cli.options import AS_FOLDER, complete_settings, json_option, path_type
+from pdp.cli.policy_place import ALL, environments, given_folder, named, shown_path
 from pdp.errors import PolicyError
 from pdp.runtime.built import write_built
-from pdp.runtime.bundle import Bundle, read_folder
+from pdp.runtime.bundle import Bundle, bundle_of, read_folder
 from policy_lang.capabilities import Gateway, check_gateway
 from policy_lang.checking.warnings import DAY_MS, OLD_DAYS
 from policy_lang.compile import Compiled, compile_policy, sources_of
@@ -49,16 +49,22 @@ from policy_lang.source import Span
 
 Format = Literal["text", "json", "sarif"]
 
-ALL = "all"
-"""What `--settings` says for every environment there is."""
 
-_SETTINGS = re.compile(r"settings/([^/]+)\.toml")
-
-
-@click.command()
+@click.command(short_help="Report every mistake in a policy.")
 @click.argument("folder", type=path_type, required=False)
-@click.option("--settings", metavar="NAME", help="The environment: settings/NAME.toml; `all` checks each in turn.")
-@click.option("--gateway", metavar="NAME", multiple=True, help="Refuse what this gateway cannot do; may be repeated.")
+@click.option(
+    "--settings",
+    metavar="NAME",
+    shell_complete=complete_settings,
+    help="The environment: settings/NAME.toml; `all` checks each in turn.",
+)
+@click.option(
+    "--gateway",
+    metavar="NAME",
+    multiple=True,
+    shell_complete=complete_gateway,
+    help="Refuse what this gateway cannot do; may be repeated.",
+)
 @click.option("--inventory", is_flag=True, help="Show services and endpoints, who may reach them, and what it costs.")
 @click.option("--build", type=path_type, metavar="FILE", help="Write the policy as one file that `pdp serve` takes.")
 @click.option("--format", "form", type=click.Choice(["text", "json", "sarif"]), help="How to report; text by default.")
@@ -88,11 +94,11 @@ def check(
     form = _form(form, as_json=as_json)
     if build is not None and settings == ALL:
         raise click.UsageError("--build writes one environment: name it with --settings")
-    folder = _folder(folder)
+    folder = given_folder(folder)
     gateways = gateways_named(gateway)
-    bundle = read_folder(folder, None if settings == ALL else settings)
+    bundle = read_folder(folder, None if settings == ALL else settings, AS_FOLDER)
     with working(f"checking {shown_path(folder)}"):
-        found = [_checked(folder, bundle, name, gateways) for name in _environments(bundle, settings)]
+        found = [_checked(folder, bundle, name, gateways) for name in environments(bundle, settings)]
     if form == "text":
         _show(folder, found, inventory=inventory)
     built = _build(build, bundle, found[0]) if build is not None and found[0].passed else None
@@ -109,21 +115,6 @@ def _form(form: Format | None, *, as_json: bool) -> Format:
     if as_json and form not in {None, "json"}:
         raise click.UsageError(f"--json goes with no --format {form}")
     return "json" if as_json else form or "text"
-
-
-def _folder(given: Path | None) -> Path:
-    folder = given or configured(None).policies or Path()
-    if folder.is_file():
-        why = f"{shown_path(folder)} is a file: a policy is checked whole"
-        raise click.UsageError(f"{why}, so name its folder: {shown_path(folder.parent)}")
-    return folder
-
-
-def _environments(bundle: Bundle, settings: str | None) -> Sequence[str | None]:
-    """The environments to check in; `all` in a policy without any is the policy without one."""
-    if settings != ALL:
-        return [settings]
-    return sorted(found[1] for path in bundle.files if (found := _SETTINGS.fullmatch(path))) or [None]
 
 
 # ---------------------------------------------------------------- one environment
@@ -182,14 +173,17 @@ def _build(file: Path, bundle: Bundle, checked: Checked) -> BuiltFile | None:
     except FactsError as error:
         told = "\n".join(error.problems)
         raise PolicyError("P110", f"nothing is built: the facts of the policy are not usable:\n{told}") from error
-    return BuiltFile(file, write_built(file, bundle, checked.compiled.program, checked.environment))
+    digest = write_built(file, bundle, checked.compiled.program, checked.environment)
+    return BuiltFile(file, digest, bundle_of(bundle.files, checked.environment).digest)
 
 
 def _show_built(built: BuiltFile | None) -> None:
     if built is None:
         click.echo("nothing is built", err=True)
         return
-    click.echo(f"built {built.file}; to serve it, write in pdp.toml:")
+    click.echo(f"built {built.file}")
+    click.echo(f"policy {built.policy} (so `pdp serve` and `pdp admin status` name it)")
+    click.echo("to serve the file, by its own digest, write in pdp.toml:")
     click.echo(f"policies = {json.dumps(str(built.file))}")
     click.echo(f'bundle_digest = "{built.digest}"')
 
@@ -200,7 +194,7 @@ def _show_built(built: BuiltFile | None) -> None:
 def _show(folder: Path, found: Sequence[Checked], *, inventory: bool) -> None:
     """Diagnostics and failures on standard error, the rest on standard output."""
     for checked in found:
-        name = named(folder, checked)
+        name = named(folder, checked.environment)
         if checked.diagnostics:
             click.echo(render(checked.diagnostics, checked.sources), err=True)
         if inventory and checked.compiled is not None:

@@ -14,6 +14,7 @@ import click
 
 from pdp.cli.options import CONFIG_NAME, configured
 from pdp.config import ListenerConfig
+from pdp.errors import PdpError
 from policy_lang.capabilities import KNOWN, Form, Gateway
 from policy_lang.verdict import CAPABILITIES, Capability
 
@@ -26,9 +27,22 @@ def gateways_named(texts: tuple[str, ...]) -> tuple[Gateway, ...]:
     """The gateways that `--gateway` names, each time it stands. Errors: UsageError, and those of `pdp.toml`."""
     if not texts:
         return ()
-    listeners = configured(None).listeners if CONFIG_NAME.exists() else ()
-    ours = {listener.gateway: _of_listener(listener) for listener in listeners}
+    ours = _ours()
     return tuple(_named(text, ours) for text in texts)
+
+
+def complete_gateway(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
+    """The gateways there are, for a shell to complete."""
+    try:
+        known = {*_ours(), *KNOWN}
+    except (PdpError, OSError):
+        known = set(KNOWN)
+    return sorted(name for name in known if name.startswith(incomplete))
+
+
+def _ours() -> dict[str, Gateway]:
+    listeners = configured(None).listeners if CONFIG_NAME.exists() else ()
+    return {listener.gateway: _of_listener(listener) for listener in listeners}
 
 
 def _of_listener(listener: ListenerConfig) -> Gateway:

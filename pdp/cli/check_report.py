@@ -44,24 +44,14 @@ class Checked:
 
 @dataclass(frozen=True, slots=True)
 class BuiltFile:
-    """A file that holds a built policy, and the digest it is served with."""
+    """A file that holds a built policy; its own digest, by which it is served, and that of the policy in it."""
 
     file: Path
     digest: str
+    policy: str
 
 
 # ---------------------------------------------------------------- text
-
-
-def named(folder: Path, checked: Checked) -> str:
-    """What was checked, as a terminal may print it."""
-    name = shown_path(folder)
-    return name if checked.environment is None else f"{name} (settings {printable(checked.environment)})"
-
-
-def shown_path(path: Path) -> str:
-    """A path as a terminal may print it."""
-    return str(path) if str(path).isprintable() else ascii(str(path))
 
 
 def remarks(checked: Checked) -> list[str]:
@@ -118,7 +108,7 @@ def report_json(
         "environments": [_checked_json(checked, inventory=inventory) for checked in found],
     }
     if built is not None:
-        report["built"] = {"file": str(built.file), "digest": built.digest}
+        report["built"] = {"file": str(built.file), "digest": built.digest, "policy": built.policy}
     return report
 
 

@@ -51,7 +51,7 @@ class _Mode:
         return not (self.check or self.diff)
 
 
-@click.command()
+@click.command(short_help="Lay policy files out, all in one way.")
 @click.argument("paths", metavar="PATH...", type=path_type, nargs=-1, required=True)
 @click.option("--check", is_flag=True, help="Write nothing; end 1 where a file would change.")
 @click.option("--diff", is_flag=True, help="Write nothing; show what would change.")
@@ -78,8 +78,14 @@ def fmt(ctx: click.Context, paths: tuple[Path, ...], *, check: bool, diff: bool)
 
 def _summary(outcomes: Counter[Outcome], mode: _Mode) -> str:
     changed, kept, failed = outcomes["changed"], outcomes["kept"], outcomes["failed"]
-    parts = [f"{_count(changed)} {'laid out' if mode.writes else 'to lay out'}", f"{kept} as they should be"]
-    return ", ".join([*parts, f"{failed} not read"] if failed else parts)
+    parts = []
+    if changed:
+        parts.append(f"{_count(changed)} {'laid out' if mode.writes else 'to lay out'}")
+    if kept:
+        parts.append(f"{_count(kept)} as {'it' if kept == 1 else 'they'} should be")
+    if failed:
+        parts.append(f"{_count(failed)} not read")
+    return ", ".join(parts)
 
 
 def _count(number: int) -> str:

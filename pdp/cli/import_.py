@@ -34,7 +34,12 @@ Command = TypeVar("Command", bound=Callable[..., None])
 
 
 _SHARED = (
-    click.option("--service", default=None, metavar="NAME", help="The service; else the file's one, or the title."),
+    click.option(
+        "--service",
+        default=None,
+        metavar="NAME",
+        help="The service; else that of --output, or one named for the title (OpenAPI) or the first service (proto).",
+    ),
     click.option("--module", default=None, metavar="NAME", help="The module of a new file; else its service's name."),
     click.option("--audience", default=None, metavar="TEXT", help="The audience of a new service; else its name."),
     click.option("--output", type=path_type, default=None, metavar="FILE", help="Write FILE, or bring it up to date."),
@@ -48,7 +53,7 @@ def _shared(command: Command) -> Command:
     return command
 
 
-@click.group(name="import")
+@click.group(name="import", short_help="Write endpoints from documents you have.")
 def import_() -> None:
     """Write endpoints from documents you have.
 
@@ -56,7 +61,7 @@ def import_() -> None:
     """
 
 
-@import_.command()
+@import_.command(short_help="Write a service from an OpenAPI document.")
 @click.argument("file", type=path_type)
 @_shared
 @click.pass_context
@@ -80,7 +85,7 @@ def openapi(
     ctx.exit(_deliver(imported, output, Wishes(service, module, audience)))
 
 
-@import_.command()
+@import_.command(short_help="Write a service from protobuf services.")
 @click.argument("files", type=path_type, nargs=-1)
 @click.option("--descriptor-set", type=path_type, default=None, metavar="FILE", help="What protoc -o wrote.")
 @click.option(
@@ -182,7 +187,7 @@ def _show(output: Path | None, result: Merged) -> None:
     counts = (("new", report.new), ("changed", report.changed), ("kept", report.kept), ("vanished", report.vanished))
     said = ", ".join(f"{len(names)} {word}" for word, names in counts)
     total = sum(len(names) for _, names in counts)
-    click.echo(f"{output or STDOUT}: {total} endpoint{'' if total == 1 else 's'} ({said})", err=True)
+    click.echo(f"{output or 'on standard output'}: {total} endpoint{'' if total == 1 else 's'} ({said})", err=True)
     rows = _rows(report)
     if not rows:
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
@@ -11,7 +12,7 @@ from pdp.authoring.scaffold import bundle_files, service_name
 from pdp.cli.options import path_type
 
 
-@click.command()
+@click.command(short_help="Write a first policy into an empty folder.")
 @click.argument("folder", type=path_type)
 @click.option("--service", default=None, metavar="NAME", help="The name of its service, in place of the folder's.")
 def new(folder: Path, service: str | None) -> None:
@@ -22,7 +23,8 @@ def new(folder: Path, service: str | None) -> None:
     name = service_name(service, folder.resolve().name)
     _write(folder, name)
     click.echo(f"{folder}: a policy for the service `{name}`")
-    click.echo(f"next: pdp check {folder}, pdp test {folder}, then read {folder / 'README.md'}")
+    named = shlex.quote(str(folder))
+    click.echo(f"next: pdp check {named}, pdp test {named}, then read {shlex.quote(str(folder / 'README.md'))}")
 
 
 def _write(folder: Path, service: str) -> None:

@@ -7,9 +7,12 @@ from pathlib import Path
 import click
 
 from pdp.config import Config, load_config
-from pdp.errors import ConfigError
+from pdp.errors import PdpError
 
 CONFIG_NAME = Path("pdp.toml")
+
+AS_FOLDER = "as FOLDER"
+"""How a verb takes the policy folder that has it as its argument."""
 
 path_type = click.Path(path_type=Path)
 
@@ -19,8 +22,25 @@ config_option = click.option(
 policies_option = click.option(
     "--policies", type=path_type, default=None, help="The policy folder, in place of the configuration's."
 )
+
+
+def complete_settings(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+    """The environments of the policy that the command line names so far, for a shell to complete."""
+    try:
+        named = ctx.params.get("folder") or ctx.params.get("policies")
+        folder = named or configured(ctx.params.get("config_path")).policies or Path()
+        found = sorted(path.stem for path in (folder / "settings").glob("*.toml"))
+    except (PdpError, OSError):
+        return []
+    return [name for name in found if name.startswith(incomplete)]
+
+
 settings_option = click.option(
-    "--settings", metavar="NAME", default=None, help="The environment: binds the settings of settings/NAME.toml."
+    "--settings",
+    metavar="NAME",
+    default=None,
+    shell_complete=complete_settings,
+    help="The environment: binds the settings of settings/NAME.toml.",
 )
 state_option = click.option(
     "--state", type=path_type, default=None, help="The state folder, in place of the configuration's (.pdp)."
@@ -33,11 +53,3 @@ def configured(path: Path | None) -> Config:
     if path is None and not CONFIG_NAME.exists():
         return Config.default()
     return load_config(path or CONFIG_NAME)
-
-
-def policy_folder(config: Config, given: Path | None) -> Path:
-    """The policy folder given, or the configuration's. Errors: ConfigError C301 where neither names one."""
-    folder = given or config.policies
-    if folder is None:
-        raise ConfigError("C301", "no policy folder: name one with --policies DIR, or as `policies` in pdp.toml")
-    return folder

@@ -13,7 +13,7 @@ from pdp.cli.options import config_option, configured, policies_option, settings
 from pdp.server import serve as run
 
 
-@click.command()
+@click.command(short_help="Run the decision point until Ctrl-C.")
 @config_option
 @policies_option
 @state_option

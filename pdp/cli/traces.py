@@ -1,7 +1,8 @@
 """A trace for a person, as lines, and for a program, as the JSON of language.md 5.6; and what of it stays hidden.
 
-A private claim is never shown: it stands as a keyed fingerprint (`fp:` and 8 bytes in hex), equal for equal values
-under one state's key, so that two calls can be held against each other; without a key it is `(private)`.
+A private claim is never shown, nor the value of a header that a rule makes of one: it stands as a keyed fingerprint
+(`fp:` and 8 bytes in hex), equal for equal values under one state's key, so that two calls can be held against each
+other; without a key it is `(private)`.
 Design: language.md 5.6; contracts.md "The log" (`fp:`).
 
 Decision: 2026-11-21. The key of fingerprints is made from the key of the boxes: who may open a record may tell what a
@@ -13,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,11 +24,16 @@ from pdp.errors import PdpError
 from pdp.evaluate import Evaluation
 from pdp.model import Json
 from pdp.runtime.engine import Engine
-from policy_lang.ir import Http, Value
-from policy_lang.meaning.explain import trace_json
+from policy_lang.declared.mentioned import NOTHING_MENTIONED, Mentioned
+from policy_lang.diagnostics import printable
+from policy_lang.ir import Http, Program, Value
+from policy_lang.meaning.explain import PRIVATE, header_value, private_headers, private_reads, trace_json
+from policy_lang.meaning.literals import value_text
 from policy_lang.meaning.routing import RouteRefusal
 from policy_lang.meaning.schema import Absent, fields_of, locate
-from policy_lang.verdict import ActionCall, Question, RuleTrace, Verdict
+from policy_lang.meaning.words import read_types
+from policy_lang.typesystem import Type
+from policy_lang.verdict import ActionCall, Header, Question, RuleTrace, Truth3, Verdict
 
 _PURPOSE = b"portcullis fingerprint 1"
 _BYTES = 8
@@ -35,15 +42,30 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Privacy:
-    """The names of private inputs as a trace has them, and the key of their fingerprints, None where there is none."""
+    """The names of private inputs as a trace has them, those of the headers that are made of one, and the key of
+    fingerprints, None where there is none.
+    """
 
     names: frozenset[str]
     key: bytes | None
+    headers: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, program: Program, kind: str | None, endpoint: str | None, key: bytes | None = None) -> Privacy:
+        """What is private in a call of a kind of caller to an endpoint, both by id."""
+        names = private_reads(program, kind, endpoint)
+        return cls(names, key, private_headers(program, names))
+
+    def header(self, header: Header) -> str:
+        """What is shown of the value of a header that a gateway is to set."""
+        if header.name in self.headers:
+            return self.fingerprint(f"set header {header.name}", header.value)
+        return header_value(header)
 
     def fingerprint(self, name: str, value: Json) -> str:
         """What is shown of the private input `name`."""
         if self.key is None:
-            return "(private)"
+            return PRIVATE
         said = f"{name}\0{json.dumps(value, sort_keys=True)}".encode()
         return f"fp:{hmac.digest(self.key, said, 'sha256')[:_BYTES].hex()}"
 
@@ -60,27 +82,55 @@ def fingerprint_key(keys_folder: Path) -> bytes | None:
 # ---------------------------------------------------------------- lines
 
 
-def rule_text(trace: RuleTrace, *, values: bool, private: frozenset[str], key: bytes | None = None) -> str:
-    """The lines of one rule: whether it applied, and each clause with how it came out; with the values that were read
-    where `values`, those of `private` as fingerprints under `key`.
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the lines of a trace say besides it: the types of what is read, by name, so that a value stands as the
+    literal a policy would hold; and the settings that its clauses mention.
+    """
+
+    types: Mapping[str, Type]
+    settings: Mentioned
+
+    @classmethod
+    def of(cls, program: Program, kind: str | None, endpoint: str | None, settings: Mentioned) -> Told:
+        """What is told of a call of a kind of caller to an endpoint, both by id."""
+        return cls(read_types(program, kind, endpoint), settings)
+
+
+NOTHING_TOLD = Told({}, NOTHING_MENTIONED)
+
+HOW = {Truth3.TRUE: "passes", Truth3.FALSE: "fails", Truth3.UNKNOWN: "unknown"}
+"""How a clause came out, in a word that reads the same before `when` and before `unless`: a rule applies where all of
+its clauses pass.
+"""
+
+
+def rule_text(
+    trace: RuleTrace, *, values: bool, private: frozenset[str], key: bytes | None = None, told: Told = NOTHING_TOLD
+) -> str:
+    """The lines of one rule: whether it applied, and each clause with how it came out; where `values`, with the values
+    that were read, those of `private` as fingerprints under `key`, and those of settings that it mentions. No name or
+    text in it ends a line.
     """
     privacy = Privacy(private, key)
     shadow = " (shadow)" if trace.shadow else ""
     lines = [f"{'*' if trace.applies else '-'} {trace.effect} {trace.id}{shadow}  ({trace.place})"]
     for clause in trace.clauses:
         failed = f", failed at `{clause.failed}`" if clause.failed and clause.failed != clause.text else ""
-        lines.append(f"    {clause.truth.value:<8} {clause.label}: {clause.text}{failed}")
+        lines.append(f"    {HOW[clause.truth]:<8} {clause.label}: {clause.text}{failed}")
         if values:
-            lines += [f"             {name} = {_shown(name, value, privacy)}" for name, value in clause.reads]
-    return "\n".join(lines)
+            shown = [(name, _shown(name, value, privacy, told)) for name, value in clause.reads]
+            shown += told.settings.get((trace.id, clause.label), ())
+            lines += [f"             {name} = {text}" for name, text in shown]
+    return "\n".join(map(printable, lines))
 
 
-def _shown(name: str, value: Value | None, privacy: Privacy) -> str:
+def _shown(name: str, value: Value | None, privacy: Privacy, told: Told) -> str:
     if name in privacy.names:
         return privacy.fingerprint(name, _json(value))
     if value is None:
-        return "(absent)"
-    return ascii(_json(value))
+        return "(unknown)" if name.startswith(("signal.", "request.")) or name.endswith(")") else "(absent)"
+    return value_text(value, told.types.get(name))
 
 
 def _json(value: Value | None) -> Json:

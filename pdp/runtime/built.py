@@ -21,13 +21,16 @@ import hashlib
 import hmac
 import io
 import json
+import os
 import stat
+import tempfile
 import zipfile
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from pdp.audit.files import sync_directory
 from pdp.errors import PolicyError
 from pdp.runtime.bundle import MOST_BYTES, MOST_FILES, ZIP_EPOCH, Bundle, belongs, bundle_of
 from policy_lang.ir import Program
@@ -55,9 +58,15 @@ class Built:
 def write_built(path: Path, bundle: Bundle, program: Program, settings: str | None) -> str:
     """Write what the files of `bundle` compiled to in the environment `settings`; the digest of the file.
 
-    Errors: PolicyError P130 when the place does not take it.
+    On return it is on the disk. A file that stands at `path` is replaced whole, so that who reads it meanwhile, or
+    after a crash, finds the old one or the new; a link is followed.
+    Errors: PolicyError P130 when the place does not take it; then the old file stands, or, where only the last sync
+        failed, the new one; and for a file whose name `read_built` refuses: then nothing is written.
     """
     named = bundle_of(bundle.files, settings)
+    for name in named.files:
+        if not _is_bundled(FILES + name):
+            raise PolicyError("P130", f"a built policy cannot hold `{name}`: rename the file, without a backslash")
     compiled = ir_codec.dump(program)
     stated = {
         "format": FORMAT,
@@ -69,10 +78,24 @@ def write_built(path: Path, bundle: Bundle, program: Program, settings: str | No
     members |= {FILES + name: named.files[name] for name in sorted(named.files)}
     data = _packed(members)
     try:
-        path.write_bytes(data)
+        if path.exists() and not path.is_file():
+            raise PolicyError("P130", f"cannot write the built policy to {path}: it is no file that can be replaced")
+        _put(Path(os.path.realpath(path)), data)
     except OSError as error:
         raise PolicyError("P130", f"cannot write the built policy to {path}: {error.strerror}") from error
     return hashlib.sha256(data).hexdigest()
+
+
+def _put(path: Path, data: bytes) -> None:
+    """Write a file beside its place, in a folder of its own, and move it there; its mode is what any new file has."""
+    with tempfile.TemporaryDirectory(prefix=".pdp-build.", dir=path.parent) as folder:
+        draft = Path(folder) / "built"
+        with draft.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    sync_directory(path.parent)
 
 
 def _packed(members: Mapping[str, bytes]) -> bytes:

@@ -5,7 +5,8 @@ digest that names exactly these. Policy files, `settings/*.toml` and fact files 
 hidden files) is left out, so that it changes no digest.
 INVARIANT: nothing outside the folder is read, and nothing of it is left out in silence: a policy without the file that
 denies is another policy. A link that leads out, a folder that is a link, a folder that cannot be listed and a name that
-is no file are refusals, never skipped.
+is no file are refusals, never skipped. What is looked at and what is read are the same file: a link or a pipe put in
+its place in between is refused.
 Design: contracts.md "Bundles, places, configuration".
 
 Decision: 2026-11-21. Hidden names (leading dot) are no part of a bundle: mounted folders keep their generations there.
@@ -19,6 +20,7 @@ import hashlib
 import io
 import json
 import os
+import stat
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -55,29 +57,32 @@ def bundle_of(files: Mapping[str, bytes], settings: str | None = None) -> Bundle
     return Bundle(dict(files), hashlib.sha256(text.encode()).hexdigest(), settings)
 
 
-def read_folder(folder: Path, settings: str | None = None) -> Bundle:
-    """Read every policy, settings and facts file below `folder`.
+def read_folder(folder: Path, settings: str | None = None, named_by: str = "with --policies") -> Bundle:
+    """Read every policy, settings and facts file below `folder`; `named_by` is how the command that asks takes one.
 
     Errors: PolicyError P101 no such folder, P102 a link that is not followed, P103 too large, P104 unreadable.
     """
     root = Path(os.path.realpath(folder))
     if not root.is_dir():
-        raise PolicyError("P101", f"no policy folder at {folder}: name one with --policies or in pdp.toml")
+        raise PolicyError("P101", f"no policy folder at {folder}: name one {named_by} or in pdp.toml")
     files: dict[str, bytes] = {}
-    size = 0
+    left = MOST_BYTES
     try:
-        for path in _members(root):
-            size += path.stat().st_size
-            if len(files) >= MOST_FILES or size > MOST_BYTES:
+        for relative, place in _members(root):
+            data = read_member(root, place, left) if len(files) < MOST_FILES else None
+            if data is None:
                 raise PolicyError("P103", f"{folder} holds more than {MOST_FILES} files or {MOST_BYTES} bytes")
-            files[path.relative_to(root).as_posix()] = path.read_bytes()
+            left -= len(data)
+            files[relative] = data
     except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle
         raise PolicyError("P104", f"cannot read the policy folder {folder}: {error}") from error
     return bundle_of(files, settings)
 
 
-def _members(root: Path) -> Iterator[Path]:
-    """The files of a bundle below `root`, folder by folder; hidden names and what is no bundle file left out."""
+def _members(root: Path) -> Iterator[tuple[str, PurePosixPath]]:
+    """The files of a bundle below `root`, folder by folder: the name of each, and where it really stands, both relative
+    to `root`. Hidden names and what is no bundle file are left out.
+    """
     for folder, folders, names in os.walk(root, onerror=_raise):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         here = Path(folder)
@@ -86,25 +91,52 @@ def _members(root: Path) -> Iterator[Path]:
                 raise PolicyError("P102", f"{here / name} is a link to a folder: put the folder itself there")
         for name in sorted(names):
             path = here / name
-            if not name.startswith(".") and belongs(PurePosixPath(path.relative_to(root).as_posix())):
-                yield _checked(root, path)
+            relative = PurePosixPath(path.relative_to(root).as_posix())
+            if not name.startswith(".") and belongs(relative):
+                yield str(relative), _checked(root, path, relative)
 
 
 def _raise(error: OSError) -> None:
     raise error
 
 
-def _checked(root: Path, path: Path) -> Path:
-    """A member that is a file within the folder, whose name can be written down."""
+def _checked(root: Path, path: Path, relative: PurePosixPath) -> PurePosixPath:
+    """Where a member really stands: a file within the folder, whose name can be written down."""
     try:
-        path.name.encode("utf-8")
+        str(relative).encode("utf-8")
     except UnicodeEncodeError as error:
         raise PolicyError("P104", f"the name of {str(path)!a} is not UTF-8: rename the file") from error
-    if not path.resolve().is_relative_to(root):
+    place = path.resolve()
+    if not place.is_relative_to(root):
         raise PolicyError("P102", f"{path} leads out of the policy folder: copy the file into it")
     if not path.is_file():
         raise PolicyError("P104", f"{path} is no file that can be read: remove it, or mend the link")
-    return path
+    return PurePosixPath(place.relative_to(root).as_posix())
+
+
+def read_member(root: Path, place: PurePosixPath, most: int) -> bytes | None:
+    """The bytes of the file at `place` below the folder `root`; None where it has more than `most`.
+
+    No link on the way from `root` is followed and nothing but a file is waited for, whatever was put there since it was
+    looked at. Errors: PolicyError P104 where it is no file, OSError where it cannot be opened.
+    """
+    folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        for part in place.parts[:-1]:
+            within = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=folder)
+            os.close(folder)
+            folder = within
+        opened = os.open(place.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
+    finally:
+        os.close(folder)
+    with os.fdopen(opened, "rb") as file:
+        about = os.fstat(opened)
+        if not stat.S_ISREG(about.st_mode):
+            raise PolicyError("P104", f"{root / place} is no file that can be read: remove it, or mend the link")
+        if about.st_size > most:
+            return None
+        data = file.read(most + 1)
+    return data if len(data) <= most else None
 
 
 def belongs(relative: PurePosixPath) -> bool:

@@ -1,8 +1,9 @@
 """The child that compiles: `python -m pdp.runtime.compiler DIGEST DAY_MS`.
 
-It reads the archive of a bundle on standard input and writes one JSON object on standard output:
-`{"ir": "…", "warnings": "…"}`, or `{"problems": "…"}` with the rendered diagnostics. What it may take of the machine is
-bounded. Its parent is `pdp.runtime.compiling`.
+It reads the archive of a bundle on standard input and writes on standard output one line of JSON, `{"warnings": "…"}`,
+and behind it the serialised IR as it is; or the line `{"problems": "…"}` with the rendered diagnostics. What it may
+take of the machine is bounded. Its parent is `pdp.runtime.compiling`, which decides calls at the same time: IR within
+JSON would have to be read there twice.
 """
 
 from __future__ import annotations
@@ -28,13 +29,12 @@ def main() -> int:
     try:
         compiled = compile_policy(bundle.files, bundle.settings, int(sys.argv[2]))
     except CompileError as error:
-        answer = {"problems": render(error.diagnostics, sources_of(bundle.files))}
-    else:
-        answer = {
-            "ir": ir_codec.dump(compiled.program).decode(),
-            "warnings": render(compiled.warnings, compiled.sources),
-        }
-    sys.stdout.write(json.dumps(answer))
+        problems = render(error.diagnostics, sources_of(bundle.files))
+        sys.stdout.buffer.write(json.dumps({"problems": problems}).encode() + b"\n")
+        return 0
+    head = {"warnings": render(compiled.warnings, compiled.sources)}
+    sys.stdout.buffer.write(json.dumps(head).encode() + b"\n")
+    sys.stdout.buffer.write(ir_codec.dump(compiled.program))
     return 0
 
 

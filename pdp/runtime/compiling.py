@@ -15,7 +15,8 @@ import time
 from pdp.errors import PolicyError
 from pdp.runtime.acceptance import UNCONDITIONAL, Conditions
 from pdp.runtime.bundle import Bundle, pack
-from pdp.runtime.engine import Engine, load_compiled
+from pdp.runtime.engine import Engine
+from pdp.runtime.loading import load_beside
 
 COMPILE_TIMEOUT_S = 120.0
 """A policy at the size limits compiles in a fraction of this; beyond it something is wrong with it."""
@@ -50,13 +51,13 @@ async def compile_beside(
             with contextlib.suppress(ProcessLookupError):
                 child.kill()
             await child.wait()
+    head, _, compiled = out.partition(b"\n")
     try:
-        answer = await asyncio.to_thread(json.loads, out)
-        problems, compiled = answer.get("problems"), answer.get("ir")
+        answer = json.loads(head)
+        problems, warnings = answer.get("problems"), answer.get("warnings", "")
     except (ValueError, AttributeError) as error:
         last = err.decode(errors="replace").strip().splitlines()[-1:] or ["no word from it"]
         raise PolicyError("P121", f"the compiler ended with {child.returncode}: {last[0]}") from error
-    if not isinstance(compiled, str):
+    if problems is not None:
         raise PolicyError("P120", f"the policy does not compile:\n{problems}")
-    engine = await asyncio.to_thread(load_compiled, bundle, compiled.encode(), conditions)
-    return engine, str(answer.get("warnings", ""))
+    return await load_beside(bundle, compiled, conditions), str(warnings)

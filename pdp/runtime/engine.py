@@ -5,18 +5,21 @@ and the bundle's facts files; nothing here parses policy text. `judge` is what d
 engine has them; `explain` is the reference evaluator, with the whole trace; `primary` traces one rule.
 State: traces and places to look up are kept once they were worked out; there are no more of them than rules in cells.
 INVARIANT: an engine exists only whole: IR valid, every declared relation's facts at hand, the configuration's
-conditions met, and the self-test passed.
+conditions met, and the self-test passed, as far as it goes.
 
 Decision: 2026-11-21. An engine for the command line has no plans: it decides a call or a few, and the reference
 evaluator is the one that explains.
 Decision: 2026-11-21. The rule that decided is traced by itself for its record, whoever decided: one rule costs little,
-the whole cell may cost much.
+the whole cell may cost much. A rule of more than `MOST_TRACED` steps is not.
+Decision: 2026-11-21. The self-test takes a bounded time, whatever the policy: it compares plans with their definition
+up to `MOST_COMPARED` steps in all, and meets cells for the first time up to `MOST_MET` rules in all. What it did not
+reach is said (`untested`); those cells are met by calls, and compared as each so-many-th decision is.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from pdp.errors import PolicyError
@@ -24,6 +27,7 @@ from pdp.runtime.acceptance import UNCONDITIONAL, Conditions, hosts_of, refuse_u
 from pdp.runtime.bundle import Bundle
 from pdp.runtime.vocabulary import Vocabulary
 from pdp.runtime.warming import calls
+from pdp.runtime.work import MOST_COUNTED, MOST_TRACED, Work
 from policy_lang.ir import Cell, CellRule, Endpoint, Kind, Program, Service, rules_of
 from policy_lang.ir import codec as ir_codec
 from policy_lang.meaning.admission import Call, Refused
@@ -36,8 +40,27 @@ from policy_lang.plan.plans import Plans
 from policy_lang.request import Path
 from policy_lang.verdict import ANONYMOUS, ClauseTrace, Facts, HttpCall, Question, RuleTrace, Verdict
 
-MOST_COMPARED = 2_000
-"""Rules of a cell up to which the self-test asks the reference evaluator too: it looks at every one of them."""
+MOST_COMPARED = 100_000
+"""Steps (pdp/runtime/work.py) that the reference evaluator takes in one self-test: about a second."""
+
+MOST_MET = 150_000
+"""Rules of all cells that one self-test asks for the first time."""
+
+Going = Callable[[], bool]
+"""Whether to go on: asked between the questions of a self-test, and before each phase of loading."""
+
+
+def always() -> bool:
+    """Nothing ends it."""
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Tested:
+    """How far a self-test went: cells whose plans were asked, and those of them that were compared."""
+
+    asked: int = 0
+    compared: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +85,8 @@ class Engine:
     endpoints: Mapping[str, Endpoint]
     hosts: Mapping[str, tuple[str, ...]]
     vocabulary: Vocabulary
+    work: Work
+    tested: Tested = Tested()
     _rules: dict[tuple[int, str | None], Mapping[str, CellRule]] = field(default_factory=dict)
     _granting: dict[CellRule, tuple[RuleTrace, ...]] = field(default_factory=dict)
 
@@ -81,6 +106,10 @@ class Engine:
         """Decide one question by the reference evaluator: for a record that is decided again."""
         return self.reference.decide(question)
 
+    def steps(self, call: Call | Refused) -> int:
+        """How many steps the whole trace of a call takes; a call that was not admitted takes none."""
+        return 0 if isinstance(call, Refused) else self.work.of_cell(call.cell)
+
     def inputs(self, question: Question, call: Call | Refused) -> Inputs:
         """What a decision took in, for its record."""
         return self.recorder.record(question, call)
@@ -91,10 +120,10 @@ class Engine:
         An allow decides where all its clauses are true, so its trace is known without asking them again.
         """
         found = self._rule(call.cell, rule)
-        if found is None:
+        if found is None or self.work.of_rule(found) > MOST_TRACED:
             return ()
         if self.program.rules[found.rule].effect != "allow":
-            return (trace_rule(self.program, found, call.environment),)
+            return (trace_rule(self.program, found, call),)
         if found not in self._granting:
             self._granting[found] = (_all_true(self.program, found),)
         return self._granting[found]
@@ -124,31 +153,45 @@ def _compared(verdict: Verdict) -> Verdict:
 
 
 def load_engine(
-    bundle: Bundle, program: Program, conditions: Conditions = UNCONDITIONAL, *, planned: bool = True
+    bundle: Bundle,
+    program: Program,
+    conditions: Conditions = UNCONDITIONAL,
+    *,
+    planned: bool = True,
 ) -> Engine:
     """The engine of a bundle whose policy files were compiled to `program`; `planned`: it decides by compiled plans.
 
     Errors: PolicyError P110 for facts files that do not fit (every problem named), E411 and P113 for conditions that
         are not met, P111 when the self-test fails.
     """
-    return _engine(bundle, program, hashlib.sha256(ir_codec.dump(program)).hexdigest(), conditions, planned=planned)
+    ir_digest = hashlib.sha256(ir_codec.dump(program)).hexdigest()
+    return _engine(bundle, program, ir_digest, conditions, always, planned=planned)
 
 
-def load_compiled(bundle: Bundle, compiled: bytes, conditions: Conditions = UNCONDITIONAL) -> Engine:
-    """The same from serialised IR. Errors: PolicyError P112 when the IR is not valid."""
+def load_compiled(
+    bundle: Bundle, compiled: bytes, conditions: Conditions = UNCONDITIONAL, going: Going = always
+) -> Engine:
+    """The same from serialised IR, for as long as `going` says.
+
+    Errors: PolicyError P112 when the IR is not valid, P114 when it was not to go on.
+    """
     try:
         program = ir_codec.load(compiled)
     except ValueError as error:
         raise PolicyError("P112", f"the compiled policy is not valid: {error}") from error
-    return _engine(bundle, program, hashlib.sha256(compiled).hexdigest(), conditions, planned=True)
+    return _engine(bundle, program, hashlib.sha256(compiled).hexdigest(), conditions, going, planned=True)
 
 
-def _engine(bundle: Bundle, program: Program, ir_digest: str, conditions: Conditions, *, planned: bool) -> Engine:
+def _engine(
+    bundle: Bundle, program: Program, ir_digest: str, conditions: Conditions, going: Going, *, planned: bool
+) -> Engine:
+    _go_on(going)
     refuse_unfit(program, conditions)
     try:
         facts = load_facts(program, bundle.files)
     except FactsError as error:
         raise PolicyError("P110", "the facts of the policy are not usable:\n" + "\n".join(error.problems)) from error
+    _go_on(going)
     reference = Reference.of(program)
     engine = Engine(
         digest=bundle.digest,
@@ -165,36 +208,68 @@ def _engine(bundle: Bundle, program: Program, ir_digest: str, conditions: Condit
         endpoints={endpoint.id: endpoint for endpoint in program.endpoints},
         hosts=hosts_of(program),
         vocabulary=Vocabulary.of(program),
+        work=Work(program),
     )
-    self_test(engine)
-    return engine
+    return replace(engine, tested=self_test(engine, going))
 
 
-def self_test(engine: Engine) -> None:
+def _go_on(going: Going) -> None:
+    if not going():
+        raise PolicyError("P114", "the policy is not loaded to its end, since the service ends")
+
+
+def self_test(engine: Engine, going: Going = always) -> Tested:
     """Ask what must be refused, and one call for each cell: what fails, allows everything or contradicts its definition
-    never serves. It is also the first call through code that was never run before. Errors: PolicyError P111.
+    never serves. It is also the first call through code that was never run before. Errors: PolicyError P111, P114.
     """
     path = Path(text="/", segments=(), trailing_slash=False, escaped=frozenset(), query=None)
     nowhere = Question("", HttpCall("GET", path, ""), ANONYMOUS, 0, engine.facts)
     if engine.judge(nowhere, engine.admit(nowhere)).outcome != "deny":
         raise PolicyError("P111", "the compiled policy allows a call to no service: it is not put in force")
-    if engine.plans is None:
-        return
-    for question in calls(engine.program, engine.facts):
+    asked = compared = met = steps = 0
+    for question in () if engine.plans is None else calls(engine.program, engine.facts):
+        _go_on(going)
         call = engine.admit(question)
-        try:
-            verdict = engine.judge(question, call)
-            engine.inputs(question, call)
-            if isinstance(call, Call):
-                engine.primary(call, "")
-        except Exception as error:
-            detail = f"the compiled policy fails in a call for `{_place(call)}`: {type(error).__name__}"
-            raise PolicyError("P111", f"{detail}: it is not put in force") from error
-        small = isinstance(call, Refused) or len(rules_of(call.cell)) <= MOST_COMPARED
-        if small and not same(verdict, engine.explain(question, call)):
-            detail = f"the compiled policy and its definition differ in a call for `{_place(call)}`"
+        met += 0 if isinstance(call, Refused) else len(rules_of(call.cell))
+        if met > MOST_MET and asked:
+            break
+        verdict = _first(engine, question, call)
+        asked += 1
+        needed = engine.steps(call)
+        if needed > MOST_COUNTED or steps + needed > MOST_COMPARED:
+            continue
+        steps += needed
+        compared += 1
+        if not same(verdict, engine.explain(question, call)):
+            detail = f"the compiled policy and its definition differ in a call for `{place_of(call)}`"
             raise PolicyError("P111", f"{detail}: it is not put in force")
+    return Tested(asked, compared)
 
 
-def _place(call: Call | Refused) -> str:
+def _first(engine: Engine, question: Question, call: Call | Refused) -> Verdict:
+    """The first call for a cell, through all that deciding and recording it needs. Errors: PolicyError P111."""
+    try:
+        verdict = engine.judge(question, call)
+        engine.inputs(question, call)
+        if isinstance(call, Call):
+            engine.primary(call, "")
+    except Exception as error:
+        detail = f"the compiled policy fails in a call for `{place_of(call)}`: {type(error).__name__}"
+        raise PolicyError("P111", f"{detail}: it is not put in force") from error
+    return verdict
+
+
+def untested(engine: Engine) -> str:
+    """What the self-test of an engine did not reach, in a sentence; "" where it reached all."""
+    cells, tested = len(engine.program.cells), engine.tested
+    if engine.plans is None or tested.compared >= cells:
+        return ""
+    known = (
+        f"of the {cells} pairs of endpoint and caller of policy {engine.digest[:12]} the self-test asked {tested.asked}"
+    )
+    return f"{known} and compared {tested.compared} with their definition"
+
+
+def place_of(call: Call | Refused) -> str:
+    """The endpoint of a call, for a message."""
     return call.endpoint or "no endpoint" if isinstance(call, Refused) else call.endpoint.id

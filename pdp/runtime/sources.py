@@ -6,13 +6,14 @@ Design: contracts.md "Bundles, places, configuration".
 
 Decision: 2026-11-21. A built file is read again only when its inode, size or date changed: its bytes are known by their
 digest, and a change can only be a file of another digest, which is refused.
-Decision: 2026-11-21. The environment of a built file was chosen when it was built; `settings`, where given, must be the
-same one.
+Decision: 2026-11-21. The environment of a built file was chosen when it was built, and its digest names it too, so that
+`settings` may be left out; where given, it must be the same one.
+Decision: 2026-11-21. A file without a digest, and a digest beside a folder, are refused when the place is read, as all
+else that stands there is: the refusal is in the log, and one that comes to stand there later is refused as well.
 """
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import Protocol
 
@@ -21,18 +22,21 @@ from pdp.runtime.acceptance import Conditions
 from pdp.runtime.built import Built, read_built
 from pdp.runtime.bundle import Bundle, read_folder
 from pdp.runtime.compiling import compile_beside
-from pdp.runtime.engine import Engine, load_compiled
+from pdp.runtime.engine import Engine
+from pdp.runtime.loading import load_beside
 
 
 class Source(Protocol):
-    """`deliberate`: what stands there was named by its digest, so that nothing vanishes from it by accident.
+    """`pinned`: the digest by which the configuration names what stands there, so that nothing else may stand there and
+    nothing vanishes from it by accident; "" where it names none. `settings`: the environment that the configuration
+    names.
 
     `read` and `leads_to` wait for the disk. Errors of `read` and `engine`: PolicyError.
     """
 
     place: Path
     settings: str | None
-    deliberate: bool
+    pinned: str
 
     def read(self) -> Bundle:
         """The bundle that stands there now."""
@@ -54,7 +58,7 @@ class Source(Protocol):
 class FolderSource:
     """A policy folder, in one environment."""
 
-    deliberate = False
+    pinned = ""
 
     def __init__(self, place: Path, settings: str | None, conditions: Conditions) -> None:
         self.place = place
@@ -62,7 +66,10 @@ class FolderSource:
         self._conditions = conditions
 
     def read(self) -> Bundle:
-        """The files of the folder (see `Source`)."""
+        """The files of the folder (see `Source`). Errors: PolicyError P101 to P104, P135 for a file in its place."""
+        if self.place.is_file():
+            detail = f"{self.place} is a file, and a built policy is served only by its digest"
+            raise PolicyError("P135", f"{detail}: write `bundle_digest` in pdp.toml as `pdp check --build` says it")
         return read_folder(self.place, self.settings)
 
     def leads_to(self) -> str:
@@ -81,28 +88,28 @@ class FolderSource:
 class BuiltSource:
     """A built file. State: what was read of it last."""
 
-    deliberate = True
-
     def __init__(self, place: Path, digest: str, settings: str | None, conditions: Conditions) -> None:
         self.place = place
         self.settings = settings
-        self._digest = digest
+        self.pinned = digest
         self._conditions = conditions
         self._read: tuple[tuple[int, int, int], Built] | None = None
 
     def read(self) -> Bundle:
-        """The bundle in the file (see `Source`). Errors: PolicyError P131 to P134."""
+        """The bundle in the file (see `Source`). Errors: PolicyError P131 to P135, the last for a folder."""
         mark = self._mark()
         if self._read is None or self._read[0] != mark:
-            self._read = (mark, read_built(self.place, self._digest))
+            self._read = (mark, read_built(self.place, self.pinned))
         bundle = self._read[1].bundle
         if self.settings is not None and self.settings != bundle.settings:
             had = f"the environment `{bundle.settings}`" if bundle.settings else "no environment"
             raise PolicyError("P134", f"{self.place} was built for {had}, and `settings` names `{self.settings}`")
-        self.settings = bundle.settings
         return bundle
 
     def _mark(self) -> tuple[int, int, int]:
+        if self.place.is_dir():
+            detail = f"`bundle_digest` names a built policy, and {self.place} is a folder"
+            raise PolicyError("P135", f"{detail}: name the file that `pdp check --build` wrote, or remove the digest")
         try:
             about = self.place.stat()
         except OSError as error:
@@ -117,7 +124,7 @@ class BuiltSource:
         """The program in the file (see `Source`)."""
         if self._read is None or self._read[1].bundle.digest != bundle.digest:
             return await self.kept(bundle)
-        return await asyncio.to_thread(load_compiled, bundle, self._read[1].compiled, self._conditions), ""
+        return await load_beside(bundle, self._read[1].compiled, self._conditions), ""
 
     async def kept(self, bundle: Bundle) -> tuple[Engine, str]:
         """The files compiled in a child process (see `Source`)."""
@@ -125,16 +132,7 @@ class BuiltSource:
 
 
 def source_of(place: Path, digest: str | None, settings: str | None, conditions: Conditions) -> Source:
-    """The source at a place.
-
-    Errors: PolicyError P135 for a file without a digest, or a digest beside a folder.
-    """
-    if digest is not None and place.is_dir():
-        detail = f"`bundle_digest` names a built policy, and {place} is a folder"
-        raise PolicyError("P135", f"{detail}: name the file that `pdp check --build` wrote, or remove the digest")
+    """The source at a place: of a built file where `digest` names one, else of a folder. Nothing is read yet."""
     if digest is not None:
         return BuiltSource(place, digest, settings, conditions)
-    if place.is_file():
-        detail = f"{place} is a file, and a built policy is served only by its digest"
-        raise PolicyError("P135", f"{detail}: write `bundle_digest` in pdp.toml as `pdp check --build` says it")
     return FolderSource(place, settings, conditions)

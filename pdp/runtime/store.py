@@ -7,6 +7,7 @@ log, by digest, so that any record can be explained and replayed by the very pol
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from pdp.runtime.bundle import Bundle, pack, unpack
 from pdp.runtime.engine import Engine
 
 CURRENT = "current"
+
+log = logging.getLogger(__name__)
 
 
 class EngineHolder:
@@ -35,10 +38,16 @@ class EngineHolder:
 
 @dataclass(frozen=True, slots=True)
 class InForce:
-    """Which bundle was put in force last, and what the policy folder, where it is a link, led to then ("" else)."""
+    """Which bundle was put in force last, and what the policy folder, where it is a link, led to then ("" else).
+
+    `built` is the digest of the built file that the bundle came from, `ir` that of the program it held; both "" for the
+    bundle of a folder.
+    """
 
     digest: str
     target: str
+    built: str = ""
+    ir: str = ""
 
 
 class BundleStore:
@@ -48,9 +57,15 @@ class BundleStore:
         self._folder = folder
 
     def keep(self, bundle: Bundle) -> None:
-        """Store a bundle; on return it is on disk. OSError when the disk does not take it."""
+        """Store a bundle; on return it is on disk, also where what was stored of it is damaged. OSError when the disk
+        does not take it.
+        """
         path = self._path(bundle.digest)
-        if not path.exists():
+        try:
+            self.load(bundle.digest)
+        except PolicyError as error:
+            if error.code != "P106":
+                log.warning("%s; it is written anew", error.detail)
             atomic_write(path, pack(bundle))
 
     def load(self, digest: str) -> Bundle:
@@ -71,7 +86,8 @@ class BundleStore:
         path = self._folder / CURRENT
         try:
             stated = json.loads(path.read_bytes())
-            return InForce(str(stated["digest"]), str(stated["target"]))
+            came_from = (str(stated.get(name, "")) for name in ("built", "ir"))
+            return InForce(str(stated["digest"]), str(stated["target"]), *came_from)
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from policy_lang.ir import Action, Endpoint, Fixed, Grpc, Http, Program, SetHeader
+from policy_lang.ir import Action, Endpoint, Fixed, Grpc, Http, Program, RemoveHeader, SetHeader
 from policy_lang.verdict import CAPABILITIES
 
 
@@ -16,34 +16,32 @@ from policy_lang.verdict import CAPABILITIES
 class Vocabulary:
     """`literals` are the segments of all declared paths. `subjects` are what a reason may be about: names of claims,
     parameters, headers, properties, roles and scopes. `headers` are those that some endpoint reads, `identity_headers`
-    those that some rule sets. `workloads` are declared callers by SPIFFE id.
+    those that some rule sets, `guarded_headers` these and those that some rule removes: a client may spell neither in
+    another way. `workloads` are declared callers by SPIFFE id.
     """
 
     literals: frozenset[str]
     subjects: frozenset[str]
     headers: frozenset[str]
     identity_headers: frozenset[str]
+    guarded_headers: frozenset[str]
     workloads: Mapping[str, str]
 
     @classmethod
     def of(cls, program: Program) -> Vocabulary:
         """The vocabulary of a program."""
-        identity_headers = frozenset(_headers_set(program))
+        obligations = [each for body in program.bodies for each in (*body.must, *body.should)]
+        identity_headers = frozenset(each.name for each in obligations if isinstance(each, SetHeader))
+        removed = frozenset(each.name for each in obligations if isinstance(each, RemoveHeader))
         return cls(
             frozenset(text for endpoint in program.endpoints for text in _literals(endpoint)),
             frozenset(_subjects(program)) | identity_headers,
             frozenset(header.source[0] for endpoint in program.endpoints for header in endpoint.headers)
             | {"content-type"},
             identity_headers,
+            identity_headers | removed,
             {workload.identity: workload.id for workload in program.workloads},
         )
-
-
-def _headers_set(program: Program) -> Iterator[str]:
-    for body in program.bodies:
-        for obligation in (*body.must, *body.should):
-            if isinstance(obligation, SetHeader):
-                yield obligation.name
 
 
 def _literals(endpoint: Endpoint) -> Iterator[str]:

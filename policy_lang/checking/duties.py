@@ -8,7 +8,8 @@ Source: language.md 2.1, 5.5, points D, E, G; contracts.md "Headers at Envoy".
 
 Decision: 2026-11-21. Headers that carry the call itself or who calls (`authorization`, `host`, `content-length`,
 `transfer-encoding`, `connection`) and ours (`x-portcullis-*`) cannot be set or removed: a policy must not make the back
-end read another call than the one that was decided. A name is compared without its case.
+end read another call than the one that was decided. A name is compared without its case, and with `_` read as `-`: to
+many servers these are one header.
 Decision: 2026-11-21. A constant that no header can hold is refused here; a value that is not known before the call is
 looked at then (reason `conflict.value`).
 """
@@ -23,6 +24,7 @@ from typing import assert_never
 from policy_lang import ir, tree
 from policy_lang.checking.environment import Facts
 from policy_lang.checking.expressions import Checker
+from policy_lang.checking.header_names import folded
 from policy_lang.checking.shape import duty_on_allow
 from policy_lang.declared.fields import checked_scope
 from policy_lang.declared.literals_typed import Typed
@@ -189,10 +191,11 @@ def header_name(text: tree.Text, found: list[Diagnostic]) -> str | None:
     if not _TOKEN.fullmatch(text.value):
         found.append(BadHeaderName(span=text.span, name=text.value))
         return None
-    if name.startswith(_OURS):
+    read_as = folded(name)
+    if read_as.startswith(_OURS):
         why: str | None = "it is ours"
     else:
-        why = "it is the gateway's" if name.startswith(_GATEWAYS) else _FORBIDDEN.get(name)
+        why = "it is the gateway's" if read_as.startswith(_GATEWAYS) else _FORBIDDEN.get(read_as)
     if why is None:
         return name
     found.append(ForbiddenHeader(span=text.span, name=name, why=why))

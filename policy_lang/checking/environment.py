@@ -1,6 +1,6 @@
 """What a rule meets: one endpoint with one kind of principal, and what is read there; the bound bundle all share.
 
-Values only, made from the inventory, but for `Memory`, which keeps what is dear to work out again.
+Values only, made from the inventory, but for `Memory`.
 INVARIANT: `slot` and `tag` are the one place that says which inputs an environment has.
 Source: language.md 4.2; points B, F.
 
@@ -12,17 +12,20 @@ Decision: 2026-11-21. A factor is worked out for its kind alone, so its conditio
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import assert_never
+from typing import TypeVar, assert_never
 
-from policy_lang import ir, tree
+from policy_lang import ir
 from policy_lang.checking.guards import Formula
+from policy_lang.checking.memory import Callers, Indices, Memory
 from policy_lang.declared.endpoints import EndpointEntry
-from policy_lang.declared.entries import ConditionEntry, Inventory, KindEntry, Names, TagRead
+from policy_lang.declared.entries import Inventory, KindEntry, Names, TagRead
 from policy_lang.declared.fields import Slot
 from policy_lang.declared.literals_typed import Typed
 from policy_lang.typesystem import Scalar, Type
+
+K = TypeVar("K")
 
 Facts = frozenset[ir.Attr]
 NOTHING: Facts = frozenset()
@@ -37,6 +40,7 @@ _ANYWHERE = {
 _STRING = Slot(Scalar.STRING, optional=False, declared=None)
 _WITH_A_PATH = {**_ANYWHERE, "method": _STRING, "path": _STRING, "host": _STRING}
 
+METHOD = ir.Attr("request", "method")
 PLACE_READS = frozenset(ir.Attr("request", name) for name in _WITH_A_PATH.keys() - _ANYWHERE.keys())
 """What of a request depends on the endpoint."""
 
@@ -61,7 +65,7 @@ class Environment:
                 type_ = self.signals.get(attr.name)
                 return None if type_ is None else Slot(type_, optional=False, declared=None)
             case "request":
-                return (_WITH_A_PATH if _has_path(self.endpoint) else _ANYWHERE).get(attr.name)
+                return (_WITH_A_PATH if has_path(self.endpoint) else _ANYWHERE).get(attr.name)
             case "path" | "query" | "header" | "resource":
                 return None if self.endpoint is None else _endpoint_slot(self.endpoint, attr)
             case _:
@@ -100,7 +104,8 @@ def endpoint_tag(entry: EndpointEntry, read: TagRead) -> Typed | None:
     return None if tag is None else Typed(ir.Const(tag.value), tag.type)
 
 
-def _has_path(entry: EndpointEntry | None) -> bool:
+def has_path(entry: EndpointEntry | None) -> bool:
+    """Whether calls of an endpoint have a path: all but actions."""
     return entry is not None and not isinstance(entry.endpoint.route, ir.Action)
 
 
@@ -114,84 +119,71 @@ class Factor:
 
 
 @dataclass(frozen=True, slots=True)
-class Mentions:
-    """What one expression mentions itself: inputs, tags, factors, kinds (also by their roles), and conditions."""
-
-    attrs: tuple[ir.Attr, ...]
-    tags: tuple[TagRead, ...]
-    factors: frozenset[str]
-    kinds: frozenset[str]
-    conditions: tuple[ConditionEntry, ...]
-
-
-ConditionKey = tuple[str, tree.NodeId]
-"""A condition by its module and its declaration."""
-
-EndpointsKey = tuple[tuple[int, ...], tuple[ir.Attr, ...], tuple[TagRead, ...]]
-KindsKey = tuple[int, tuple[ir.Attr, ...], frozenset[str]]
-"""What a rule reads of some endpoints, and of some callers, whose tuple it is that has this id."""
-
-
-MOST_GROUPS, GROUPS_EACH = 30_000, 20
-"""Environments that all rules meet together, each counted where it differs: so many, and for each rule so many more."""
-
-MOST_PARTS, PARTS_EACH = 100_000, 100
-"""Parts that conditions expand to, wherever they are used: so many, and for each rule so many more."""
-
-
-class Memory:
-    """What one check of a bundle has worked out and meets again: a condition may be used by a thousand rules.
-
-    `mentions` are those of conditions' bodies, `below` with those of the conditions they call; `sets` those that are
-    the same everywhere, None where they have a mistake; `too_large` the conditions in which an expression grew past its
-    limit, which was reported and costs its time once; `endpoints` and `kinds` are groups of those that are alike to a
-    rule. `groups` and `parts` are how many environments that differ the rules may still meet, and how many parts
-    conditions may still expand to, over the bundle.
-    """
-
-    def __init__(self, rules: int) -> None:
-        self.groups = MOST_GROUPS + GROUPS_EACH * rules
-        self.parts = MOST_PARTS + PARTS_EACH * rules
-        self.mentions: dict[ConditionKey, Mentions] = {}
-        self.below: dict[ConditionKey, Mentions] = {}
-        self.too_large: set[ConditionKey] = set()
-        self.endpoints: dict[EndpointsKey, tuple[tuple[int, ...], ...]] = {}
-        self.kinds: dict[KindsKey, tuple[tuple[KindEntry | None, ...], ...]] = {}
-        self.sets: dict[tuple[str, tree.NodeId, Type | None], Typed | None] = {}
-
-
-@dataclass(frozen=True, slots=True)
 class Bound:
     """A bundle with its names bound, by module, and its factors worked out, by kind and name.
 
-    `signals` are types by id, `callers` who can call each endpoint, by its index: see `callers_of`.
+    `signals` are types by id, `everywhere` all endpoints by index, `closed` those for nobody, `callers` who can
+    call each: see `callers_of`.
+    `having` are the endpoints that have an input or a tag, by root and name; `kinds_having` the kinds that have an
+    input, `proving` those that have a factor.
     """
 
     inventory: Inventory
     names: Mapping[str, Names]
     factors: Mapping[tuple[str, str], Factor]
     signals: Mapping[str, Type]
-    callers: tuple[tuple[KindEntry | None, ...], ...]
+    everywhere: Indices
+    closed: frozenset[int]
+    callers: tuple[Callers, ...]
+    having: Mapping[tuple[str, str], Sequence[int]]
+    kinds_having: Mapping[ir.Attr, Sequence[str]]
+    proving: Mapping[str, Sequence[str]]
     memory: Memory
 
     @classmethod
     def of(cls, inventory: Inventory, names: Mapping[str, Names]) -> Bound:
         """The bundle before its factors are known."""
-        signals = {signal.id: signal.type for signal in inventory.signals}
+        kinds = inventory.kinds
         return cls(
-            inventory,
-            names,
-            {},
-            signals,
-            callers_of(inventory),
-            Memory(sum(len(entry.rules) for entry in inventory.modules)),
+            inventory=inventory,
+            names=names,
+            factors={},
+            signals={signal.id: signal.type for signal in inventory.signals},
+            everywhere=tuple(range(len(inventory.endpoints))),
+            closed=frozenset(i for i, entry in enumerate(inventory.endpoints) if entry.endpoint.closed),
+            callers=callers_of(inventory),
+            having=_having(inventory.endpoints),
+            kinds_having=_kinds_by((ir.Attr(kind.kind.form, name), kind) for kind in kinds for name in kind.slots),
+            proving=_kinds_by((factor, kind) for kind in kinds for factor in kind.factors),
+            memory=Memory(sum(len(entry.module.source.text) for entry in inventory.modules)),
         )
 
 
-def callers_of(inventory: Inventory) -> tuple[tuple[KindEntry | None, ...], ...]:
+def _having(endpoints: Sequence[EndpointEntry]) -> Mapping[tuple[str, str], Sequence[int]]:
+    """The endpoints that have an input or a tag, by root and name."""
+    having: dict[tuple[str, str], list[int]] = {}
+    for index, entry in enumerate(endpoints):
+        named: tuple[tuple[str, Iterable[str]], ...] = (
+            *(("path", entry.path), ("query", entry.query), ("header", entry.headers)),
+            *(("resource", entry.properties), ("endpoint", entry.tags), ("service", entry.service_tags)),
+        )
+        for root, names in named:
+            for name in names:
+                having.setdefault((root, name), []).append(index)
+    return having
+
+
+def _kinds_by(pairs: Iterable[tuple[K, KindEntry]]) -> Mapping[K, Sequence[str]]:
+    kinds: dict[K, list[str]] = {}
+    for key, kind in pairs:
+        kinds.setdefault(key, []).append(kind.kind.id)
+    return kinds
+
+
+def callers_of(inventory: Inventory) -> tuple[Callers, ...]:
     """Who can call each endpoint, by index: token kinds, the subject kinds accepted there, and last nobody (None)."""
     accepts = {each.service.id: frozenset(each.service.accepts) for each in inventory.services}
-    known: dict[frozenset[str], tuple[KindEntry | None, ...]] = {}
+    known: dict[frozenset[str], Callers] = {}
     for accepted in (frozenset[str](), *accepts.values()):
         if accepted not in known:
             kinds = (k for k in inventory.kinds if k.kind.form == "token" or k.kind.id in accepted)

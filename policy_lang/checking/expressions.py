@@ -13,24 +13,26 @@ one phase that does not in the other.
 Decision: 2026-11-21. `token has c` is false, no mistake, for kinds without the claim and for anonymous callers; a
 factor and a role are false for kinds without them. All are true statements about such a caller.
 Decision: 2026-11-21. `role r` asks whether the role claim overlaps the values that give r or a role that includes it;
-it is false where no claim gives roles, and for an optional claim true only where that is present. A role that a
-relation is asked for becomes a disjunction of lookups, one for each name of the column that is, or includes, the role.
+it is false where no claim gives roles, and for an optional claim true only where that is present.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
-from math import prod
 from typing import assert_never
 
 from policy_lang import ir, tree
 from policy_lang.checking.comparisons import comparable, compared
 from policy_lang.checking.environment import NOTHING, Bound, Environment, Facts
+from policy_lang.checking.expansions import expansion_key
 from policy_lang.checking.guards import Formula, Leaf, every, holds, negate, some
+from policy_lang.checking.lookups import lookup
+from policy_lang.checking.memory import Expansion, ExpansionKey
 from policy_lang.checking.operands import Argument, Operands
-from policy_lang.declared.entries import ConditionEntry, Names, RelationEntry, TagRead
+from policy_lang.checking.written import may_be_one
+from policy_lang.declared.entries import ConditionEntry, Fixed, Names, RelationEntry, TagRead
+from policy_lang.declared.foreign_patterns import like_hint
 from policy_lang.declared.literals_typed import Typed, is_literal
 from policy_lang.diagnostics import Diagnostic
 from policy_lang.mistakes.types import BadLike, MissingHere, TypesDiffer, WrongType
@@ -38,9 +40,6 @@ from policy_lang.typesystem import EnumType, RoleType, Scalar, SetType, Type, sa
 
 MOST_ORDERED = 128
 """Values of an enum by whose order two inputs may be compared: half of what one call may look at (check_cost)."""
-
-MOST_ROWS = 64
-"""Rows that a relation with columns of roles is asked for at once: each is a lookup."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +89,12 @@ class Checker:
         """`expr` as a condition, where the inputs of `known` are present."""
         fits = self._operands.enter(expr)
         try:
-            return self._condition(expr, known) if fits else self.refuse(known)
+            checked = self._condition(expr, known) if fits else self.refuse(known)
         finally:
             self._operands.leave()
+        if may_be_one(expr, checked.formula):
+            self._operands.wrote(expr, checked.formula)
+        return checked
 
     def _condition(self, expr: tree.Expr, known: Facts) -> Checked:
         match expr:
@@ -201,11 +203,21 @@ class Checker:
 
     def _has_factor(self, expr: tree.HasFactor, known: Facts) -> Checked:
         if self.environment.endpoint is not None:
-            return self.factor(expr.name.text, expr.within_ms, known)
+            return self.factor(expr.name.text, self.within_ms(expr.within), known)
         remedy = "say it again in this one's own `when`"
         missing = MissingHere(span=expr.span, name=f"factor {expr.name.text}", where="in a factor", remedy=remedy)
         self._operands.report(missing)
         return self.refuse(known)
+
+    def within_ms(self, written: tree.DurationLit | tree.Name | None) -> int | None:
+        """What stands behind the `within` of a factor; None, too, of a setting whose mistake was reported."""
+        if not isinstance(written, tree.Name):
+            return None if written is None else written.milliseconds
+        setting = self.names.inputs.get(written.id)
+        if isinstance(setting, Fixed) and isinstance(setting.value, int):
+            return setting.value
+        self.refused = True
+        return None
 
     def factor(self, name: str, within_ms: int | None, known: Facts) -> Checked:
         """Whether the caller has proved the factor `name`, within `within_ms` where that is given."""
@@ -227,36 +239,9 @@ class Checker:
             case ConditionEntry():
                 return self._expanded(call, callee, arguments, known)
             case RelationEntry():
-                return self._lookup(call, callee, arguments, known)
+                return self._settled(lookup(self._operands, call, callee, arguments, known), known)
             case _:
                 assert_never(callee)
-
-    def _lookup(self, call: tree.Expr, entry: RelationEntry, arguments: tuple[tree.Expr, ...], known: Facts) -> Checked:
-        columns: list[tuple[ir.Operand, ...]] = []
-        for expr, (_, type_) in zip(arguments, entry.relation.columns, strict=True):
-            if isinstance(type_, RoleType):
-                columns.append(self._held_as(expr, type_, entry))
-            else:
-                given = self._operands.argument(expr, type_, known)
-                columns.append(() if given is None else (given.operand,))
-        rows = prod(len(column) for column in columns)
-        if rows > MOST_ROWS:
-            self._operands.too_large(call, f"the roles that it names stand for {rows} rows")
-            return self.refuse(known)
-        if rows == 0 or (rows > 1 and not self._operands.spend(call, rows)):
-            return self.refuse(known)
-        return unconditional(some(tuple(holds(ir.Lookup(entry.relation.id, row)) for row in product(*columns))), known)
-
-    def _held_as(self, expr: tree.Expr, type_: RoleType, entry: RelationEntry) -> tuple[ir.Operand, ...]:
-        """The names that a role column may hold where the caller holds the role; nothing after a mistake."""
-        role = self._operands.role(expr)
-        if role is None:
-            return ()
-        names = [name for name in type_.names if entry.role_ids.get(name) in role.above]
-        if not names:
-            wanted = f"a role that `{entry.decl.name.text}` may hold"
-            self._operands.report(WrongType(span=expr.span, wanted=wanted, found=f"`{role.name}`"))
-        return tuple(ir.Const(name) for name in sorted(names))
 
     def _expanded(
         self, call: tree.Expr, condition: ConditionEntry, arguments: tuple[tree.Expr, ...], known: Facts
@@ -271,7 +256,28 @@ class Checker:
         }
         self.refused = self.refused or None in given.values()
         with self._operands.expanding(call, condition, given):
-            return self.condition(condition.decl.body, known)
+            return self._body(
+                call, condition, expansion_key(condition, given, known, self.environment, self._bound), known
+            )
+
+    def _body(self, call: tree.Expr, condition: ConditionEntry, key: ExpansionKey | None, known: Facts) -> Checked:
+        """What a condition stands for, worked out once for all the places that are alike to it."""
+        kept = None if key is None else self._bound.memory.expansions.get(key)
+        if kept is not None:
+            if not self._operands.again(call, kept):
+                return self.refuse(known)
+            self.refused = self.refused or kept.refused
+            return Checked(kept.formula, kept.when_true, kept.when_false)
+        refused, self.refused = self.refused, False
+        mark = self._operands.mark()
+        checked = self.condition(condition.decl.body, known)
+        size = self._operands.since(mark)
+        if key is not None and size is not None:
+            self._bound.memory.expansions[key] = Expansion(
+                checked.formula, checked.when_true, checked.when_false, self.refused, *size
+            )
+        self.refused = self.refused or refused
+        return checked
 
     # ------------------------------------------------------------ atoms
 
@@ -352,8 +358,8 @@ class Checker:
         value = self._operands.operand(expr.operand, None, known)
         pattern = expr.pattern.value
         core = pattern.removeprefix("*").removesuffix("*")
-        if not core or "*" in core:
-            self._operands.report(BadLike(span=expr.pattern.span, pattern=pattern))
+        if not core or "*" in core or core == pattern:
+            self._operands.report(BadLike(span=expr.pattern.span, pattern=pattern, hint=like_hint(pattern)))
             return None
         if value is None:
             return None

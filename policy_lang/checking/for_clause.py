@@ -6,6 +6,8 @@ Source: language.md 2.1 (`for`, `via`); contracts.md "Which service, which gatew
 
 Decision: 2026-11-21. `for workload w` holds where `request.peer` is w, whoever the caller is: a gateway's own identity
 is not who calls. `via w` holds where the peer or the gateway is w. Both compare SPIFFE ids.
+Decision: 2026-11-21. `via` ends the clause and is said of all its subjects, not of the last: of `for any user, any
+partner via edge` the one reading lets by less than the other, and who means one of them writes two rules.
 """
 
 from __future__ import annotations

@@ -2,75 +2,55 @@
 
 Two environments are of one group where everything that the rule reads, in its conditions too, is declared alike, so
 that checking one has checked the other; the work then grows with the number of differences, not of endpoints.
-INVARIANT: whatever `check_expr`, `check_for` and `check_duties` look up in an environment is in a signature here.
+INVARIANT: whatever checking an expression, a `for` clause or a duty looks up in an environment is read here.
 Source: language.md 4.2.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from policy_lang import ir, tree
-from policy_lang.checking.environment import (
-    PLACE_READS,
-    Bound,
-    ConditionKey,
-    Environment,
-    Mentions,
-    endpoint_tag,
-    kind_slot,
-)
-from policy_lang.checking.operands import MOST_NESTED
-from policy_lang.declared.endpoints import EndpointEntry
-from policy_lang.declared.entries import ConditionEntry, KindEntry, Names, TagRead
+from policy_lang.checking.alike import alike_callers, alike_endpoints
+from policy_lang.checking.environment import PLACE_READS, Bound
+from policy_lang.checking.memory import ATTRS_A_STEP, Callers, ConditionKey, Indices, Mentions, Reads
+from policy_lang.declared.entries import ConditionEntry, Names, RoleEntry, TagRead
 from policy_lang.declared.walking import walk
-from policy_lang.typesystem import Type
-
-METHOD = ir.Attr("request", "method")
-
-Declared = tuple[Type, bool] | None
-"""The type of an input and whether it is optional; None where there is none."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reads:
-    """What a rule's expressions read. `singled_out` are the kinds that one of them asks for by name, role or factor."""
+def reads_of(
+    module: str, exprs: Iterable[tree.Expr], for_: tree.ForClause | None, factors: Iterable[str], bound: Bound
+) -> Reads:
+    """What the expressions of a rule, its `for` clause and the factors it needs read."""
+    attrs: dict[ir.Attr, None] = {}
+    tags: dict[TagRead, None] = {}
+    kinds = set(_kinds_of(module, for_, bound))
+    wanted = set(factors)
+    for mentions in _mentioned(module, exprs, bound):
+        attrs.update(dict.fromkeys(mentions.attrs))
+        tags.update(dict.fromkeys(mentions.tags))
+        kinds |= mentions.kinds
+        wanted |= mentions.factors
+    bound.memory.steps -= len(attrs) // ATTRS_A_STEP
+    for factor in wanted:
+        kinds.update(bound.proving.get(factor, ()))
+    return Reads(
+        of_kind=tuple(attr for attr in attrs if attr.root in {"token", "subject"}),
+        of_endpoint=tuple(attr for attr in attrs if _differs(attr)),
+        tags=tuple(tags),
+        signals=tuple(attr.name for attr in attrs if attr.root == "signal"),
+        singled_out=frozenset(kinds),
+    )
 
-    of_kind: tuple[ir.Attr, ...]
-    of_endpoint: tuple[ir.Attr, ...]
-    tags: tuple[TagRead, ...]
-    signals: tuple[str, ...]
-    singled_out: frozenset[str]
 
-    @classmethod
-    def of(
-        cls,
-        module: str,
-        exprs: Iterable[tree.Expr],
-        for_: tree.ForClause | None,
-        factors: Iterable[str],
-        bound: Bound,
-    ) -> Reads:
-        """What the expressions of a rule, its `for` clause and the factors it needs read."""
-        attrs: dict[ir.Attr, None] = {}
-        tags: dict[TagRead, None] = {}
-        kinds = set(_kinds_of(module, for_, bound))
-        wanted = set(factors)
-        for mentions in _mentioned(module, exprs, bound):
-            attrs.update(dict.fromkeys(mentions.attrs))
-            tags.update(dict.fromkeys(mentions.tags))
-            kinds |= mentions.kinds
-            wanted |= mentions.factors
-        if wanted:
-            kinds |= {kind.kind.id for kind in bound.inventory.kinds if not wanted.isdisjoint(kind.factors)}
-        return cls(
-            of_kind=tuple(attr for attr in attrs if attr.root in {"token", "subject"}),
-            of_endpoint=tuple(attr for attr in attrs if _differs(attr)),
-            tags=tuple(tags),
-            signals=tuple(attr.name for attr in attrs if attr.root == "signal"),
-            singled_out=frozenset(kinds),
-        )
+def reads_of_condition(condition: ConditionEntry, bound: Bound) -> Reads:
+    """What a condition reads, with those it calls, but for its arguments."""
+    key = (condition.module, condition.decl.id)
+    known = bound.memory.reads.get(key)
+    if known is None:
+        known = bound.memory.reads[key] = reads_of(condition.module, (condition.decl.body,), None, (), bound)
+    return known
 
 
 def _differs(attr: ir.Attr) -> bool:
@@ -91,44 +71,44 @@ def _mentioned(module: str, exprs: Iterable[tree.Expr], bound: Bound) -> Iterato
     first = _mentions(bound.names[module], exprs)
     yield first
     for condition in first.conditions:
-        key = (condition.module, condition.decl.id)
-        known = bound.memory.below.get(key)
-        if known is None:
-            known = bound.memory.below[key] = _joined(_below(condition, bound))
-        yield known
+        yield _below(condition, bound)
 
 
-def _below(condition: ConditionEntry, bound: Bound) -> Iterator[Mentions]:
-    """What a condition mentions, and what those do that it calls, as deep as an expression may nest."""
-    level = [condition]
-    seen: set[ConditionKey] = set()
-    for _ in range(MOST_NESTED):
-        below: list[ConditionEntry] = []
-        for each in level:
-            key = (each.module, each.decl.id)
-            if key in seen:
-                continue
-            seen.add(key)
-            known = bound.memory.mentions.get(key)
-            if known is None:
-                known = bound.memory.mentions[key] = _mentions(bound.names[each.module], (each.decl.body,))
-            yield known
-            below += known.conditions
-        level = below
+def _below(condition: ConditionEntry, bound: Bound) -> Mentions:
+    """What a condition mentions, with those it calls, which call each other in no circle."""
+    memory = bound.memory
+    todo = [condition]
+    while todo:
+        each = todo[-1]
+        key = _key(each)
+        if key in memory.below:
+            todo.pop()
+            continue
+        own = memory.mentions.get(key)
+        if own is None:
+            own = memory.mentions[key] = _mentions(bound.names[each.module], (each.decl.body,))
+        waiting = [called for called in own.conditions if _key(called) not in memory.below]
+        todo += waiting
+        if not waiting:
+            memory.below[key] = _joined([own, *(memory.below[_key(called)] for called in own.conditions)])
+            memory.steps -= len(memory.below[key].attrs) // ATTRS_A_STEP
+    return memory.below[_key(condition)]
 
 
-def _joined(parts: Iterable[Mentions]) -> Mentions:
+def _key(condition: ConditionEntry) -> ConditionKey:
+    return condition.module, condition.decl.id
+
+
+def _joined(parts: Sequence[Mentions]) -> Mentions:
     """The mentions of several, but for the conditions."""
     attrs: dict[ir.Attr, None] = {}
     tags: dict[TagRead, None] = {}
-    factors: set[str] = set()
-    kinds: set[str] = set()
-    for part in parts:
+    for part in {id(part): part for part in parts}.values():
         attrs.update(dict.fromkeys(part.attrs))
         tags.update(dict.fromkeys(part.tags))
-        factors |= part.factors
-        kinds |= part.kinds
-    return Mentions(tuple(attrs), tuple(tags), frozenset(factors), frozenset(kinds), ())
+    factors = frozenset[str]().union(*(part.factors for part in parts))
+    kinds = frozenset[str]().union(*(part.kinds for part in parts))
+    return Mentions(tuple(attrs), tuple(tags), factors, kinds, ())
 
 
 def _mentions(names: Names, exprs: Iterable[tree.Expr]) -> Mentions:
@@ -136,13 +116,15 @@ def _mentions(names: Names, exprs: Iterable[tree.Expr]) -> Mentions:
     tags: dict[TagRead, None] = {}
     factors: set[str] = set()
     kinds: set[str] = set()
-    conditions: list[ConditionEntry] = []
+    conditions: dict[ConditionKey, ConditionEntry] = {}
     for node in (node for expr in exprs for node in walk(expr)):
         read = names.inputs.get(node.id)
         if isinstance(read, ir.Attr):
             attrs[read] = None
         elif isinstance(read, TagRead):
             tags[read] = None
+        elif isinstance(read, RoleEntry):
+            kinds.add(read.kind)
         if isinstance(node, tree.HasFactor):
             factors.add(node.name.text)
         elif isinstance(node, tree.HasRole) and (role := names.roles.get(node.name.id)) is not None:
@@ -150,8 +132,8 @@ def _mentions(names: Names, exprs: Iterable[tree.Expr]) -> Mentions:
         elif isinstance(node, tree.IsKind) and (kind := names.kinds.get(node.id)) is not None:
             kinds.add(kind)
         elif isinstance(callee := names.calls.get(node.id), ConditionEntry):
-            conditions.append(callee)
-    return Mentions(tuple(attrs), tuple(tags), frozenset(factors), frozenset(kinds), tuple(conditions))
+            conditions.setdefault(_key(callee), callee)
+    return Mentions(tuple(attrs), tuple(tags), frozenset(factors), frozenset(kinds), tuple(conditions.values()))
 
 
 # ---------------------------------------------------------------- groups
@@ -161,63 +143,12 @@ def _mentions(names: Names, exprs: Iterable[tree.Expr]) -> Mentions:
 class Group:
     """Environments that are alike: every one of these endpoints with every one of these kinds."""
 
-    endpoints: tuple[int, ...]
-    kinds: tuple[KindEntry | None, ...]
+    endpoints: Indices
+    kinds: Callers
 
 
-def groups(endpoints: tuple[int, ...], reads: Reads, bound: Bound) -> Iterator[Group]:
+def groups(endpoints: Indices, reads: Reads, bound: Bound) -> Iterator[Group]:
     """The environments of some endpoints, each in one group, in the order of endpoints and kinds."""
-    for found in _alike_endpoints(endpoints, reads, bound):
-        for each in _alike_kinds(bound.callers[found[0]], reads, bound):
+    for found in alike_endpoints(endpoints, reads, bound):
+        for each in alike_callers(bound.callers[found[0]], reads, bound):
             yield Group(found, each)
-
-
-def _alike_endpoints(endpoints: tuple[int, ...], reads: Reads, bound: Bound) -> tuple[tuple[int, ...], ...]:
-    """The endpoints, in groups; rules of one target that read the same of it share them."""
-    key = (endpoints, reads.of_endpoint, reads.tags)
-    known = bound.memory.endpoints.get(key)
-    if known is None:
-        alike: dict[object, list[int]] = {}
-        fixed = not (reads.of_endpoint or reads.tags)
-        for index in endpoints:
-            # Tuples of callers are shared by the endpoints that have the same, and live as long as `bound`.
-            callers = id(bound.callers[index])
-            each: object = callers if fixed else (callers, _endpoint_signature(bound.inventory.endpoints[index], reads))
-            alike.setdefault(each, []).append(index)
-        known = bound.memory.endpoints[key] = tuple(tuple(found) for found in alike.values())
-    return known
-
-
-def _alike_kinds(
-    callers: tuple[KindEntry | None, ...], reads: Reads, bound: Bound
-) -> tuple[tuple[KindEntry | None, ...], ...]:
-    """The callers of some endpoints, in groups."""
-    key = (id(callers), reads.of_kind, reads.singled_out)
-    known = bound.memory.kinds.get(key)
-    if known is None:
-        alike: dict[object, list[KindEntry | None]] = {}
-        for kind in callers:
-            alike.setdefault(_kind_signature(kind, reads), []).append(kind)
-        known = bound.memory.kinds[key] = tuple(tuple(found) for found in alike.values())
-    return known
-
-
-def _endpoint_signature(entry: EndpointEntry, reads: Reads) -> object:
-    environment = Environment(None, entry)
-    slots = tuple(_declared(environment, attr) for attr in reads.of_endpoint)
-    tags = tuple(None if (tag := endpoint_tag(entry, read)) is None else (tag.operand, tag.type) for read in reads.tags)
-    methods = (entry.methods, entry.follows) if METHOD in reads.of_endpoint else None
-    return slots, tags, methods
-
-
-def _declared(environment: Environment, attr: ir.Attr) -> Declared:
-    slot = environment.slot(attr)
-    return None if slot is None else (slot.type, slot.optional)
-
-
-def _kind_signature(kind: KindEntry | None, reads: Reads) -> object:
-    """Nobody is like a kind that has none of what is read."""
-    if kind is not None and kind.kind.id in reads.singled_out:
-        return kind.kind.id
-    slots = (kind_slot(kind, attr) for attr in reads.of_kind)
-    return tuple(None if slot is None else (slot.type, slot.optional) for slot in slots)

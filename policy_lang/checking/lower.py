@@ -84,7 +84,7 @@ def _held(inventory: Inventory, places: Iterable[Extent]) -> dict[Where, list[in
 def _first(placed: Placed) -> tuple[int, bool, str]:
     """The first cell of a variant, nobody's last: the order in which atoms, guards and bodies are numbered."""
     kind = min((each is None, each or "") for each in placed.kinds)
-    return (min(placed.endpoints), *kind)
+    return (placed.endpoints[0], *kind)
 
 
 class _Bodies:

@@ -61,7 +61,7 @@ class Reach:
             return mistake
         if count == 1:
             return replace(mistake, remedy=_NOWHERE)
-        asked = "" if root in {"request", "service"} else f", or write: {root} has {name} and …"
+        asked = "" if root == "request" else f", or write: {root} has {name} and …"
         return replace(
             mistake,
             where=f"on {'every' if having else 'any'} endpoint of this rule",

@@ -8,8 +8,7 @@ INVARIANT: a network stands only right of `in`, a role only as an argument, so n
 Source: language.md 4.1, 4.2.
 
 Decision: 2026-11-21. Expressions nest at most `MOST_NESTED` deep with their conditions expanded, and expand to at most
-`MOST_NODES` nodes: doubling conditions are refused (E801) before they cost time. So is a bundle whose conditions expand
-to much more than its rules are many.
+`MOST_NODES` nodes: doubling conditions are refused (E801) before they cost time.
 """
 
 from __future__ import annotations
@@ -20,8 +19,10 @@ from dataclasses import replace
 from typing import assert_never
 
 from policy_lang import addresses, ir, tree
-from policy_lang.checking.environment import Bound, ConditionKey, Environment, Facts
-from policy_lang.checking.guards import shifted
+from policy_lang.checking.environment import Bound, Environment, Facts
+from policy_lang.checking.guards import Formula, shifted
+from policy_lang.checking.memory import PARTS_A_STEP, ConditionKey, Expansion
+from policy_lang.checking.written import said
 from policy_lang.declared.entries import (
     ConditionEntry,
     Fixed,
@@ -32,6 +33,7 @@ from policy_lang.declared.entries import (
     RoleEntry,
     TagRead,
 )
+from policy_lang.declared.foreign_values import member_hint, pair_hint, value_hint
 from policy_lang.declared.literals_typed import Typed, is_literal, literal_operand
 from policy_lang.diagnostics import MOST_SHOWN, Diagnostic, Label
 from policy_lang.mistakes.names import HostBits
@@ -60,6 +62,8 @@ MOST_MEMBERS = 128
 
 _PLAIN = tree.StringLit | tree.IntLit | tree.BoolLit | tree.DurationLit | tree.TimeLit | tree.IpLit
 
+_Joining = tree.Compare | tree.SetTest | tree.In | tree.Arithmetic
+
 Argument = Typed | RoleEntry
 """What a parameter of a condition stands for."""
 
@@ -77,6 +81,8 @@ class Operands:
         self._outermost: ConditionKey | None = None
         self._nested = 0
         self._nodes = 0
+        self._deepest = 0
+        self._overgrown = False
 
     @property
     def names(self) -> Names:
@@ -107,6 +113,8 @@ class Operands:
                 self.report(UnsetOutsideTest(span=expr.span, word="unknown"))
             case tree.CidrLit(text=text):
                 self._out_of_place(expr, f"the range `{text}`", _ONLY_RIGHT_OF_IN)
+            case tree.Call() if self.callee(expr) is None:
+                pass  # what it may be was asked where its name was reported
             case _:
                 self.report(NotAValue(span=expr.span))
         return None
@@ -163,7 +171,9 @@ class Operands:
             self.report(NotLiteral(span=member.span))
             return None
         if element is not None and not same(read.type, element):
-            self.report(TypesDiffer(span=member.span, form="[ ]", left=f"`{read.type}`", right=f"`{element}`"))
+            there = (f"`{read.type}`", f"`{element}`")
+            hint = member_hint(member, element)
+            self.report(TypesDiffer(span=member.span, form="[ ]", left=there[0], right=there[1], hint=hint))
             return None
         return constant, read.type
 
@@ -177,7 +187,7 @@ class Operands:
             case Parameter(name):
                 argument = self._arguments.get(name)
                 if isinstance(argument, RoleEntry):
-                    self._out_of_place(ref, f"the role `{name}`", _ONLY_AN_ARGUMENT)
+                    self._out_of_place(ref, f"the role `{name}`", _ONLY_AN_ARGUMENT.format(name=name))
                     return None
                 return argument
             case ir.Now():
@@ -195,7 +205,7 @@ class Operands:
                 self._out_of_place(ref, f"the network `{bound.name}`", _ONLY_RIGHT_OF_IN)
                 return None
             case RoleEntry():
-                self._out_of_place(ref, f"the role `{bound.name}`", _ONLY_AN_ARGUMENT)
+                self._out_of_place(ref, f"the role `{bound.name}`", _ONLY_AN_ARGUMENT.format(name=bound.name))
                 return None
             case _:
                 assert_never(bound)
@@ -268,9 +278,20 @@ class Operands:
             self.report(WrongType(span=expr.span, wanted="the name of a role", found="a value"))
         return None
 
+    def form_of(self, kind: str) -> str:
+        """Whether a kind of the bundle is a `token` or a `subject` kind."""
+        return next((each.kind.form for each in self._bound.inventory.kinds if each.kind.id == kind), "token")
+
     def callee(self, expr: tree.Ref | tree.Call) -> ConditionEntry | RelationEntry | None:
         """The condition or relation that is applied, with arguments or, a condition, without."""
         return self.names.calls.get(expr.id)
+
+    def wrote(self, expr: tree.Expr, formula: Formula) -> None:
+        """Take down the words of a formula that is one condition, as it was first written."""
+        written = self._bound.memory.written
+        if formula not in written and not isinstance(self.names.calls.get(expr.id), ConditionEntry):
+            entry = next(each for each in self._bound.inventory.modules if each.name == self._module)
+            written[formula] = said(expr, entry.module.source, self._arguments)
 
     def argument(self, expr: tree.Expr, wanted: Type, known: Facts) -> Typed | None:
         """`expr` as an argument that must be of type `wanted`."""
@@ -278,7 +299,8 @@ class Operands:
         if given is None:
             return None
         if not same(given.type, wanted):
-            self.report(WrongType(span=expr.span, wanted=f"`{wanted}`", found=f"`{given.type}`"))
+            hint = value_hint(expr, wanted)
+            self.report(WrongType(span=expr.span, wanted=f"`{wanted}`", found=f"`{given.type}`", hint=hint))
             return None
         return Typed(given.operand, wanted)
 
@@ -297,9 +319,11 @@ class Operands:
     def _out_of_place(self, expr: tree.Expr, what: str, remedy: str) -> None:
         self.report(OutOfPlace(span=expr.span, what=what, remedy=remedy))
 
-    def differ(self, expr: tree.Expr, form: str, left: Typed, right: Typed) -> None:
+    def differ(self, expr: _Joining, form: str, left: Typed, right: Typed) -> None:
         """Report two operands whose types do not go together."""
-        self.report(TypesDiffer(span=expr.span, form=form, left=f"`{left.type}`", right=f"`{right.type}`"))
+        sides = (expr.item, expr.among) if isinstance(expr, tree.In) else (expr.left, expr.right)
+        hint = pair_hint(form, *sides, left.type, right.type)
+        self.report(TypesDiffer(span=expr.span, form=form, left=f"`{left.type}`", right=f"`{right.type}`", hint=hint))
 
     def report(self, mistake: Diagnostic) -> None:
         """Take down a mistake."""
@@ -309,9 +333,11 @@ class Operands:
         self._found.append(mistake)
 
     def known_too_large(self, condition: ConditionEntry) -> bool:
-        """Whether a condition was the one in which some expression grew too large, which was reported then."""
-        memory = self._bound.memory
-        return memory.parts < 0 or (condition.module, condition.decl.id) in memory.too_large
+        """Whether a condition was the one in which some expression grew too large, which was reported then; or as many
+        were as are ever shown, and nothing more is expanded.
+        """
+        too_large = self._bound.memory.too_large
+        return len(too_large) >= MOST_SHOWN or (condition.module, condition.decl.id) in too_large
 
     @contextmanager
     def expanding(
@@ -333,10 +359,8 @@ class Operands:
         """Counts one node on the way down; false where it is one too many, which is reported once."""
         self._nodes += 1
         self._nested += 1
-        if self._used_at is not None:
-            self._bound.memory.parts -= 1
-            if self._bound.memory.parts == -1:
-                self.too_large(expr, "the conditions of the policy expand to too many parts, taken together")
+        self._bound.memory.steps -= 1
+        self._deepest = max(self._deepest, self._nested)
         if self._nodes == MOST_NODES + 1:
             self.too_large(expr, f"it expands to more than {MOST_NODES} parts")
         elif self._nodes <= MOST_NODES and self._nested > MOST_NESTED:
@@ -354,15 +378,36 @@ class Operands:
         self._nodes += count
         return self._nodes <= MOST_NODES
 
+    def mark(self) -> tuple[int, int]:
+        """Where the walk is, for `since`."""
+        before = self._nodes, self._deepest
+        self._deepest = self._nested
+        return before
+
+    def since(self, mark: tuple[int, int]) -> tuple[int, int] | None:
+        """The parts walked since a mark at this level, and how deep they nest; None where some expression grew too
+        large, so that what it came to says nothing of another place.
+        """
+        parts, depth = self._nodes - mark[0], self._deepest - self._nested
+        self._deepest = max(self._deepest, mark[1])
+        return None if self._overgrown else (parts, depth)
+
+    def again(self, call: tree.Expr, kept: Expansion) -> bool:
+        """Counts a condition that was expanded before; false where it is too much here, which is reported."""
+        self._bound.memory.steps -= kept.parts // PARTS_A_STEP
+        self._deepest = max(self._deepest, self._nested + kept.depth)
+        if self._nodes <= MOST_NODES and self._nested + kept.depth > MOST_NESTED:
+            self.too_large(call, f"it nests deeper than {MOST_NESTED}")
+            return False
+        return self.spend(call, kept.parts)
+
     def too_large(self, expr: tree.Expr, why: str) -> None:
         """Report an expression that is past a limit, and remember the condition in which it is."""
         self.report(TooLarge(span=expr.span, why=why))
-        memory = self._bound.memory
+        self._overgrown = True
         if self._outermost is not None:
-            memory.too_large.add(self._outermost)
-        if len(memory.too_large) == MOST_SHOWN:
-            memory.parts = min(memory.parts, -2)  # as many were reported as are shown: nothing more is expanded
+            self._bound.memory.too_large.add(self._outermost)
 
 
 _ONLY_RIGHT_OF_IN = "a network stands right of `in`: request.ip in NETWORK"
-_ONLY_AN_ARGUMENT = "ask `role R`, or pass it where a relation or a condition takes a role"
+_ONLY_AN_ARGUMENT = "ask `role {name}`, or pass it where a relation or a condition takes a role"

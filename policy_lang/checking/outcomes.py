@@ -14,14 +14,13 @@ others of which none is taken; in a list of which some are taken only where nobo
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import assert_never
 
 from policy_lang import ir, tree
 from policy_lang.addresses import HIGHEST
-from policy_lang.checking.environment import Environment
-from policy_lang.checking.groups import METHOD
+from policy_lang.checking.environment import METHOD, Environment
 from policy_lang.checking.guards import Every, Formula, Leaf, Some, every, holds, negate, some
 from policy_lang.checking.shape import Condition
 from policy_lang.declared.endpoints import EndpointEntry
@@ -91,15 +90,16 @@ class Outcomes:
         found: list[Diagnostic] = []
         for seen in self._seen.values():
             found += always_warnings(seen.expr, seen.came_to, negated=seen.negated)
+            literals = _literals(seen.expr) if seen.methods else {}
             if seen.let_by:
-                found.append(HeadComesToo(span=_literal(seen.expr, "GET").span, endpoint=seen.let_by))
+                found.append(HeadComesToo(span=literals.get("GET", seen.expr).span, endpoint=seen.let_by))
             never = {
                 name
                 for named, coming in seen.methods.items()
                 for name in named - coming
                 if not coming or not _METHOD_WORD.fullmatch(name)
             }
-            found += [MethodNeverComes(span=_literal(seen.expr, name).span, method=name) for name in sorted(never)]
+            found += [MethodNeverComes(span=literals.get(name, seen.expr).span, method=name) for name in sorted(never)]
         return found
 
 
@@ -115,9 +115,13 @@ def always_warnings(expr: tree.Expr, came_to: set[bool | None], *, negated: bool
     return []
 
 
-def _literal(expr: tree.Expr, value: str) -> tree.Expr:
-    """Where a string stands in an expression; the whole of it where it came in by a condition."""
-    return next((node for node in walk(expr) if isinstance(node, tree.StringLit) and node.value == value), expr)
+def _literals(expr: tree.Expr) -> Mapping[str, tree.Expr]:
+    """Where each string first stands in an expression; one that came in by a condition does not."""
+    found: dict[str, tree.Expr] = {}
+    for node in walk(expr):
+        if isinstance(node, tree.StringLit):
+            found.setdefault(node.value, node)
+    return found
 
 
 # ---------------------------------------------------------------- always the same

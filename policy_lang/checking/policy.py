@@ -7,11 +7,14 @@ Source: language.md 4.2, 4.5, 4.6.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from policy_lang import tree
 from policy_lang.checking.environment import Bound
 from policy_lang.checking.factors import check_factors
+from policy_lang.checking.guards import Formula
+from policy_lang.checking.header_names import spelt_twice
+from policy_lang.checking.lookalikes import lookalikes
 from policy_lang.checking.proofs import CheckedProof, check_proof
 from policy_lang.checking.rules import CheckedRule, check_rule
 from policy_lang.checking.unused import unused
@@ -24,12 +27,14 @@ from policy_lang.diagnostics import Diagnostic
 class CheckedPolicy:
     """The rules of all modules, sorted by id; proofs in the order of modules and places.
 
-    `challenges` are the names a step-up may carry.
+    `challenges` are the names a step-up may carry. `written` are the words of formulas that are one condition to
+    whoever wrote them (policy_lang/checking/written.py).
     """
 
     rules: tuple[CheckedRule, ...]
     proofs: tuple[CheckedProof, ...]
     challenges: frozenset[str]
+    written: Mapping[Formula, str] = field(default_factory=dict)
 
 
 def check(
@@ -53,9 +58,11 @@ def check(
         for decl in entry.module.declarations
         if isinstance(decl, tree.ProveDecl)
     ]
+    found += spelt_twice(inventory)
     found += warnings(inventory, rules, today_ms, written_ms or {})
     found += unused(inventory, names)
-    return CheckedPolicy(tuple(rules), tuple(proofs), _challenges(inventory))
+    found += lookalikes(inventory)
+    return CheckedPolicy(tuple(rules), tuple(proofs), _challenges(inventory), bound.memory.written)
 
 
 def _challenges(inventory: Inventory) -> frozenset[str]:

@@ -12,9 +12,10 @@ from typing import Literal
 from policy_lang import ir, tree
 from policy_lang.checking.environment import Bound, Facts
 from policy_lang.checking.for_clause import for_clause
-from policy_lang.checking.groups import Reads, groups
+from policy_lang.checking.groups import groups, reads_of
 from policy_lang.checking.rules import CheckedClause, checked_condition, checker_of
 from policy_lang.checking.shape import shape_of_proof
+from policy_lang.checking.spending import Spending
 from policy_lang.declared.endpoints import place_of
 from policy_lang.declared.entries import ModuleEntry
 from policy_lang.diagnostics import Diagnostic
@@ -44,12 +45,15 @@ def check_proof(module: ModuleEntry, proof: tree.ProveDecl, bound: Bound, found:
     """Check one proof; mistakes are appended to `found`."""
     source = module.module.source
     shape = shape_of_proof(proof, source, found)
-    reads = Reads.of(module.name, shape.exprs(), shape.for_, (), bound)
-    everywhere = tuple(range(len(bound.inventory.endpoints)))
-    endpoints = everywhere if shape.on is None else bound.names[module.name].targets.get(shape.on.id, ())
+    reads = reads_of(module.name, shape.exprs(), shape.for_, (), bound)
+    endpoints = bound.everywhere if shape.on is None else bound.names[module.name].targets.get(shape.on.id, ())
     placed: list[PlacedProof] = []
     refused = False
+    spending = Spending(proof.title, bound.memory)
     for group in groups(endpoints, reads, bound):
+        if not spending.meets(found):
+            refused = True
+            break
         checker = checker_of(module, group, bound, found)
         admitted = for_clause(shape.for_, checker)
         clauses = [CheckedClause("for", shape.for_text, admitted.formula)]
@@ -63,4 +67,5 @@ def check_proof(module: ModuleEntry, proof: tree.ProveDecl, bound: Bound, found:
         if known is not None:
             kinds = tuple(None if kind is None else kind.kind.id for kind in group.kinds)
             placed.append(PlacedProof(group.endpoints, kinds, tuple(clauses)))
+    spending.end()
     return CheckedProof(proof.title.value, proof.quantifier, place_of(source, proof.title.span), tuple(placed), refused)

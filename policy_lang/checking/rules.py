@@ -19,18 +19,19 @@ from typing import assert_never
 from policy_lang import ir, tree
 from policy_lang.checking.duties import Duties, duties_here, duties_of
 from policy_lang.checking.environment import Bound, Environment, Facts
-from policy_lang.checking.expressions import Checker
+from policy_lang.checking.expressions import Checked, Checker
 from policy_lang.checking.for_clause import for_clause
-from policy_lang.checking.groups import Group, Reads, groups
+from policy_lang.checking.groups import Group, groups, reads_of
 from policy_lang.checking.guards import Formula, holds, negate
+from policy_lang.checking.memory import Indices, Reads
 from policy_lang.checking.missing import Reach
 from policy_lang.checking.outcomes import Outcomes
 from policy_lang.checking.shape import Condition, Shape, shape_of_rule
+from policy_lang.checking.spending import Spending
 from policy_lang.declared.endpoints import place_of
 from policy_lang.declared.entries import ModuleEntry
 from policy_lang.diagnostics import Diagnostic, Label
-from policy_lang.mistakes.names import TooMuch
-from policy_lang.mistakes.rules import ClosedEndpoint, FactorOutOfReach, NeverApplies, NoTokenToReplace
+from policy_lang.mistakes.rules import ClosedEndpoint, NeverApplies, NoTokenToReplace
 from policy_lang.source import Source
 from policy_lang.wording import as_written
 
@@ -87,41 +88,49 @@ def check_rule(module: ModuleEntry, rule: tree.Rule, bound: Bound, found: list[D
     """Check one rule; mistakes and warnings are appended to `found`."""
     source = module.module.source
     shape = shape_of_rule(rule, source, found)
-    here = _Meeting(rule.effect, shape, duties_of(rule, found), source, Outcomes(), set())
-    factors = [name.text for name in shape.factors()]
-    reads = Reads.of(module.name, [*shape.exprs(), *here.duties.values()], shape.for_, factors, bound)
     endpoints = () if shape.on is None else bound.names[module.name].targets.get(shape.on.id, ())
-    found += _closed_ones(here, endpoints, bound)
+    here = _Meeting(rule, shape, duties_of(rule, found), endpoints, source, Outcomes(), set(), {})
+    found += _closed_ones(here, bound)
+    placed: tuple[Placed, ...] = ()
+    signals: tuple[str, ...] = ()
+    refused = True
+    if not bound.memory.stopped:
+        factors = [name.text for name in shape.factors()]
+        reads = reads_of(module.name, [*shape.exprs(), *here.duties.values()], shape.for_, factors, bound)
+        placed, refused = _placed(here, module, reads, bound, found)
+        signals = reads.signals
+    if not bound.memory.stopped:
+        found += _of_the_whole(here, bound)
+    because = "" if shape.because is None else shape.because.text.value
+    id_ = f"{module.name}.{rule.name.text}"
+    checked = ir.Rule(id_, rule.effect, because, place_of(source, rule.name.span), rule.shadow)
+    return CheckedRule(checked, rule, placed, signals, refused)
+
+
+def _placed(
+    here: _Meeting, module: ModuleEntry, reads: Reads, bound: Bound, found: list[Diagnostic]
+) -> tuple[tuple[Placed, ...], bool]:
+    """What the rule is wherever it may apply, and whether an expression of it had a mistake, or it is too much."""
     placed: list[Placed] = []
     refused = False
-    reach = Reach(shape, endpoints, bound.inventory.endpoints, set())
-    for group in groups(endpoints, reads, bound):
-        bound.memory.groups -= 1
-        if bound.memory.groups < 0:
-            found += _too_many(rule, bound)
+    reach = Reach(here.shape, here.endpoints, bound.inventory.endpoints, set())
+    spending = Spending(here.rule.name, bound.memory)
+    for group in groups(here.endpoints, reads, bound):
+        passed_over = here.passes_over(group)
+        if not spending.meets(found, passed_over=passed_over):
             refused = True
             break
+        if passed_over:
+            continue
         checker = checker_of(module, group, bound, found)
         before = len(found)
-        variant = _variant(here, checker, group, found)
+        variant = _variant(here, here.admits(group, checker), checker, found)
         reach.complete(found, before, checker.environment)
         refused = refused or checker.refused
         if variant is not None:
             placed.append(Placed(group.endpoints, _ids(group), variant))
-    if bound.memory.groups >= 0:
-        found += _of_the_whole(rule, here, bound)
-    because = "" if shape.because is None else shape.because.text.value
-    id_ = f"{module.name}.{rule.name.text}"
-    checked = ir.Rule(id_, rule.effect, because, place_of(source, rule.name.span), rule.shadow)
-    return CheckedRule(checked, rule, tuple(placed), reads.signals, refused)
-
-
-def _too_many(rule: tree.Rule, bound: Bound) -> Iterator[Diagnostic]:
-    """The mistake of a bundle whose rules meet too many environments; said of the first rule that is past the limit."""
-    if bound.memory.groups == -1:
-        why = "they reach too many endpoints and callers that differ in what the rules read"
-        remedy = "narrow rules by `for` and `on`, or read less that differs from endpoint to endpoint"
-        yield TooMuch(span=rule.name.span, what="rules", why=why, remedy=remedy)
+    spending.end()
+    return tuple(placed), refused
 
 
 def checker_of(module: ModuleEntry, group: Group, bound: Bound, found: list[Diagnostic]) -> Checker:
@@ -136,51 +145,68 @@ def _ids(group: Group) -> tuple[str | None, ...]:
 
 @dataclass(frozen=True, slots=True)
 class _Meeting:
-    """A rule on its way through its environments; its outcomes and the kinds it is for are taken down."""
+    """A rule on its way through its environments; its outcomes and the kinds it is for are taken down.
 
-    effect: ir.Effect
+    `for_` is what its `for` clause came to by the tuple of kinds, which lives as long as the bundle: it asks nothing of
+    the endpoint.
+    """
+
+    rule: tree.Rule
     shape: Shape
     duties: Duties
+    endpoints: Indices
     source: Source
     outcomes: Outcomes
     admitted: set[str | None]
+    for_: dict[int, Checked]
+
+    def admits(self, group: Group, checker: Checker) -> Checked:
+        """What the `for` clause asks of the callers of a group."""
+        known = self.for_.get(id(group.kinds))
+        if known is None:
+            known = self.for_[id(group.kinds)] = for_clause(self.shape.for_, checker)
+            if known.when_true is not None:
+                self.admitted.update(_ids(group))
+        return known
+
+    def passes_over(self, group: Group) -> bool:
+        """Whether the callers of a group are known not to be meant."""
+        known = self.for_.get(id(group.kinds))
+        return known is not None and known.when_true is None
 
 
-def _closed_ones(here: _Meeting, endpoints: tuple[int, ...], bound: Bound) -> Iterator[Diagnostic]:
+def _closed_ones(here: _Meeting, bound: Bound) -> Iterator[Diagnostic]:
     """The mistake of an allow on an endpoint that is for nobody; the first one is named."""
-    if here.effect != "allow" or here.shape.on is None:
+    if here.rule.effect != "allow" or here.shape.on is None or not bound.closed:
         return
-    closed = next((entry for i in endpoints if (entry := bound.inventory.endpoints[i]).endpoint.closed), None)
-    if closed is not None:
+    first = next((index for index in here.endpoints if index in bound.closed), None)
+    if first is not None:
+        closed = bound.inventory.endpoints[first]
         others = (Label(closed.decl.name.span, "closed here"),)
         yield ClosedEndpoint(span=here.shape.on.span, endpoint=closed.endpoint.id, others=others)
 
 
-def _of_the_whole(rule: tree.Rule, here: _Meeting, bound: Bound) -> Iterator[Diagnostic]:
+def _of_the_whole(here: _Meeting, bound: Bound) -> Iterator[Diagnostic]:
     """What is said of a rule once all its environments are known."""
+    name_of = here.rule.name
     if not here.outcomes.applies:
-        yield NeverApplies(span=rule.name.span, name=rule.name.text)
+        yield NeverApplies(span=name_of.span, name=name_of.text)
     yield from here.outcomes.warnings()
     if not here.admitted:
         return
     able = [kind for kind in bound.inventory.kinds if kind.kind.id in here.admitted]
-    for name in here.shape.factors():
-        if not any(name.text in kind.factors for kind in able):
-            yield FactorOutOfReach(span=name.span, name=name.text)
     if here.duties.issue_tokens() and not any(kind.kind.form == "token" for kind in able):
-        yield NoTokenToReplace(span=rule.name.span)
+        yield NoTokenToReplace(span=name_of.span)
 
 
 # ---------------------------------------------------------------- one environment
 
 
-def _variant(here: _Meeting, checker: Checker, group: Group, found: list[Diagnostic]) -> Variant | None:
-    """The rule in one environment; None where its conditions cannot all be true there."""
+def _variant(here: _Meeting, admitted: Checked, checker: Checker, found: list[Diagnostic]) -> Variant | None:
+    """The rule where callers are `admitted` so; None where its conditions cannot all be true."""
     shape = here.shape
-    admitted = for_clause(shape.for_, checker)
     if admitted.when_true is None:
         return None
-    here.admitted.update(_ids(group))
     clauses = [CheckedClause("for", shape.for_text, admitted.formula)]
     if shape.until is not None:
         end = ir.Const(shape.until.at.milliseconds)
@@ -190,7 +216,7 @@ def _variant(here: _Meeting, checker: Checker, group: Group, found: list[Diagnos
     known = admitted.when_true
     for condition in shape.conditions:
         clause, proved = checked_condition(condition, checker, known)
-        settled.append(here.outcomes.clause(condition, clause.formula, here.effect, checker.environment))
+        settled.append(here.outcomes.clause(condition, clause.formula, here.rule.effect, checker.environment))
         if proved is None:
             return None
         known = proved
@@ -216,7 +242,8 @@ def _need(here: _Meeting, checker: Checker, clause: tree.NeedsClause, known: Fac
     need = clause.need
     text = as_written(here.source, clause.span, "needs")
     match need:
-        case tree.FactorNeed(name=name, within_ms=within_ms):
+        case tree.FactorNeed(name=name, within=within):
+            within_ms = checker.within_ms(within)
             formula = checker.factor(name.text, within_ms, known).formula
             return CheckedNeed(text, formula, name.text, None if within_ms is None else max(1, within_ms // 1000))
         case tree.ConditionNeed(condition=condition, challenge=challenge):

@@ -7,12 +7,14 @@ Decision: 2026-11-21. `for`, `on`, `until` and `because` stand at most once in a
 to some and like *and* to others.
 Decision: 2026-11-21. A proof without `for` is about anyone, one without `on` about every endpoint: that is the widest
 claim, so leaving a clause out never makes a proof easier.
+Decision: 2026-11-21. `tagged` narrows the one target before it, so behind others that have none it would be read by
+some as narrowing them all: that is refused (E406). Who means one of them says it first, who means all says it of each.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar, assert_never
 
@@ -28,6 +30,7 @@ from policy_lang.mistakes.rules import (
     NoProofClause,
     RepeatedClause,
     RequiresNothing,
+    UnclearTag,
 )
 from policy_lang.source import Source, Span
 from policy_lang.wording import as_written
@@ -136,11 +139,13 @@ def _only_in_rules(clause: tree.Clause) -> str | None:
 
 def _sorted_out(clauses: Sequence[tree.Clause], source: Source, found: list[Diagnostic]) -> Shape:
     for_ = _once([clause for clause in clauses if isinstance(clause, tree.ForClause)], "for", found)
+    on = _once([clause for clause in clauses if isinstance(clause, tree.OnClause)], "on", found)
+    found += () if on is None else _unclear_tags(on, source)
     when = [clause for clause in clauses if isinstance(clause, tree.WhenClause)]
     return Shape(
         for_=for_,
         for_text="anyone" if for_ is None else as_written(source, for_.span, "for"),
-        on=_once([clause for clause in clauses if isinstance(clause, tree.OnClause)], "on", found),
+        on=on,
         until=_once([clause for clause in clauses if isinstance(clause, tree.UntilClause)], "until", found),
         conditions=tuple(
             Condition(
@@ -154,6 +159,20 @@ def _sorted_out(clauses: Sequence[tree.Clause], source: Source, found: list[Diag
         needs=tuple(clause for clause in clauses if isinstance(clause, tree.NeedsClause)),
         because=_once([clause for clause in clauses if isinstance(clause, tree.BecauseClause)], "because", found),
     )
+
+
+def _unclear_tags(on: tree.OnClause, source: Source) -> Iterator[UnclearTag]:
+    """The mistake of a `tagged` that may be read as said of a target before it, too; the first one."""
+    bare: tree.Target | None = None
+    for target in on.targets:
+        if target.tagged is None:
+            bare = bare or target
+        elif bare is not None:
+            tagged = as_written(source, target.tagged.span)
+            whole, first = as_written(source, target.span), as_written(source, bare.span)
+            others = (Label(bare.span, "not of this"),)
+            yield UnclearTag(span=target.tagged.span, tagged=tagged, whole=whole, first=first, others=others)
+            return
 
 
 def _once(clauses: list[C], word: str, found: list[Diagnostic]) -> C | None:

@@ -6,8 +6,9 @@ Source: language.md 4.5, 4.6, points G, J.
 
 Decision: 2026-11-21. A service in observation is warned of also where the day is not known: until it is over, the
 policy refuses nobody there.
-Decision: 2026-11-21. `audience none` is no news of a service that accepts subjects: those are whom it is for. A service
-without a host is reached by actions alone, so only calls with a path miss one.
+Decision: 2026-11-21. `audience none` is no news of a service that accepts subjects, nor of one that an allow opens to
+workloads: those are whom it is for. A service without a host is reached by actions alone, so only calls with a path
+miss one.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 from policy_lang import ir, tree
+from policy_lang.checking.out_of_reach import out_of_reach
 from policy_lang.checking.rules import CheckedRule
 from policy_lang.declared.endpoints import EndpointEntry, ServiceEntry
 from policy_lang.declared.entries import Inventory
@@ -48,12 +50,17 @@ def warnings(
 ) -> Iterator[Diagnostic]:
     """The warnings; `today_ms` and `written_ms` (by rule id: when it was written) in Unix milliseconds."""
     yield from _unreached(inventory, rules)
+    yield from out_of_reach(inventory, rules)
+    sensitive = {
+        index: lowest for index, entry in enumerate(inventory.endpoints) if (lowest := _lowest_below(entry)) is not None
+    }
+    meshed = _meshed(inventory, rules)
     for service in inventory.services:
-        yield from _of_service(service, today_ms)
+        yield from _of_service(service, today_ms, meshed=service.service.id in meshed)
     fallbacks = {signal.id: signal for signal in inventory.signals if signal.fallback is not None}
     for rule in rules:
         yield from _of_rule(rule, today_ms, written_ms)
-        yield from _open(rule, inventory)
+        yield from _open(rule, sensitive, inventory)
         if rule.rule.effect == "deny" and not rule.rule.shadow:
             for signal in rule.signals:
                 if signal in fallbacks:
@@ -62,21 +69,39 @@ def warnings(
 
 
 def _unreached(inventory: Inventory, rules: Sequence[CheckedRule]) -> Iterator[Diagnostic]:
-    reached = {
-        index
-        for rule in rules
-        if rule.rule.effect == "allow" and not rule.rule.shadow
-        for placed in rule.placed
-        for index in placed.endpoints
-    }
+    placed = [each for rule in rules if rule.rule.effect == "allow" and not rule.rule.shadow for each in rule.placed]
+    # Rules of one target share the tuple of its endpoints: a thousand that reach all are asked once.
+    reached = set[int]().union(*{id(each.endpoints): each.endpoints for each in placed}.values())
     for index, entry in enumerate(inventory.endpoints):
         if index not in reached and not entry.endpoint.closed:
             yield UnreachableEndpoint(span=entry.decl.name.span, endpoint=entry.endpoint.id)
 
 
-def _of_service(entry: ServiceEntry, today_ms: int | None) -> Iterator[Diagnostic]:
+def _meshed(inventory: Inventory, rules: Sequence[CheckedRule]) -> frozenset[str]:
+    """The services that some allow opens to workloads, by id."""
+    opened = {
+        id(placed.endpoints): placed.endpoints
+        for rule in rules
+        if rule.rule.effect == "allow" and not rule.rule.shadow and _is_for_workloads(rule.decl)
+        for placed in rule.placed
+        if None in placed.kinds
+    }
+    indices = set[int]().union(*opened.values())
+    return frozenset(inventory.endpoints[index].endpoint.service for index in indices)
+
+
+def _is_for_workloads(rule: tree.Rule) -> bool:
+    """Whether a rule says by which workload a call comes."""
+    return any(
+        clause.via or any(isinstance(subject, tree.OfWorkload) for subject in clause.subjects)
+        for clause in rule.clauses
+        if isinstance(clause, tree.ForClause)
+    )
+
+
+def _of_service(entry: ServiceEntry, today_ms: int | None, *, meshed: bool) -> Iterator[Diagnostic]:
     name, service = entry.decl.name, entry.service
-    if not service.audiences and not service.accepts:
+    if not service.audiences and not service.accepts and not meshed:
         yield NoAudience(span=name.span, name=name.text)
     acts = entry.endpoints and all(isinstance(each.endpoint.route, ir.Action) for each in entry.endpoints.values())
     if not service.hosts and not acts:
@@ -104,30 +129,30 @@ def _of_rule(rule: CheckedRule, today_ms: int | None, written_ms: Mapping[str, i
         yield OldShadow(span=name.span, name=name.text, days=(today_ms - written) // DAY_MS)
 
 
-def _open(rule: CheckedRule, inventory: Inventory) -> Iterator[Diagnostic]:
-    """The warning of an allow for anyone on endpoints that are tagged as sensitive; the first one is named."""
+def _open(rule: CheckedRule, sensitive: Mapping[int, str], inventory: Inventory) -> Iterator[Diagnostic]:
+    """The warning of an allow for anyone on a sensitive endpoint, the first; `sensitive` are all, with the lowest."""
     anyone = any(
         isinstance(subject, tree.Anyone)
         for clause in rule.decl.clauses
         if isinstance(clause, tree.ForClause)
         for subject in clause.subjects
     )
-    if rule.rule.effect != "allow" or rule.rule.shadow or not anyone:
+    if not sensitive or rule.rule.effect != "allow" or rule.rule.shadow or not anyone:
         return
-    for index in sorted(index for placed in rule.placed if None in placed.kinds for index in placed.endpoints):
-        entry = inventory.endpoints[index]
-        lowest = _lowest_below(entry)
-        if lowest is not None:
-            tag = entry.tags[SENSITIVITY]
-            yield OpenToAnyone(
-                span=rule.decl.name.span,
-                name=rule.decl.name.text,
-                endpoint=entry.endpoint.id,
-                sensitivity=tag.value,
-                lowest=lowest,
-                others=(Label(tag.declared, "tagged here"),),
-            )
-            return
+    open_to_anyone = [each.endpoints for each in rule.placed if None in each.kinds]
+    first = min((index for each in open_to_anyone for index in each if index in sensitive), default=None)
+    if first is None:
+        return
+    entry = inventory.endpoints[first]
+    tag = entry.tags[SENSITIVITY]
+    yield OpenToAnyone(
+        span=rule.decl.name.span,
+        name=rule.decl.name.text,
+        endpoint=entry.endpoint.id,
+        sensitivity=tag.value,
+        lowest=sensitive[first],
+        others=(Label(tag.declared, "tagged here"),),
+    )
 
 
 def _lowest_below(entry: EndpointEntry) -> str | None:

@@ -18,6 +18,7 @@ from typing import Literal, assert_never
 from policy_lang import tree
 from policy_lang.declared.entries import EnumEntry
 from policy_lang.declared.fields import IMPLICIT_CLAIMS, IMPLICIT_PROPERTIES, Slot, duplicate, header_fault
+from policy_lang.declared.foreign_names import type_hint
 from policy_lang.declared.scopes import NOT_HERE, Scope
 from policy_lang.diagnostics import Diagnostic, hint_for
 from policy_lang.ir import FieldSchema
@@ -74,7 +75,7 @@ def _enum_type(scope: Scope, written: tree.TypeExpr, word: str) -> Type | None:
     if not scope.is_broken(word):
         instead = scope.instead(word)
         where = "" if instead == NOT_HERE else instead
-        hint = hint_for(word, chain(_TYPES, scope.names_of(EnumEntry)), scope.found)
+        hint = type_hint(word) or hint_for(word, chain(_TYPES, scope.names_of(EnumEntry)), scope.found)
         scope.found.append(UnknownType(span=written.span, word=word, where=where, hint=hint))
     return None
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from policy_lang import ir, tree
 from policy_lang.declared.fields import Slot, Tag
+from policy_lang.declared.foreign_patterns import segment_hint
 from policy_lang.diagnostics import Diagnostic
 from policy_lang.meaning.patterns import Pattern, PatternFault, parse_pattern
 from policy_lang.mistakes.names import BadPattern
@@ -81,7 +82,8 @@ def read_pattern(text: tree.Text, found: list[Diagnostic]) -> Pattern | None:
     pattern = parse_pattern(text.value)
     if isinstance(pattern, Pattern):
         return pattern
-    found.append(BadPattern(span=_within(text.span, pattern), why=pattern.why))
+    hint = segment_hint(text.value[pattern.start : pattern.end])
+    found.append(BadPattern(span=_within(text.span, pattern), why=pattern.why, hint=hint))
     return None
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TypeGuard, assert_never
 
 from policy_lang import ir, tree
+from policy_lang.declared.foreign_values import member_hint
 from policy_lang.diagnostics import Diagnostic
 from policy_lang.meaning.patterns import capture_value
 from policy_lang.mistakes.types import LiteralMisfit, NotLiteral, NotScalar, TypesDiffer
@@ -57,7 +58,9 @@ def _set(expr: tree.SetLit, expected: ScalarType | None) -> Typed | Diagnostic:
         if isinstance(read, Diagnostic):
             return read
         if element is not None and not same(read.type, element):
-            return TypesDiffer(span=member.span, form="[ ]", left=f"`{read.type}`", right=f"`{element}`")
+            there = (f"`{read.type}`", f"`{element}`")
+            hint = member_hint(member, element)
+            return TypesDiffer(span=member.span, form="[ ]", left=there[0], right=there[1], hint=hint)
         element = element or read.type
         values.add(read.value)
     return Typed(ir.Const(frozenset(values)), SetType(element or Scalar.STRING))

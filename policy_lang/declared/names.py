@@ -41,13 +41,23 @@ from policy_lang.declared.entries import (
     TagRead,
     WorkloadEntry,
 )
+from policy_lang.declared.foreign_names import (
+    NULLS,
+    absence_hints,
+    attribute_hint,
+    call_hint,
+    declaration_hint,
+    name_hint,
+    presence,
+    written,
+)
 from policy_lang.declared.roots import ATTRS, MAY_BE_MISSING, TAGS, WHY, known_inputs
 from policy_lang.declared.scopes import NOT_HERE, ROOTS, entry_word
 from policy_lang.declared.targets import Targets
 from policy_lang.declared.walking import mentions, walk
 from policy_lang.diagnostics import Diagnostic, Label, hint_for
 from policy_lang.mistakes.names import BadSignal, DeclarationCycle, ShadowedName, UnknownAttribute, UnknownName
-from policy_lang.mistakes.types import ArgumentCount
+from policy_lang.mistakes.types import ArgumentCount, WrongType
 from policy_lang.typesystem import Scalar
 
 __all__ = ["bind_names", "walk"]
@@ -112,6 +122,7 @@ class _Binder:
         for name, each in entry.scope.items():
             for factor in each.factors if isinstance(each, KindEntry) else ():
                 self._factors.setdefault(factor, []).append(name)
+        self._absences: dict[tree.NodeId, str] = {}
         self.made: list[_Made] = []
 
     def bind(self) -> None:
@@ -132,9 +143,9 @@ class _Binder:
         for decl in self._entry.module.declarations:
             match decl:
                 case tree.Rule(name=name) if self._entry.rules.get(name.text) is decl:
-                    self._clauses(decl.clauses, grants=decl.effect == "allow")
-                case tree.ProveDecl(clauses=clauses):
-                    self._clauses(clauses, grants=False)
+                    self._clauses(name, decl.clauses, grants=decl.effect == "allow")
+                case tree.ProveDecl(title=title, clauses=clauses):
+                    self._clauses(title, clauses, grants=False)
                 case tree.TestDecl():
                     for mentioned in mentions(decl):
                         self._mention(mentioned)
@@ -176,7 +187,7 @@ class _Binder:
             if root in ATTRS and key.parts:
                 self._ref(key, {})
             elif root != "endpoint" or key.parts:
-                why = f"`{_written(key)}` is no key; one is an input, or `endpoint`"
+                why = f"`{written(key)}` is no key; one is an input, or `endpoint`"
                 self._found.append(BadSignal(span=key.span, name=decl.name.text, why=why))
 
     def _condition(self, name: str, decl: tree.ConditionDecl, parameters: Mapping[str, object]) -> None:
@@ -196,7 +207,7 @@ class _Binder:
 
     # ------------------------------------------------------------ clauses
 
-    def _clauses(self, clauses: Iterable[tree.Clause], *, grants: bool) -> None:
+    def _clauses(self, of: tree.Name | tree.Text, clauses: Iterable[tree.Clause], *, grants: bool) -> None:
         for clause in clauses:
             match clause:
                 case tree.ForClause(subjects=subjects, via=via):
@@ -206,12 +217,12 @@ class _Binder:
                 case tree.OnClause():
                     for name in self._targets.names_of(clause):
                         self._mention(name)
-                    self._on[clause.id] = self._targets.resolve(self._entry, clause, grants=grants)
+                    self._on[clause.id] = self._targets.resolve(self._entry, clause, of, grants=grants)
                 case tree.WhenClause(condition=condition):
                     self._expression(condition, {})
                 case tree.NeedsClause(need=need):
                     if isinstance(need, tree.FactorNeed):
-                        self._factor(need.name)
+                        self._factor(need.name, need.within)
                     else:
                         self._expression(need.condition, {})
                 case tree.MustClause(obligation=obligation) | tree.ShouldClause(obligation=obligation):
@@ -249,7 +260,9 @@ class _Binder:
         if role is not None:
             self._roles[name.id] = role
 
-    def _factor(self, name: tree.Name) -> None:
+    def _factor(self, name: tree.Name, within: tree.DurationLit | tree.Name | None) -> None:
+        if isinstance(within, tree.Name):
+            self._within(within)
         kinds = self._factors.get(name.text, ())
         self._used.update(kinds)
         missed = not self._entry.broken.isdisjoint(self._entry.imported)
@@ -259,6 +272,20 @@ class _Binder:
         where = "no kind declares it that this module declares or imports"
         self._found.append(UnknownName(span=name.span, what="factor", name=name.text, where=where, hint=hint))
 
+    def _within(self, name: tree.Name) -> None:
+        """Bind the setting that says how long ago a factor may have been proved."""
+        self._mention(name.text)
+        match self._entry.scope.get(name.text):
+            case SettingEntry(type=Scalar.DURATION, value=int() as ms):
+                self._inputs[name.id] = Fixed(ms, Scalar.DURATION)
+            case SettingEntry(decl=decl):
+                found = f"a setting of type `{decl.type}`"
+                self._found.append(WrongType(span=name.span, wanted="a duration", found=found))
+            case _:
+                scope = self._entry.scope.items()
+                known = (n for n, each in scope if isinstance(each, SettingEntry) and each.type == Scalar.DURATION)
+                self._unknown(name, "setting", known)
+
     def _wanted(self, name: tree.Name, kind: type[Wanted], what: str) -> Wanted | None:
         self._mention(name.text)
         entry = self._entry.scope.get(name.text)
@@ -267,15 +294,20 @@ class _Binder:
         self._unknown(name, what, (n for n, each in self._entry.scope.items() if isinstance(each, kind)))
         return None
 
-    def _unknown(self, name: tree.Name, what: str, known: Iterable[str]) -> None:
-        """Report a name that does not mean what is wanted, unless it was."""
+    def _foreign(self, ref: tree.Ref) -> str:
+        return attribute_hint((ref.root.text, *(part.text for part in ref.parts)), self._known)
+
+    def _unknown(self, name: tree.Name, what: str, known: Iterable[str], foreign: str = "") -> None:
+        """Report a name that does not mean what is wanted, unless it was; `foreign` is the hint of one nobody knows."""
         if name.text in self._entry.broken:
             return
         entry = self._entry.scope.get(name.text)
         where = NOT_HERE if entry is None else f"this is {entry_word(entry)}"
         if name.text in self._entry.rules:
             where = "this is a rule"
-        hint = hint_for(name.text, known, self._found)
+        hint = (foreign if entry is None else "") or hint_for(
+            name.text, (each for each in known if each != name.text), self._found
+        )
         self._found.append(UnknownName(span=name.span, what=what, name=name.text, where=where, hint=hint))
 
     # ------------------------------------------------------------ expressions
@@ -287,10 +319,12 @@ class _Binder:
                     pass
                 case tree.Ref():
                     self._ref(node, parameters)
+                case tree.Compare():
+                    self._absences.update(absence_hints(node))
                 case tree.Call(name=name):
                     self._call(node)
-                case tree.HasFactor(name=name):
-                    self._factor(name)
+                case tree.HasFactor(name=name, within=within):
+                    self._factor(name, within)
                 case tree.HasRole(name=name):
                     self._role(name)
                 case tree.Has():
@@ -303,7 +337,8 @@ class _Binder:
     def _is(self, node: tree.IsKind) -> None:
         form = node.of.root.text if isinstance(node.of, tree.Ref) and not node.of.parts else ""
         if form not in {"token", "subject"}:
-            self._attribute(node.of, _written(node.of) or "is", "`is` asks of `token` or `subject`")
+            hint = presence(node.of, there=False) if node.kind.text in NULLS else "`==` compares, `in` asks of a set"
+            self._attribute(node.of, written(node.of) or "is", "`is` asks of `token` or `subject`", hint)
             return
         kind = self._wanted(node.kind, KindEntry, f"{form} kind")
         if kind is not None and kind.kind.form == form:
@@ -319,7 +354,7 @@ class _Binder:
             self._attr(node, of.root.text, node.attribute.text)
         else:
             listed = ", ".join(f"`{root}`" for root in MAY_BE_MISSING[:-1])
-            name = ".".join(filter(None, (_written(of), node.attribute.text)))
+            name = ".".join(filter(None, (written(of), node.attribute.text)))
             self._attribute(of, name, f"`has` asks of {listed} or `{MAY_BE_MISSING[-1]}`")
 
     def _ref(self, ref: tree.Ref, parameters: Mapping[str, object]) -> None:
@@ -332,7 +367,7 @@ class _Binder:
             self._named(ref, parameters)
         elif root == "now" or len(parts) != 1:
             why = "`now` is an instant" if root == "now" else f"name one attribute of `{root}`"
-            self._attribute(ref, _written(ref), why)
+            self._attribute(ref, written(ref), why, self._foreign(ref))
         elif root == "signal":
             self._signal(ref, parts[0])
         else:
@@ -340,7 +375,8 @@ class _Binder:
 
     def _attr(self, node: tree.Ref | tree.Has, root: str, name: str) -> None:
         if name not in self._known[root]:
-            hint = hint_for(name, self._known[root], self._found)
+            foreign = self._foreign(node) if isinstance(node, tree.Ref) and root == "request" else ""
+            hint = foreign or hint_for(name, self._known[root], self._found) or declaration_hint(root, name)
             self._attribute(node, f"{root}.{name}", WHY[root], hint)
         elif (root, name) in self._inventory.broken:
             pass
@@ -356,7 +392,7 @@ class _Binder:
             self._inputs[ref.id] = ir.Attr("signal", entry.signal.id)
         elif name.text not in self._entry.broken:
             known = (each for each, entry in self._entry.scope.items() if isinstance(entry, SignalEntry))
-            self._attribute(ref, _written(ref), WHY["signal"], hint_for(name.text, known, self._found))
+            self._attribute(ref, written(ref), WHY["signal"], hint_for(name.text, known, self._found))
 
     def _attribute(self, node: tree.Node, name: str, why: str, hint: str = "") -> None:
         self._found.append(UnknownAttribute(span=node.span, name=name, why=why, hint=hint))
@@ -365,7 +401,7 @@ class _Binder:
         """Bind a name of the module."""
         name = ref.root.text
         if ref.parts:
-            self._attribute(ref, _written(ref), f"`{name}` has no attributes")
+            self._attribute(ref, written(ref), f"`{name}` has no attributes", self._foreign(ref))
             return
         self._mention(name)
         match self._entry.scope.get(name):
@@ -382,7 +418,8 @@ class _Binder:
             case ConditionEntry() as condition:
                 self._apply(ref, condition, 0)
             case _:
-                self._unknown(ref.root, "name", chain(parameters, self._entry.scope, ROOTS))
+                foreign = self._absences.get(ref.id) or name_hint(name)
+                self._unknown(ref.root, "name", chain(parameters, self._entry.scope, ROOTS), foreign)
 
     def _call(self, call: tree.Call) -> None:
         self._mention(call.name.text)
@@ -391,7 +428,7 @@ class _Binder:
                 self._apply(call, callee, len(call.arguments))
             case _:
                 known = (name for name, each in self._entry.scope.items() if isinstance(each, Callee))
-                self._unknown(call.name, "condition or relation", known)
+                self._unknown(call.name, "condition or relation", known, call_hint(call))
 
     def _apply(self, node: tree.Ref | tree.Call, callee: Callee, given: int) -> None:
         """Bind a condition or relation to what it is applied to."""
@@ -422,8 +459,3 @@ def _unbind_cycles(binders: Mapping[str, _Binder], found: list[Diagnostic]) -> N
         for made in binder.made:
             if made.callee in round_about:
                 binder.unbind(made.node)
-
-
-def _written(expr: tree.Expr) -> str:
-    """An input as written; nothing of any other expression."""
-    return ".".join((expr.root.text, *(part.text for part in expr.parts))) if isinstance(expr, tree.Ref) else ""

@@ -12,7 +12,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 
 from policy_lang import tree
-from policy_lang.addresses import Intervals, difference, union
+from policy_lang.addresses import Interval, Intervals, difference, union
 from policy_lang.declared.cycles import Cycle, in_order, shown
 from policy_lang.declared.entries import NetworkEntry, SettingEntry
 from policy_lang.declared.scopes import Scope
@@ -123,12 +123,18 @@ class Networks:
 
 
 def _without(held: Intervals, excluded: Intervals) -> Intervals:
-    """What the first hold and the second do not; each range meets only those that reach into it, since `difference`
-    compares all with all.
+    """What the first hold and the second do not. A range meets only those that reach into it, since `difference`
+    compares all with all; most meet none.
     """
+    if not excluded:
+        return held
+    starts, ends = [first for first, _ in held], [last for _, last in held]
+    cut = {index for first, last in excluded for index in range(bisect_left(ends, first), bisect_right(starts, last))}
     starts, ends = [first for first, _ in excluded], [last for _, last in excluded]
-    return tuple(
-        part
-        for first, last in held
-        for part in difference(((first, last),), excluded[bisect_left(ends, first) : bisect_right(starts, last)])
-    )
+    kept: list[Interval] = []
+    for index, (first, last) in enumerate(held):
+        if index in cut:
+            kept += difference(((first, last),), excluded[bisect_left(ends, first) : bisect_right(starts, last)])
+        else:
+            kept.append((first, last))
+    return tuple(kept)

@@ -26,7 +26,7 @@ ATTRS: Mapping[str, ir.Root] = {
     "header": "header",
     "request": "request",
 }
-MAY_BE_MISSING = ("token", "subject", "resource", "path", "query", "header", "endpoint")
+MAY_BE_MISSING = ("token", "subject", "resource", "path", "query", "header", "endpoint", "service")
 TAGS = ("endpoint", "service")
 WHY = {
     "token": "no token kind has such a claim",

@@ -101,7 +101,7 @@ def _parsed(data: bytes) -> dict[str, object] | str:
     if len(data) > MOST_BYTES:
         return f"it has more than {MOST_BYTES} bytes"
     try:
-        text = data.decode("utf-8")
+        text = data.decode("utf-8").removeprefix("\ufeff")
         # SECURITY: the time that tomllib takes for a dotted key is the square of its steps.
         return "a key has too many steps" if _DEEP_KEY.search(text) else tomllib.loads(text)
     except UnicodeDecodeError:

@@ -22,10 +22,12 @@ from policy_lang.declared.scopes import ROOTS, Scope
 from policy_lang.diagnostics import Diagnostic
 from policy_lang.mistakes.names import BadSignal, ShadowedName, UnknownProvider
 from policy_lang.mistakes.types import LiteralMisfit, WrongType
+from policy_lang.source import Source, Span
 from policy_lang.typesystem import EnumType, IntType, RoleType, SetType, Type, same
 
 LONGEST_WAIT_MS = 1000
 
+_WITHIN = re.compile(r"(?:[ \t\r\n)]|#[^\n]*)*(within(?:[ \t\r\n]|#[^\n]*)*[0-9a-z]+)")
 _CONTEXT = re.compile(r"context\.[a-z][a-z0-9_]*")
 _SEEN = ("seen.per_minute", "seen.distinct", "seen.run")
 
@@ -41,13 +43,20 @@ def signal_entry(scope: Scope, decl: tree.SignalDecl) -> SignalEntry | None:
     elif provider in _SEEN and type_ is not None and not isinstance(type_, IntType):
         found.append(BadSignal(span=decl.type.span, name=name, why=f"`{provider}` counts, so it is an `int`"))
     if not 0 < decl.within_ms <= LONGEST_WAIT_MS:
-        found.append(BadSignal(span=decl.span, name=name, why="`within` is at least 1ms and at most 1s"))
+        place = _within(scope.module.source, decl)
+        found.append(BadSignal(span=place, name=name, why="`within` is at least 1ms and at most 1s"))
     fallback = None if type_ is None else _fallback(decl.fallback, type_, scope)
     if type_ is None or len(found) > before:
         return None
     keys = tuple(".".join((key.root.text, *(part.text for part in key.parts))) for key in decl.keys)
     signal = ir.Signal(f"{scope.name}.{name}", type_, provider, keys, decl.within_ms, fallback)
     return SignalEntry(signal, decl)
+
+
+def _within(source: Source, decl: tree.SignalDecl) -> Span:
+    """Where `within` stands, which follows the last key; the whole declaration where it is not found."""
+    found = _WITHIN.match(source.text, decl.keys[-1].span.end)
+    return decl.span if found is None else Span(decl.span.source, found.start(1), found.end(1))
 
 
 def _fallback(written: tree.LiteralExpr, type_: Type, scope: Scope) -> ir.Value | None:

@@ -18,24 +18,32 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Literal, assert_never
+from typing import assert_never
 
 from policy_lang import ir, tree
+from policy_lang.declared.covering import MOST_STEPS, STEPS_A_TARGET, Covering
 from policy_lang.declared.endpoints import EndpointEntry, ServiceEntry, read_pattern
 from policy_lang.declared.entries import Inventory, LabelEntry, ModuleEntry
-from policy_lang.declared.pattern_index import PatternIndex
+from policy_lang.declared.foreign_patterns import path_hint
 from policy_lang.declared.scopes import NOT_HERE
 from policy_lang.diagnostics import Diagnostic, Label, hint_for
-from policy_lang.meaning.patterns import Pattern, covers, intersection, is_opaque, more_specific, shape
+from policy_lang.meaning.patterns import Pattern, covers, shape
 from policy_lang.mistakes.names import MayNotGrant, UnknownEndpoint, UnknownLabel, UnknownService
-from policy_lang.mistakes.rules import CoversNothing, CutsEndpoint
+from policy_lang.mistakes.rules import CoversNothing, CutsEndpoint, TooManyTogether
 
-Reach = Literal["none", "part", "whole"]
 Indices = tuple[int, ...]
 """Endpoints of the inventory, ascending. Rules of one target share one tuple: ten thousand may say `any endpoint`."""
 
 MOST_LISTED = 8
 """Modules that a message lists."""
+
+MOST_LOOKED_AT = 100
+"""Services that are asked for an endpoint of a name that is no service's."""
+
+_ALL = frozenset(("all", "everything", "anything", "every", "each"))
+
+LISTED_A_STEP = 8
+"""Endpoints put into one more list, as steps of finding what clauses cover."""
 
 
 class Targets:
@@ -46,33 +54,51 @@ class Targets:
         self._services = {service.service.id: service for service in inventory.services}
         self._found = found
         self._all = tuple(range(len(inventory.endpoints)))
-        self._index = {service.service.id: PatternIndex() for service in inventory.services}
+        self._covering = Covering(inventory.endpoints)
+        self._steps_left = MOST_STEPS
         self._by_id: dict[str, Indices] = {}
         self._labelled: dict[str, set[int]] = {}
+        self._holding: dict[tuple[frozenset[str], bool], frozenset[int]] = {}
         self._covered: dict[tuple[str, tuple[str, ...], frozenset[str], frozenset[str], bool], Indices] = {}
-        self._tagged_all: dict[tuple[frozenset[str], bool], Indices] = {}
-        self._foreign: dict[tuple[str, Indices], ServiceEntry | None] = {}
+        self._tagged: dict[tuple[str | None, frozenset[str], bool], Indices] = {}
+        self._joined: dict[tuple[int, ...], Indices] = {}
+        self._foreign: dict[tuple[str, int], ServiceEntry | None] = {}
         by_service: dict[str, list[int]] = {service.service.id: [] for service in inventory.services}
         for index, entry in enumerate(inventory.endpoints):
             by_service[entry.endpoint.service].append(index)
-            if entry.pattern is not None:
-                self._index[entry.endpoint.service].add(index, entry.pattern)
             self._by_id[entry.endpoint.id] = (index,)
             for label in entry.endpoint.labels:
                 self._labelled.setdefault(label, set()).add(index)
         self._by_service = {service: tuple(indices) for service, indices in by_service.items()}
 
-    def resolve(self, module: ModuleEntry, clause: tree.OnClause, *, grants: bool) -> Indices:
-        """The indices of the endpoints that the clause names; `grants` where an allow says it."""
+    def resolve(
+        self, module: ModuleEntry, clause: tree.OnClause, name: tree.Name | tree.Text, *, grants: bool
+    ) -> Indices:
+        """The indices of the endpoints that a clause of the rule or proof `name` names; `grants` in an allow."""
+        if self._steps_left < 0:
+            return ()  # as was said: what the clauses say is too much
+        before = self._covering.steps
         reached: list[Indices] = []
         for target in clause.targets:
             named = self._target(module, target)
             if grants:
                 self._refuse_foreign(module, target, named)
             reached.append(named)
-        if len(reached) == 1:
-            return reached[0]
-        return tuple(sorted(set().union(*reached)))
+        joined = reached[0] if len(reached) == 1 else self._join(reached)
+        taken = self._covering.steps - before
+        self._steps_left += STEPS_A_TARGET * len(clause.targets) - taken
+        if self._steps_left < 0:
+            self._found.append(_too_much(clause, name, taken))
+        return joined
+
+    def _join(self, parts: Sequence[Indices]) -> Indices:
+        """Several targets together. Each part is kept for good, so that its id stays its own."""
+        key = tuple(dict.fromkeys(id(part) for part in parts))
+        known = self._joined.get(key)
+        if known is None:
+            known = self._joined[key] = tuple(sorted(set().union(*{id(part): part for part in parts}.values())))
+            self._covering.steps += sum(len(part) for part in parts) // LISTED_A_STEP
+        return known
 
     def names_of(self, clause: tree.OnClause) -> Iterator[str]:
         """The names that the clause mentions: services and labels."""
@@ -95,10 +121,11 @@ class Targets:
                 return self._everything(labels, every)
             case tree.OfService(service=name):
                 service = self._service(module, name)
-                return () if service is None else self._tagged(self._of(service), labels, every)
+                return () if service is None else self._of(service, labels, every)
             case tree.OfEndpoint(service=name, endpoint=endpoint):
                 service = self._service(module, name)
-                return () if service is None else self._tagged(self._endpoint(service, endpoint), labels, every)
+                named = () if service is None else self._endpoint(service, endpoint)
+                return named if not labels or self._holders(labels, every).issuperset(named) else ()
             case tree.OfPattern(service=name):
                 service = self._service(module, name)
                 return () if service is None else self._matching(service, base, labels, every)
@@ -112,19 +139,24 @@ class Targets:
         if name.text not in module.broken:
             known = (each for each, entry in module.scope.items() if isinstance(entry, ServiceEntry))
             where = NOT_HERE if entry is None else "this is no service"
-            hint = hint_for(name.text, known, self._found)
+            hint = self._meant(module, name.text) or hint_for(name.text, known, self._found)
             self._found.append(UnknownService(span=name.span, name=name.text, where=where, hint=hint))
         return None
 
-    def _of(self, service: ServiceEntry) -> Indices:
-        return self._by_service[service.service.id]
+    def _meant(self, module: ModuleEntry, name: str) -> str:
+        """A hint where a name is that of an endpoint, or a word for all of them."""
+        if name in _ALL:
+            return "`on any endpoint` reaches all"
+        services = islice((each for each in module.scope.values() if isinstance(each, ServiceEntry)), MOST_LOOKED_AT)
+        service = next((each for each in services if name in each.endpoints), None)
+        return "" if service is None else f"did you mean `{service.service.id.rpartition('.')[2]}.{name}`?"
 
     def _endpoint(self, service: ServiceEntry, name: tree.Name) -> Indices:
         entry = service.endpoints.get(name.text)
         if entry is not None:
             return self._by_id[entry.endpoint.id]
         if name.text not in service.broken_endpoints:
-            hint = hint_for(name.text, service.endpoints, self._found) or _has(service)
+            hint = hint_for(name.text, service.endpoints, self._found) or it_has(service)
             service_id = service.service.id
             self._found.append(UnknownEndpoint(span=name.span, service=service_id, name=name.text, hint=hint))
         return ()
@@ -149,21 +181,31 @@ class Targets:
         return frozenset(ids) if whole else None
 
     def _everything(self, labels: frozenset[str], every: bool) -> Indices:
-        if not labels:
-            return self._all
-        key = (labels, every)
-        if key not in self._tagged_all:
-            sets = [self._labelled.get(label, set()) for label in labels]
-            held = set.intersection(*sets) if every else set().union(*sets)
-            self._tagged_all[key] = tuple(sorted(held))
-        return self._tagged_all[key]
+        return self._all if not labels else self._narrowed(None, self._all, labels, every)
 
-    def _tagged(self, indices: Indices, labels: frozenset[str], every: bool) -> Indices:
-        if not labels:
-            return indices
-        sets = [self._labelled.get(label, set()) for label in labels]
-        holds = all if every else any
-        return tuple(index for index in indices if holds(index in held for held in sets))
+    def _of(self, service: ServiceEntry, labels: frozenset[str], every: bool) -> Indices:
+        whole = self._by_service[service.service.id]
+        return whole if not labels else self._narrowed(service.service.id, whole, labels, every)
+
+    def _narrowed(self, service: str | None, whole: Indices, labels: frozenset[str], every: bool) -> Indices:
+        """The endpoints of a service, or of all, that have the labels."""
+        key = (service, labels, every)
+        known = self._tagged.get(key)
+        if known is None:
+            known = self._tagged[key] = tuple(sorted(self._holders(labels, every).intersection(whole)))
+            self._covering.steps += len(whole) // LISTED_A_STEP
+        return known
+
+    def _holders(self, labels: frozenset[str], every: bool) -> frozenset[int]:
+        """The endpoints that have one of the labels, or all of them."""
+        key = (labels, every)
+        known = self._holding.get(key)
+        if known is None:
+            sets = [self._labelled.get(label, set()) for label in labels]
+            known = frozenset(set.intersection(*sets) if every else set().union(*sets))
+            self._holding[key] = known
+            self._covering.steps += sum(len(each) for each in sets) // LISTED_A_STEP
+        return known
 
     # ------------------------------------------------------------ patterns
 
@@ -174,23 +216,23 @@ class Targets:
         key = (service.service.id, shape(pattern), frozenset(base.methods), labels, every)
         covered = self._covered.get(key)
         if covered is None:
-            covered = self._covering(service, base, pattern, labels, every)
+            covered = self._covered_by(service, base, pattern, labels, every)
             if covered is None:
                 return ()
             self._covered[key] = covered
         return covered
 
-    def _covering(
+    def _covered_by(
         self, service: ServiceEntry, base: tree.OfPattern, pattern: Pattern, labels: frozenset[str], every: bool
     ) -> Indices | None:
         """The endpoints that a pattern covers; None after a mistake."""
-        near = tuple(self._index[service.service.id].near(pattern))
-        meant = frozenset(self._tagged(near, labels, every))
+        near = self._covering.near(service.service.id, pattern)
+        self._covering.steps += len(near)
+        meant = self._holders(labels, every) if labels else frozenset(near)
         wanted = frozenset(base.methods)
         covered: list[int] = []
         nothing = True
-        for index in near:
-            reach = self._reach(pattern, wanted, self._endpoints[index])
+        for index, reach in self._covering.reaches(pattern, wanted, near):
             nothing = nothing and reach == "none"
             if reach == "whole" and index in meant:
                 covered.append(index)
@@ -199,29 +241,16 @@ class Targets:
                 self._found.append(_cut(base, pattern, self._endpoints[index]))
                 return None
         if nothing and not service.broken_endpoints:
-            self._found.append(CoversNothing(span=base.span, service=service.service.id))
+            self._found.append(
+                CoversNothing(span=base.span, service=service.service.id, hint=path_hint(base.pattern.value))
+            )
             return None
         return tuple(covered)
-
-    def _reach(self, pattern: Pattern, wanted: frozenset[str], entry: EndpointEntry) -> Reach:
-        """How much of the endpoint a rule's methods and pattern hold."""
-        if entry.pattern is None:
-            return "none"
-        shared = _shared_methods(wanted, entry)
-        held = intersection(pattern, entry.pattern)
-        if not shared or held is None:
-            return "none"
-        if covers(pattern, entry.pattern) and shared == entry.methods:
-            return "whole"
-        near = (self._endpoints[index] for index in self._index[entry.endpoint.service].near(held))
-        narrower = [other for other in near if _takes_from(other, entry.pattern, held)]
-        elsewhere = all(any(other.takes(method) for other in narrower) for method in shared)
-        return "none" if elsewhere else "part"
 
     # ------------------------------------------------------------ who may grant
 
     def _refuse_foreign(self, module: ModuleEntry, target: tree.Target, named: Indices) -> None:
-        key = (module.name, named)
+        key = (module.name, id(named))  # what was named is kept for good
         if key not in self._foreign:
             self._foreign[key] = self._first_foreign(module, named)
         service = self._foreign[key]
@@ -254,12 +283,22 @@ def _granted_by(service: ServiceEntry) -> Label:
     return Label(named[0].span.to(named[-1].span), "`grants by` names these")
 
 
+def _too_much(clause: tree.OnClause, name: tree.Name | tree.Text, steps: int) -> TooManyTogether:
+    return TooManyTogether(
+        span=clause.span,
+        name=name.text if isinstance(name, tree.Name) else name.value,
+        why=f"finding what `on` covers takes more than {MOST_STEPS} steps, and {STEPS_A_TARGET} for each target",
+        where=f"{steps} of them here",
+        remedy="use fewer forms of patterns and combinations of labels, or name services and endpoints",
+    )
+
+
 def listed(names: Sequence[str], more: int) -> str:
     """Names in quotes, and how many there are besides."""
     return ", ".join(f"`{name}`" for name in names) + (f" and {more} more" if more else "")
 
 
-def _has(service: ServiceEntry) -> str:
+def it_has(service: ServiceEntry) -> str:
     """The endpoints of a service, for who named one that it has not."""
     names = list(islice(service.endpoints, MOST_LISTED))
     more = len(service.endpoints) - len(names)
@@ -274,6 +313,7 @@ def _cut(base: tree.OfPattern, pattern: Pattern, entry: EndpointEntry) -> CutsEn
     hint = ""
     if entry.follows and "HEAD" in base.methods and "GET" not in base.methods:
         hint = "HEAD follows GET here: name GET too, or declare an endpoint for HEAD"
+    hint = hint or path_hint(base.pattern.value)
     others = (Label(entry.decl.name.span, "declared here"),)
     told = _told_apart(pattern, entry)
     return CutsEndpoint(span=base.span, endpoint=endpoint.id, route=route, input=told, hint=hint, others=others)
@@ -287,29 +327,3 @@ def _told_apart(pattern: Pattern, entry: EndpointEntry) -> str:
         if isinstance(held, ir.Capture) and isinstance(wanted, ir.Fixed | ir.Capture) and wanted != held:
             return f"`path.{held.name}`"
     return "`request.path`"
-
-
-def _takes_from(other: EndpointEntry, wide: Pattern, held: Pattern) -> bool:
-    """Whether `other` is more specific than the endpoint of pattern `wide`, and takes all of `held`."""
-    narrow = other.pattern
-    return (
-        narrow is not None
-        and narrow.trailing_slash == held.trailing_slash
-        and more_specific(narrow, wide)
-        and covers(narrow, held)
-        and all(
-            place < len(narrow.segments) and is_opaque(narrow.segments[place])
-            for place, segment in enumerate(held.segments)
-            if is_opaque(segment)  # as an endpoint, unlike as a rule, only an `opaque` capture takes `%2F`
-        )
-    )
-
-
-def _shared_methods(wanted: frozenset[str], entry: EndpointEntry) -> frozenset[str]:
-    """The methods of an endpoint that are wanted; of one that takes any, those that are. GET brings its HEAD along."""
-    if "ANY" in wanted:
-        return entry.methods
-    if "ANY" in entry.methods:
-        return wanted
-    shared = wanted & entry.methods
-    return shared | {"HEAD"} if entry.follows and "GET" in shared else shared

@@ -78,7 +78,7 @@ class _Checker:
         """Make this cell the one whose inputs are meant; its endpoint is mostly that of the cell before."""
         if cell.endpoint != self._endpoint:
             self._endpoint = cell.endpoint
-            given = _given(self._program.endpoints[cell.endpoint])
+            given = given_by(self._program.endpoints[cell.endpoint])
             self._here = {root: self._as_one(types) for root, types in given.items()}
             self._here["signal"] = self._signals
         here = self._here
@@ -161,7 +161,7 @@ class _Checker:
 # ---------------------------------------------------------------- what there is to read
 
 
-def _given(endpoint: ir.Endpoint) -> Mapping[ir.Root, Mapping[str, Type]]:
+def given_by(endpoint: ir.Endpoint) -> Mapping[ir.Root, Mapping[str, Type]]:
     """What calls of an endpoint have, whoever makes them; signals apart."""
     action = isinstance(endpoint.route, ir.Action)
     return {

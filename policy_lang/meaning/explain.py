@@ -2,7 +2,11 @@
 
 In comes a `Verdict`, out go sentences, or the JSON trace of language.md 5.6. Sentences never hold a value of an input.
 The trace holds values only where it is asked for them, and those of private claims never: such a read is
-`{"private": true}`.
+`{"private": true}`. The words of an obligation hold the value of a header; where a private input is read for it
+(`private_headers`), what the caller gives in its place.
+
+SECURITY: `because` and names of files are text that a policy's author chose; in a sentence, what a terminal would obey
+or not show stands as its number.
 Source: language.md 5.6; contracts.md "The log" (`show --why` prints no values).
 
 Decision (2026-11-21): the trace has the members that follow from the verdict. What stands around it (id, bundle, time,
@@ -13,15 +17,27 @@ must be able to tell a refusal by what is from one by what nobody could say.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator
 from typing import assert_never
 
-from policy_lang.ir import LogDuty, Program, Value
+from policy_lang.diagnostics import printable
+from policy_lang.ir import (
+    Attr,
+    Const,
+    LogDuty,
+    Now,
+    Operand,
+    Program,
+    SetHeader,
+    Shift,
+    Value,
+)
+from policy_lang.meaning.background import NO_BACKGROUND, Background, as_refused
+from policy_lang.meaning.literals import duration_text, value_text
 from policy_lang.meaning.schema import root_of
-from policy_lang.meaning.tracing import value_text
 from policy_lang.meaning.values import TRUE, UNKNOWN
-from policy_lang.verdict import NO_DUTIES, Challenge, ClauseTrace, Duties, Json, Observed, RuleTrace, Verdict
+from policy_lang.meaning.words import attr_name
+from policy_lang.verdict import NO_DUTIES, Challenge, ClauseTrace, Duties, Header, Json, Observed, RuleTrace, Verdict
 
 # ---------------------------------------------------------------- sentences
 
@@ -53,47 +69,65 @@ _FINER = {
 """Refusals of which the reason says more than the word."""
 
 
-def sentence(verdict: Verdict) -> str:
-    """What was decided, by what and why, in one or a few sentences without values."""
+def sentence(verdict: Verdict, background: Background = NO_BACKGROUND) -> str:
+    """What was decided, by what and why, in one or a few sentences without values, on one line."""
+    return printable(_sentence(verdict, background))
+
+
+def _sentence(verdict: Verdict, background: Background) -> str:
     match verdict.outcome:
         case "allow" if verdict.observed is not None:
-            return f"Allowed while the service is observed. {_would_be(verdict, verdict.observed)}"
+            return f"Allowed while the service is observed. {_would_be(verdict, verdict.observed, background)}"
         case "allow":
             return f"Allowed by {_reasons(verdict)}."
         case "step_up":
             asked = ", ".join(_challenge_text(each) for each in verdict.challenges)
             return f"Stronger authentication is needed ({asked}), by {_reasons(verdict)}{_not_known(verdict)}."
         case "deny":
-            return _refusal(verdict)
+            return _refusal(verdict, background)
         case _:
             assert_never(verdict.outcome)
 
 
-def _would_be(verdict: Verdict, observed: Observed) -> str:
+def _would_be(verdict: Verdict, observed: Observed, background: Background) -> str:
     """What becomes of the call once the service is observed no more."""
     if observed.outcome == "step_up":
         by = ", ".join(f"`{each}`" for each in observed.by)
         return f"Policy will ask for stronger authentication, by {by}."
-    refused = replace(verdict, outcome="deny", by=observed.by, reason=observed.reason, subject=observed.subject)
-    return f"Policy will refuse it: {_refusal(replace(refused, observed=None))}"
+    return f"Policy will refuse it: {_refusal(as_refused(verdict, observed), background)}"
 
 
-def _refusal(verdict: Verdict) -> str:
+def _refusal(verdict: Verdict, background: Background) -> str:
     word = _REFUSALS.get(verdict.by[0]) if verdict.by else "Nothing decided"
     if word is None:
         return f"Denied by {_reasons(verdict)}{_not_known(verdict)}."
     subject = f": `{verdict.subject}`" if verdict.subject else ""
-    first = f"{_FINER.get(verdict.reason, word)}{subject} ({verdict.reason})."
+    rules = f", by {_named(verdict, background.contradicting)}" if background.contradicting else ""
+    first = f"{_finer(verdict, background) or word}{subject} ({verdict.reason}){rules}."
     closest = next((rule for rule in verdict.rules if rule.id == verdict.nearest), None)
     if closest is None:
         return first
     return f"{first} The closest, {_rule_text(closest)}, failed because {_causes(closest)}."
 
 
+def _finer(verdict: Verdict, background: Background) -> str | None:
+    """What says more than the word of a refusal."""
+    if verdict.reason == "default.no_cell_rule" and background.closed:
+        return f"No rule may allow this, since `{verdict.endpoint}` is `closed`"
+    if verdict.reason == "scope.missing" and background.without_token:
+        return "There is no token, and the endpoint asks for a scope"
+    return _FINER.get(verdict.reason)
+
+
 def _reasons(verdict: Verdict) -> str:
     """The deciding rules with their `because`."""
+    return _named(verdict, verdict.by)
+
+
+def _named(verdict: Verdict, rules: Iterable[str]) -> str:
+    """Rules by id, with their `because`."""
     by_id = {rule.id: rule for rule in verdict.rules}
-    return "; ".join(_rule_text(by_id[each]) if each in by_id else f"`{each}`" for each in verdict.by)
+    return "; ".join(_rule_text(by_id[each]) if each in by_id else f"`{each}`" for each in rules)
 
 
 def _rule_text(rule: RuleTrace) -> str:
@@ -124,7 +158,17 @@ def _unread(clause: ClauseTrace) -> str:
 
 
 def _challenge_text(challenge: Challenge) -> str:
-    return challenge.name if challenge.within_s is None else f"{challenge.name} within {challenge.within_s} s"
+    within_s = challenge.within_s
+    return challenge.name if within_s is None else f"{challenge.name} within {duration_text(within_s * 1000)}"
+
+
+PRIVATE = "(private)"
+"""What stands for a private value where there is no key to make a fingerprint under."""
+
+
+def header_value(header: Header) -> str:
+    """The value of a header as a policy writes it: for one that is made of nothing private."""
+    return value_text(header.value)
 
 
 def outcome_text(
@@ -134,19 +178,23 @@ def outcome_text(
     log: LogDuty | None = None,
     duties: Duties = NO_DUTIES,
     status: int | None = None,
+    shown: Callable[[Header], str] = header_value,
 ) -> str:
-    """An outcome as a test writes it: `step_up mfa by bank.mfa_for_money and log full strict and answer 404`."""
+    """An outcome as a test writes it: `step_up mfa by bank.mfa_for_money and log full strict and answer 404`.
+
+    `shown` writes the values of headers.
+    """
     asked = "".join(f" {each}" for each in dict.fromkeys(challenge.name for challenge in challenges))
     names = ", ".join(by)
     words = [f"log {log.level}{' strict' if log.strict else ''}"] if log else []
     words += [] if status is None else [f"answer {status}"]
-    words += duty_texts(duties)
+    words += duty_texts(duties, shown)
     return f"{outcome}{asked}{f' by {names}' if names else ''}{''.join(f' and {each}' for each in words)}"
 
 
-def duty_texts(duties: Duties) -> list[str]:
-    """What a gateway has to do, as a policy writes it, one text each."""
-    texts = [f"set header {value_text(header.name)} to {value_text(header.value)}" for header in duties.headers]
+def duty_texts(duties: Duties, shown: Callable[[Header], str] = header_value) -> list[str]:
+    """What a gateway has to do, as a policy writes it, one text each; `shown` writes the values of headers."""
+    texts = [f"set header {value_text(header.name)} to {shown(header)}" for header in duties.headers]
     texts += [f"remove header {value_text(name)}" for name in duties.removed]
     if duties.redactions:
         texts.append(f"redact {', '.join(value_text(pointer) for pointer in duties.redactions)}")
@@ -175,6 +223,37 @@ def private_reads(program: Program, kind: str | None, endpoint: str | None = Non
             fields = (("query", each.query), ("header", each.headers), ("resource", each.properties))
             found |= {f"{root}.{field.name}" for root, of in fields for field in of if field.private}
     return frozenset(found)
+
+
+def private_headers(program: Program, private: frozenset[str]) -> frozenset[str]:
+    """The names of the headers that some rule sets to what is made of a private input; `private` is that of
+    `private_reads`. Which of several rules a value came from is not asked: one of them is enough.
+    """
+    return frozenset(
+        each.name
+        for body in program.bodies
+        for each in (*body.must, *body.should)
+        if isinstance(each, SetHeader) and reads_private(each.value, private)
+    )
+
+
+def reads_private(operand: Operand, private: frozenset[str]) -> bool:
+    """Whether an operand is made of a private input; `private` is that of `private_reads`."""
+    return not private.isdisjoint(_read_names(operand))
+
+
+def _read_names(operand: Operand) -> Iterator[str]:
+    """The names, as a trace has them, of what an operand reads of a call."""
+    match operand:
+        case Attr():
+            yield attr_name(operand)
+        case Now() | Const():
+            return
+        case Shift(left, _, right):
+            yield from _read_names(left)
+            yield from _read_names(right)
+        case _:
+            assert_never(operand)
 
 
 def trace_json(verdict: Verdict, private: frozenset[str], *, values: bool) -> dict[str, Json]:

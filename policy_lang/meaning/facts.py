@@ -9,7 +9,8 @@ CSV: RFC 4180 in UTF-8; the header names the columns in any order; values as tex
 JSON: a list of objects, one a row, whose members are the columns; values as in the JSON of a token. The same row twice
 is one row. Roles and values of an enum stand as their plain names, workloads as their SPIFFE ids, addresses in any
 notation.
-Refused by name: a byte order mark, NUL, a CR without LF, bytes that are not UTF-8, a column that is missing, unknown or
+A byte order mark at the start of a file is passed over, as in policies and settings: spreadsheets write one.
+Refused by name: NUL, a CR without LF, bytes that are not UTF-8, a column that is missing, unknown or
 named twice, a row with more or fewer values, a value of another type, a blank line, a string with a control or an
 invisible character or with a blank at either end, both files for one relation, a file for a relation that is not
 declared.
@@ -32,7 +33,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Literal, assert_never
 
-from policy_lang.diagnostics import HIDDEN, nearest
+from policy_lang.diagnostics import HIDDEN, nearest, printable
 from policy_lang.ir import Program, Relation, ScalarValue
 from policy_lang.meaning.schema import Misfit, from_text, scalar_from_json
 from policy_lang.typesystem import EnumType, IntType, RoleType, Scalar, ScalarType, SetType
@@ -116,7 +117,7 @@ def _misplaced(relations: Mapping[str, Relation], files: Mapping[str, bytes]) ->
         name, dot, ending = path.removeprefix(FOLDER).rpartition(".")
         if path.startswith(FOLDER) and dot and ending in {"csv", "json"} and name not in relations:
             hint = nearest(name, relations) or "declare the relation or remove the file"
-            yield f"{path}: no relation `{name}` is declared; {hint}"
+            yield printable(f"{path}: no relation `{name}` is declared; {hint}")
 
 
 def _told(path: str, problems: Sequence[Problem]) -> Iterator[str]:
@@ -129,12 +130,10 @@ def _told(path: str, problems: Sequence[Problem]) -> Iterator[str]:
 
 def _text(data: bytes) -> str | Problem:
     try:
-        text = data.decode("utf-8")
+        text = data.decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError as error:
-        before = data[: error.start].decode("utf-8")
+        before = data[: error.start].decode("utf-8").removeprefix("\ufeff")
         return _at("not UTF-8; save the file as UTF-8", before, len(before))
-    if text.startswith("\ufeff"):
-        return Problem("starts with a byte order mark; save the file as UTF-8 without one", 1, 1)
     if "\0" in text:
         return _at("holds a NUL character; remove it", text, text.index("\0"))
     lone = _LONE_CR.search(text)

@@ -138,7 +138,7 @@ class Reference:
         return replace(allowed, duties=duties, advice=advice)
 
     def _traced(self, call: Call, group: Sequence[CellRule], *, whole: bool = False) -> list[Traced]:
-        return [(each, trace_rule(self.program, each, call.environment, whole=whole)) for each in group]
+        return [(each, trace_rule(self.program, each, call, whole=whole)) for each in group]
 
     def _asked(self, speaking: Iterable[Traced]) -> tuple[list[Obligation], list[Obligation]]:
         """What rules must and what they should have done."""

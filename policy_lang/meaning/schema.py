@@ -11,7 +11,8 @@ and never its value.
     schema.claim_range      an integer, a time or a duration outside its range or outside 64 bits
     schema.claim_size       a set of more than `MAX_SET` members
     schema.subject_*        the same four of a property of an asserted subject, or its `id`
-    schema.resource_*       the same four of a property of the resource, or its `id`
+    schema.resource_*       the same four of a property of the resource, or its `id`; `_size` also of one of more than
+                            `LONGEST_GIVEN` characters
     schema.query_encoding, schema.query_control, schema.query_semicolon
                             the query cannot be read (policy_lang/request.py)
     schema.query_missing    a required parameter is not there
@@ -21,7 +22,8 @@ and never its value.
     schema.query_undeclared a parameter is not declared, and the service says `query strict`
     schema.header_missing   a required header is not there
     schema.header_repeated  a header declared scalar stands twice
-    schema.header_value     a header is not of its type or range, or has more than `MAX_SET` members
+    schema.header_value     a header is not of its type or range, or has more than `MAX_SET` members or, in all its
+                            values, more than `LONGEST_GIVEN` characters
 
 JSON to value: bool, string, uuid, the values of an enum and SPIFFE ids as they are (uuid in lower case); an address in
 its canonical text; int only a JSON integer, so neither `true` nor `1.0`; time an integer or finite number of Unix
@@ -42,6 +44,8 @@ Decision (2026-11-21): a header that is declared as a set has its members betwee
 ones left out: whether it came as several lines or as one is a gateway's choice.
 Decision (2026-11-21): an undeclared parameter is named in its refusal where it reads as a name; else it could carry
 anything into the clear part of a record.
+Decision (2026-11-21): what a header or a property of a resource may hold is bounded (that of a query is by its path,
+that of a token by the token): a record must hold it, so that the call can be decided again.
 """
 
 from __future__ import annotations
@@ -72,6 +76,10 @@ from policy_lang.verdict import ActionCall, Caller, Json
 
 MAX_SET = 10_000
 """Members of one set in a token, a query or a header; a bound on the work of a guard."""
+
+LONGEST_GIVEN = 8_192
+"""Characters of a declared header, all its values together, and of a property of a resource, all its members together.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,8 +181,21 @@ def conform_resource(endpoint: Endpoint, call: ActionCall) -> Mapping[str, Value
         if isinstance(value, SchemaRefusal):
             return value
         if not isinstance(value, Absent):
+            if _length(value) > LONGEST_GIVEN:
+                return SchemaRefusal("schema.resource_size", field.name)
             values[field.name] = value
     return values
+
+
+def _length(value: Value) -> int:
+    """The characters of a value, of a set those of all its members."""
+    match value:
+        case str():
+            return len(value)
+        case frozenset():
+            return sum(len(each) for each in value if isinstance(each, str))
+        case _:
+            return 0
 
 
 def locate(source: tuple[str, ...], claims: Mapping[str, Json]) -> Json | Absent:
@@ -220,11 +241,13 @@ def conform_query(endpoint: Endpoint, raw: str | None, *, strict: bool = False) 
 
 def conform_headers(endpoint: Endpoint, headers: Mapping[str, Sequence[str]]) -> Mapping[str, Value] | SchemaRefusal:
     """The declared headers of a call as values by name; others are passed over."""
-    given = {
-        field.name: _members(texts) if isinstance(field.type, SetType) else texts
-        for field in endpoint.headers
-        if (texts := headers.get(field.source[0]))
-    }
+    given: dict[str, Sequence[str]] = {}
+    for field in endpoint.headers:
+        texts = headers.get(field.source[0])
+        if texts:
+            if sum(map(len, texts)) > LONGEST_GIVEN:
+                return SchemaRefusal("schema.header_value", field.name)
+            given[field.name] = _members(texts) if isinstance(field.type, SetType) else texts
     return _conform_texts(endpoint.headers, given, "header")
 
 

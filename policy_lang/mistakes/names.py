@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from policy_lang.diagnostics import Diagnostic
 
+_OF_MAPPED = "behind `:` the prefix is one of 128 bits: IPv4 alone is written as `{dotted}`, without what is before it"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoPolicy(Diagnostic):
@@ -23,6 +25,12 @@ class HostBits(Diagnostic):
     help = "the bits behind the prefix are zero, as in `10.0.0.0/8`; write a single address without `/`"
 
     text: str
+
+    @property
+    def helps(self) -> tuple[str, ...]:
+        before, _, dotted = self.text.rpartition(":")
+        remedy = _OF_MAPPED.format(dotted=dotted) if before and "." in dotted else self._filled(self.help)
+        return tuple(text for text in (remedy, self.hint) if text)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

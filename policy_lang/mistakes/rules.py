@@ -40,6 +40,18 @@ class CutsEndpoint(Diagnostic):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UnclearTag(Diagnostic):
+    code = "E406"
+    title = "`{tagged}` can be read as said of `{first}` too"
+    label = "is said of the target before it alone"
+    help = "if that is meant, write `on {whole}, {first}`; else `on {first} {tagged}, {whole}`"
+
+    tagged: str
+    whole: str
+    first: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AmbiguousEndpoints(Diagnostic):
     code = "E410"
     title = "`{one}` and `{other}` share paths, and neither is the more specific"
@@ -206,6 +218,16 @@ class NoProofClause(Diagnostic):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TwoSpellings(Diagnostic):
+    code = "E519"
+    title = "`{name}` is the header `{other}` to many servers"
+    help = "spell a header in one way throughout the policy; servers that know no `_` in a header read `-`"
+
+    name: str
+    other: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BadStatus(Diagnostic):
     code = "E521"
     title = "a refusal cannot be answered with {status}"
@@ -223,6 +245,20 @@ class TooCostly(Diagnostic):
     endpoint: str
     atoms: int
     most: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TooManyTogether(Diagnostic):
+    code = "E802"
+    title = "`{name}` and the rest are too much together: {why}"
+    label = "{where}"
+    help = "{remedy}"
+    note = "what rules, endpoints and callers multiply to is limited, so that no policy takes long to check"
+
+    name: str
+    why: str
+    where: str
+    remedy: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -324,7 +360,7 @@ class NoAudience(Diagnostic):
     code = "W809"
     severity = "warning"
     title = "service `{name}` takes no tokens"
-    help = "with `audience none` only anonymous calls can pass; name an audience where callers have tokens"
+    help = "only callers without a token pass (workloads among them); name an audience where callers have tokens"
 
     name: str
 
@@ -389,10 +425,11 @@ class RequiresNothing(Diagnostic):
 class FactorOutOfReach(Diagnostic):
     code = "W811"
     severity = "warning"
-    title = "no caller of this rule can have the factor `{name}`"
-    help = "every call is a step-up that cannot succeed: narrow `for`, or declare the factor for a kind of caller"
+    title = "{said}"
+    help = "every such call is a step-up that cannot succeed: {remedy}"
 
-    name: str
+    said: str
+    remedy: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -427,3 +464,26 @@ class Observed(Diagnostic):
 
     name: str
     until: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LooksLikeCapture(Diagnostic):
+    code = "W822"
+    severity = "warning"
+    title = "the segment `{segment}` is this very text, not a capture"
+    help = "write `{{{name}}}` for a segment of any text; leave it where the path has this text"
+
+    segment: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LooksLikeRegex(Diagnostic):
+    code = "W823"
+    severity = "warning"
+    title = "`{pattern}` asks for a text with `{character}` in it"
+    label = "this is no regular expression"
+    help = "delete it: where a pattern has no `*`, it is the beginning or the end of the text"
+
+    pattern: str
+    character: str

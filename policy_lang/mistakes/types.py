@@ -134,7 +134,7 @@ class NotLiteral(ExpressionMistake):
 class BadLike(ExpressionMistake):
     code = "E308"
     title = "`{pattern}` is not a `like` pattern"
-    help = "a pattern has `*` only as its first and/or last character, and something beside it"
+    help = "a pattern has `*` as its first character, its last or both, nowhere else, and something beside it"
 
     pattern: str
 
@@ -169,6 +169,19 @@ class NotAClaim(ExpressionMistake):
     help = "write `at token.CLAIM` or `at subject.PROPERTY`, of type `time`; anything else says nothing of the caller"
 
     name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoleOfAnother(ExpressionMistake):
+    code = "E312"
+    title = "`{role}` is a role of `{kind}`, and `{asked}` may be another kind's here"
+    help = "say it of `{kind}` alone: {form} is {kind} and …, or `for any {kind}`"
+    note = "two issuers may give one name to two callers; a column of an enum holds what belongs to no kind"
+
+    role: str
+    kind: str
+    form: str
+    asked: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -326,12 +326,18 @@ def _unmet(place: int, row: Row, environment: Environment) -> list[tuple[int, Ch
 
 
 class _Builder:
-    """Builds the plans of one program; equal groups are built once."""
+    """Builds the plans of one program; equal groups are built once.
+
+    What cells share in a loaded program is one object, and known here by its identity first: to compare or to walk the
+    rules of every cell again costs rules times cells.
+    """
 
     def __init__(self, program: Program) -> None:
         self._program = program
         self._shapes = Shapes(program, always_present(program))
         self._groups: dict[tuple[CellRule, ...], Group] = {}
+        self._shared: dict[int, Group] = {}
+        self._clocks: dict[tuple[int, ...], Clock] = {}
         self._asked: dict[int, Conjuncts] = {}
         self._services = {service.id: service for service in program.services}
         self._kinds = {kind.id: kind for kind in program.kinds}
@@ -339,7 +345,7 @@ class _Builder:
     def plan(self, cell: Cell) -> Plan:
         """The plan of one cell."""
         allow, require, shadow = self._group(cell.allow), self._group(cell.require), self._group(cell.shadow)
-        clock = Clock.of(Clockwork.of(self._program, cell))
+        clock = self._clock(cell)
         endpoint = self._program.endpoints[cell.endpoint]
         more = require.rows or shadow.rows or allow.advising or clock.ticks
         return Plan(
@@ -366,7 +372,18 @@ class _Builder:
         compiled = self._shapes.unless(wanted, Empty(audience), denying)
         return None if compiled is None else (compiled.sure, compiled.constants)
 
+    def _clock(self, cell: Cell) -> Clock:
+        shared = tuple(map(id, (cell.deny, cell.allow, cell.require, cell.shadow)))
+        if shared not in self._clocks:
+            self._clocks[shared] = Clock.of(Clockwork.of(self._program, cell))
+        return self._clocks[shared]
+
     def _group(self, rules: tuple[CellRule, ...]) -> Group:
+        if id(rules) not in self._shared:
+            self._shared[id(rules)] = self._equal_group(rules)
+        return self._shared[id(rules)]
+
+    def _equal_group(self, rules: tuple[CellRule, ...]) -> Group:
         if rules not in self._groups:
             rows = tuple(self._row(each) for each in rules)
             entries = [(place, row.test, row.constants) for place, row in enumerate(rows)]

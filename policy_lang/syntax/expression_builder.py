@@ -43,6 +43,7 @@ from policy_lang.tree import (
     IsKind,
     Like,
     LiteralExpr,
+    Name,
     Not,
     Or,
     Ref,
@@ -107,6 +108,16 @@ def address_range(draft: Draft, token: Token) -> CidrLit:
 def instant(draft: Draft, token: Branch) -> TimeLit:
     """A date or a timestamp."""
     return TimeLit(draft.id(), draft.span(token), draft.instant(token))
+
+
+def within_of(draft: Draft, written: Sequence[Branch]) -> DurationLit | Name | None:
+    """What stands behind the `within` of a factor, a duration or the name of a setting; None where nothing does."""
+    if not written:
+        return None
+    token = token_of(written[0])
+    if token.type == "NAME":
+        return draft.name(token)
+    return DurationLit(draft.id(), draft.span(token), draft.duration(token))
 
 
 # ---------------------------------------------------------------- literals
@@ -220,7 +231,7 @@ def _has_role(draft: Draft, tree: Tree[Token], _below: int) -> HasRole:
 
 def _has_factor(draft: Draft, tree: Tree[Token], _below: int) -> HasFactor:
     name, *within = tree.children
-    return HasFactor(draft.id(), draft.span(tree), draft.name(name), draft.duration(within[0]) if within else None)
+    return HasFactor(draft.id(), draft.span(tree), draft.name(name), within_of(draft, within))
 
 
 _FORMS: Mapping[str, Callable[[Draft, Tree[Token], int], Expr]] = {

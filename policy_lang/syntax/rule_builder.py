@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from policy_lang.syntax.draft import Draft
-from policy_lang.syntax.expression_builder import expression, instant
+from policy_lang.syntax.expression_builder import expression, instant, within_of
 from policy_lang.syntax.field_builder import names, strings
 from policy_lang.syntax.grammar import Branch, Token, Tree, token_of, tree_of, words
 from policy_lang.tree import (
@@ -160,7 +160,7 @@ def _need(draft: Draft, tree: Tree[Token]) -> FactorNeed | ConditionNeed:
     span = draft.span(tree)
     if tree.data == "factor_need":
         name, *within = tree.children
-        return FactorNeed(draft.id(), span, draft.name(name), draft.duration(within[0]) if within else None)
+        return FactorNeed(draft.id(), span, draft.name(name), within_of(draft, within))
     condition, challenge = tree.children
     return ConditionNeed(draft.id(), span, expression(draft, condition), draft.string(challenge))
 

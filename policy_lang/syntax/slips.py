@@ -14,8 +14,11 @@ from dataclasses import dataclass
 from policy_lang.diagnostics import Diagnostic, nearest
 from policy_lang.mistakes.syntax import BadPath, ReservedName, Slip, Unexpected
 from policy_lang.source import Source, Span
+from policy_lang.syntax import slip_declarations, slip_expressions, slip_rules, slip_tests
 from policy_lang.syntax.grammar import Fault, Start, accepted, spellings
 from policy_lang.syntax.scan import FOREIGN_WORDS, RESERVED, meant
+from policy_lang.syntax.slip_declarations import PATHS
+from policy_lang.syntax.slip_rows import METHODS, Told, short, snake_case, told
 
 
 def _words(text: str) -> frozenset[str]:
@@ -27,13 +30,14 @@ _NAME = re.compile("[a-z][a-z0-9_]*")
 _LEXEME = re.compile(
     r'"(?:[^"\\\n]|\\[^\n])*"|[A-Za-z]+(?:-[A-Za-z]+)+|\w+|&&|\|\||=~|==|!=|<=|>=|//|/\*|/[^\s#]*|.', re.DOTALL
 )
+_HYPHENED = re.compile(r"\w+(?:-\w+)*", re.ASCII)
+_WORDLIKE = re.compile(r"[A-Za-z_][\w-]*", re.ASCII)
 _OF_A_PATH = re.compile(r'[^\s#"]+|.', re.DOTALL)
 _COLLECTIONS = frozenset(("list", "array", "map", "seq", "vector", "set"))
 _SCALARS = frozenset(("bool", "string", "int", "uuid", "time", "duration", "ip", "role", "workload"))
 _EVERYBODY = frozenset(("all", "everyone", "everybody", "anybody"))
-_METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "ANY"))
+_METHODS = frozenset(METHODS.split("|"))
 _COMPARISONS = frozenset(("==", "!=", "<", "<=", ">", ">=", "in", "overlaps", "covers", "like", "has", "is"))
-_LONGEST_QUOTE = 40
 
 _EXPRESSION = _words(
     "STRING UNKNOWN UNSET INT NEG_INT DURATION DATE TIMESTAMP IP CIDR TRUE FALSE NAME ROOT LPAR LSQB ROLE FACTOR NOT"
@@ -130,10 +134,9 @@ def diagnose(source: Source, base: int, fault: Fault, start: Start) -> Diagnosti
     path = _bad_path(place, base + fault.start)
     if path is not None:
         return path
-    slip = _slip(place)
+    slip = _told(place)
     if slip is not None:
-        what, remedy = slip
-        return Slip(span=place.span, what=what, remedy=remedy)
+        return Slip(span=_shown(place, base, slip), what=slip.what, remedy=slip.remedy)
     reserved = place.found in RESERVED and {"NAME", "BOOL"} & place.fits == {"NAME"} and not place.opens_line
     if reserved and "TRUE" not in place.fits:
         return ReservedName(span=place.span, word=place.found)
@@ -143,6 +146,22 @@ def diagnose(source: Source, base: int, fault: Fault, start: Start) -> Diagnosti
         expected=_expected(place.fits),
         hint=f"`{place.found}` is a reserved word" if reserved else _misspelt(place),
     )
+
+
+def _told(place: _Place) -> Told | None:
+    letter = _foreign_letter(place)
+    known = told(_ROWS, place.source.text, place.span.start, place.fits) if letter is None else None
+    if known is not None:
+        return known
+    slip = letter or _slip(place)
+    return None if slip is None else Told(*slip)
+
+
+def _shown(place: _Place, base: int, slip: Told) -> Span:
+    last = place.fault.last
+    if not slip.before or last is None:
+        return place.span
+    return Span(place.source.name, base + last.start_pos, base + last.end_pos)
 
 
 def _place(source: Source, base: int, fault: Fault, fits: frozenset[str]) -> _Place:
@@ -168,10 +187,15 @@ def _bad_path(place: _Place, at: int) -> Diagnostic | None:
         return None
     rest = _OF_A_PATH.match(place.source.text, place.span.start)
     end = rest.end() if rest is not None else place.span.end
+    meant = told(PATHS, place.source.text, place.span.start, place.fits)
     return BadPath(
         span=Span(place.source.name, place.span.start, end),
         found=_quoted(place.source.text[place.span.start : end]),
+        hint="" if meant is None else meant.remedy,
     )
+
+
+_ROWS = (*slip_tests.ROWS, *slip_rules.ROWS, *slip_declarations.ROWS, *slip_expressions.ROWS)
 
 
 def _slip(place: _Place) -> tuple[str, str] | None:
@@ -207,7 +231,7 @@ def _slip(place: _Place) -> tuple[str, str] | None:
     if found == "." and place.touches and place.after in ("INT", "NEG_INT"):
         return "there are no fractions", "count in a smaller unit"
     return (
-        _foreign_letter(place) or _opening_slip(place) or _subject_slip(place) or _type_slip(place) or _word_slip(place)
+        _opening_slip(place) or _subject_slip(place) or _type_slip(place) or _quoting_slip(place) or _word_slip(place)
     )
 
 
@@ -217,7 +241,7 @@ def _foreign_letter(place: _Place) -> tuple[str, str] | None:
     if not foreign or not place.found[:1].isalpha():
         return None
     kind = "name" if {"NAME", "ATTR"} & place.fits else "word of the language"
-    return f"`{_short(place.found)}` is no {kind}", f"U+{ord(foreign):04X} is not one of a-z, 0-9 and `_`"
+    return f"`{short(place.found)}` is no {kind}", f"U+{ord(foreign):04X} is not one of a-z, 0-9 and `_`"
 
 
 def _opening_slip(place: _Place) -> tuple[str, str] | None:
@@ -230,14 +254,14 @@ def _subject_slip(place: _Place) -> tuple[str, str] | None:
     """A bare name where `any`, `role` or `workload` says what kind of thing it names."""
     found = place.found
     if {"EXCLUSIVE", "ROLE"} <= place.fits and _NAME.fullmatch(found.lower()):
-        return f"`{_short(found)}` stands without `role`", f"write `role {_short(found.lower())}`"
+        return f"`{short(found)}` stands without `role`", f"write `role {short(found.lower())}`"
     if not {"ANYONE", "ROLE"} <= place.fits or not _is_name(found):
         return None
     if found in _EVERYBODY:
         return f"`{found}` is no subject", "write `anyone`"
     return (
-        f"`{_short(found)}` is no subject",
-        f"write `any {_short(found)}` for a token, `role {_short(found)}` for a role",
+        f"`{short(found)}` is no subject",
+        f"write `any {short(found)}` for a token, `role {short(found)}` for a role",
     )
 
 
@@ -251,6 +275,18 @@ def _type_slip(place: _Place) -> tuple[str, str] | None:
     return None
 
 
+def _quoting_slip(place: _Place) -> tuple[str, str] | None:
+    """A name in quotes, or a text without."""
+    name = place.found.strip('"')
+    if not _WORDLIKE.fullmatch(name):
+        return None
+    if place.found.startswith('"') and {"NAME", "ATTR"} & place.fits and "STRING" not in place.fits:
+        return "a name stands without quotes", f"write `{short(snake_case(name))}`"
+    if place.found == name and "STRING" in place.fits and not {"NAME", "TRUE"} & place.fits:
+        return "a text stands in quotes", 'write `"` before and behind it'
+    return None
+
+
 def _word_slip(place: _Place) -> tuple[str, str] | None:
     found, fits = place.found, place.fits
     if found.upper() in _METHODS and "METHOD" in fits:
@@ -259,15 +295,28 @@ def _word_slip(place: _Place) -> tuple[str, str] | None:
         return None
     if not (found[:1].isalpha() or found[:1] == "_") or not ({"NAME", "ATTR"} & fits):
         if found.startswith("-") and place.touches and place.after in ("NAME", "ATTR"):
-            return "a name holds no `-`", "write `_`"
+            return "a name holds no `-`", f"write `{short(snake_case(_hyphened(place)))}`"
         return None
     if "-" in found:
-        return "a name holds no `-`", f"write `{_short(found.replace('-', '_').lower())}`"
+        return "a name holds no `-`", f"write `{short(snake_case(found))}`"
     if not found.islower():
-        return f"`{_short(found)}` is not lower case", f"names and words are: write `{_short(found.lower())}`"
+        return f"`{short(found)}` is not lower case", _in_lower_case(snake_case(found), fits)
     if found.startswith("_"):
-        return f"`{_short(found)}` is no name", "a name starts with a letter"
+        return f"`{short(found)}` is no name", "a name starts with a letter"
     return None
+
+
+def _in_lower_case(name: str, fits: frozenset[str]) -> str:
+    fitting = {word for each in fits for word in _EFFECTS.get(each, (spellings().get(each, ""),))}
+    if name in RESERVED and "ATTR" not in fits and name not in fitting:
+        return f"names are, and `{name}` is a reserved word: choose another"
+    return f"names and words are: write `{short(name)}`"
+
+
+def _hyphened(place: _Place) -> str:
+    """The whole of a name in which reading stopped at a `-`."""
+    whole = _HYPHENED.match(place.source.text, place.span.start - len(place.previous))
+    return place.previous if whole is None else whole[0]
 
 
 def _is_name(found: str) -> bool:
@@ -301,8 +350,4 @@ def _expected(fits: frozenset[str]) -> str:
 
 
 def _quoted(found: str) -> str:
-    return f"`{_short(found)}`" if found else "the end of the file"
-
-
-def _short(found: str) -> str:
-    return found if len(found) <= _LONGEST_QUOTE else f"{found[:_LONGEST_QUOTE]}…"
+    return f"`{short(found)}`" if found else "the end of the file"

@@ -93,10 +93,10 @@ class HasRole(Node):
 
 @dataclass(frozen=True, slots=True)
 class HasFactor(Node):
-    """`factor mfa within 5m`."""
+    """`factor mfa within 5m`; a name behind `within` is that of a setting."""
 
     name: Name
-    within_ms: int | None
+    within: DurationLit | Name | None
 
 
 @dataclass(frozen=True, slots=True)

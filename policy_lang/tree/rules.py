@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from policy_lang.tree.expressions import Expr, TimeLit
+from policy_lang.tree.expressions import DurationLit, Expr, TimeLit
 from policy_lang.tree.nodes import Name, Node, Text
 
 
@@ -80,8 +80,10 @@ class Target(Node):
 
 @dataclass(frozen=True, slots=True)
 class FactorNeed(Node):
+    """`needs factor mfa within 5m`; a name behind `within` is that of a setting."""
+
     name: Name
-    within_ms: int | None
+    within: DurationLit | Name | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from urllib.parse import quote, unquote_plus
 from policy_lang import ir, tree
 from policy_lang.declared.endpoints import ServiceEntry
 from policy_lang.declared.entries import ModuleEntry
+from policy_lang.declared.targets import it_has
 from policy_lang.diagnostics import Diagnostic, hint_for
 from policy_lang.mistakes.cases import CannotSet, GivenTwice, LackingArgument, NotAMethod
 from policy_lang.mistakes.names import UnknownAttribute, UnknownEndpoint, UnknownService
@@ -137,7 +138,7 @@ class Calls:
         entry = service.endpoints.get(name)
         if entry is None:
             if name not in service.broken_endpoints:
-                hint = hint_for(name, service.endpoints, self._found)
+                hint = hint_for(name, service.endpoints, self._found) or it_has(service)
                 own = service.service.id
                 self._found.append(UnknownEndpoint(span=spec.endpoint.span, service=own, name=name, hint=hint))
             return None

@@ -1,33 +1,36 @@
-"""What the tests of a policy have shown of its rules: which decided, and which conditions came out both ways.
+"""What the tests of a policy have shown of its rules: which they name, and which conditions came out both ways.
 
-A program and the results of its cases go in, `Coverage` comes out; `findings` says what no test has shown. A rule
-*decided* in a case that passed, names it after `by` and was decided by it; a case that names only the decision shows
-nothing of who made it. A require has decided as well where a case expects an obligation that it asks for, since an
-allow is never by a require. A rule is *blocked* in a case that looks at it and in which it does not apply.
+A program and the results of its cases go in, `Coverage` comes out; `findings` says what no test has shown. A rule is
+*named* by a case that passed, names it after `by` and was decided by it; a case that names only the decision shows
+nothing of who made it. A require is named as well where a case expects an obligation that it asks for, since an allow
+is never by a require. A rule is *blocked* in a case that looks at it and in which it does not apply.
 
-Conditions are the clauses of a rule, its needs, and the atoms below those that hold several. One is seen where the rule
-came to it: no clause before it was false, and no step before the rule had decided. An `unless` is true where the
-condition it names is. What is true or false before any call is asked (`for anyone`) is no condition.
+Conditions are the clauses of a rule, its needs, and what those hold that hold several (policy_lang/trials/units.py).
+One is seen where the rule came to it: no clause before it was false, and no step before the rule had decided. An
+`unless` is true where the condition it names is. What is true or false before any call is asked (`for anyone`) is no
+condition.
 Source: language.md 4.5 (W813), 5.7.
 
 Decision (2026-11-21): the same words within one clause are one condition of a rule, whatever the endpoints and kinds in
-whose cells they stand: a person counts what is written. A `for` is one condition, since what it is made of is written
-nowhere. A shadow rule decides nothing, so that only its conditions are asked for. A closed endpoint needs no case.
+whose cells they stand: a person counts what is written. A `for` is one condition, and so is a factor that is needed. A
+shadow rule decides nothing, so that only its conditions are asked for. A closed endpoint needs no case.
 """
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+from policy_lang.checking.guards import Formula
 from policy_lang.ir import (
     Body,
+    Cell,
     CellRule,
     Effect,
     IssueToken,
-    Lit,
     LogDuty,
     Obligation,
     Place,
@@ -37,21 +40,24 @@ from policy_lang.ir import (
     rules_of,
 )
 from policy_lang.meaning.admission import Call, Refused
-from policy_lang.meaning.evaluation import truths
 from policy_lang.meaning.reference import Reference
-from policy_lang.meaning.tracing import atom_text
 from policy_lang.meaning.values import FALSE, TRUE, UNKNOWN, negation
+from policy_lang.meaning.words import Words
 from policy_lang.trials.cases import FixedDuty
 from policy_lang.trials.runner import TestResult
+from policy_lang.trials.units import Unit, Units
 from policy_lang.verdict import RuleTrace, Truth3
 
 LONGEST_TEXT = 200
-"""Characters of an atom that are shown; a set may have a million members."""
+"""Characters of a condition that are shown; a set may have a million members."""
+
+_FACTOR = re.compile(r"factor \w+(?: within \w+)?")
+NOTHING_WRITTEN: Mapping[Formula, str] = {}
 
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """A clause, a need or an atom below one. `label` is the clause's; how often it came out each way."""
+    """A clause, a need or a part of one (`is_atom`). `label` is the clause's; how often it came out each way."""
 
     label: str
     text: str
@@ -74,7 +80,7 @@ class RuleCoverage:
     effect: Effect
     place: Place
     shadow: bool
-    decided: int
+    named: int
     applied: int
     blocked: int
     conditions: tuple[Condition, ...]
@@ -114,9 +120,11 @@ class Coverage:
     endpoints: tuple[EndpointCoverage, ...]
 
     @classmethod
-    def of(cls, program: Program, results: Iterable[TestResult]) -> Coverage:
-        """What these results show of the program they are of."""
-        counting = _Counting(program)
+    def of(
+        cls, program: Program, results: Iterable[TestResult], written: Mapping[Formula, str] = NOTHING_WRITTEN
+    ) -> Coverage:
+        """What these results show of the program they are of; `written` as the compiler has it."""
+        counting = _Counting(program, written)
         for result in results:
             counting.take(result)
         return cls(counting.rules(), counting.endpoints())
@@ -135,8 +143,9 @@ class Coverage:
 
 def _of_rule(rule: RuleCoverage) -> Iterator[Finding]:
     """What is not shown: a rule that was never looked at is one finding, and so is a clause that is half seen."""
-    if not rule.decided and not rule.shadow:
-        yield Finding("W813", rule.place, f"rule `{rule.id}` was never decided in a test")
+    if not rule.named and not rule.shadow:
+        asked = ", or an obligation of it" if rule.effect == "require" else ""
+        yield Finding("W813", rule.place, f"no passing test names rule `{rule.id}` after `by`{asked}")
     whole = {condition.label for condition in rule.half_seen if not condition.is_atom}
     for condition in rule.half_seen if rule.applied or rule.blocked or rule.shadow else ():
         if not (condition.is_atom and condition.label in whole):
@@ -146,7 +155,7 @@ def _of_rule(rule: RuleCoverage) -> Iterator[Finding]:
 
 
 class _Key(NamedTuple):
-    """A condition of a rule: atom None is the clause itself."""
+    """A condition of a rule: the clause itself, or a part of it."""
 
     rule: int
     label: str
@@ -157,53 +166,43 @@ class _Key(NamedTuple):
 class _Counting:
     """Counts as results come."""
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Program, written: Mapping[Formula, str]) -> None:
         self._program = program
         self._admission = Reference.of(program).admission
         self._index = {rule.id: index for index, rule in enumerate(program.rules)}
-        self._atoms: dict[int, tuple[int, ...]] = {}
-        self._texts: dict[int, str] = {}
+        self._taken_apart = Units(program, written)
+        self._units: dict[int, tuple[tuple[Unit, ...], ...]] = {}
         self._keys = self._conditions()
         self._seen: Counter[tuple[_Key, Truth3]] = Counter()
-        self._decided: Counter[int] = Counter()
+        self._named: Counter[int] = Counter()
         self._applied: Counter[int] = Counter()
         self._blocked: Counter[int] = Counter()
         self._outcomes: Counter[tuple[str, str]] = Counter()
 
     def _conditions(self) -> dict[int, dict[_Key, None]]:
         """The conditions of every rule, by its index."""
-        bodies = dict.fromkeys((each.rule, each.body) for cell in self._program.cells for each in rules_of(cell))
+        cells: dict[tuple[int, int], Cell] = {}
+        for cell in self._program.cells:
+            for each in rules_of(cell):
+                cells.setdefault((each.rule, each.body), cell)
         keys: dict[int, dict[_Key, None]] = {index: {} for index in range(len(self._program.rules))}
-        for rule, body in bodies:
-            for label, text, guard in _guards(self._program.bodies[body]):
-                atoms = self._literals(guard)
-                if atoms:
+        for (rule, body), cell in cells.items():
+            guards = _guards(self._program.bodies[body])
+            for (label, text, _), units in zip(guards, self._units_of(body, cell), strict=True):
+                if units:
                     keys[rule][_Key(rule, label, text, is_atom=False)] = None
-                for index in atoms if len(atoms) > 1 and label != "for" else ():
-                    keys[rule][self._atom_key(rule, label, index)] = None
+                for unit in units if len(units) > 1 and not _is_one(label, text) else ():
+                    keys[rule][_part(rule, label, unit)] = None
         return keys
 
-    def _literals(self, guard: int) -> tuple[int, ...]:
-        """The literals below a guard, in the order of reading, each once, by the index of the guard that holds it."""
-        if guard not in self._atoms:
-            found: dict[int, None] = {}
-            todo = [guard]
-            while todo:
-                index = todo.pop()
-                node = self._program.guards[index]
-                if isinstance(node, Lit):
-                    found[index] = None
-                else:
-                    todo.extend(reversed(node.parts))
-            self._atoms[guard] = tuple(found)
-        return self._atoms[guard]
-
-    def _atom_key(self, rule: int, label: str, guard: int) -> _Key:
-        if guard not in self._texts:
-            node = self._program.guards[guard]
-            text = atom_text(self._program.atoms[node.atom]) if isinstance(node, Lit) else ""
-            self._texts[guard] = text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}…"
-        return _Key(rule, label, self._texts[guard], is_atom=True)
+    def _units_of(self, body: int, cell: Cell) -> tuple[tuple[Unit, ...], ...]:
+        """What the clauses and needs of a body are made of, in the words of a cell that has it."""
+        if body not in self._units:
+            kind = self._admission.kinds.get(cell.kind or "")
+            words = Words.of(self._program, self._program.endpoints[cell.endpoint], kind, self._admission.columns)
+            guards = _guards(self._program.bodies[body])
+            self._units[body] = tuple(self._taken_apart.of(guard, text, words) for _, text, guard in guards)
+        return self._units[body]
 
     # ------------------------------------------------------------ one result
 
@@ -227,22 +226,17 @@ class _Counting:
             return
         named = trace.id in result.case.expected.by and trace.id in result.verdict.by
         if named or (trace.effect == "require" and _asks_for(self._program.bodies[cell_rule.body], result)):
-            self._decided[cell_rule.rule] += 1
+            self._named[cell_rule.rule] += 1
 
     def _look(self, cell_rule: CellRule, trace: RuleTrace, call: Call) -> None:
         """Count the conditions that the rule came to."""
-        guards = _guards(self._program.bodies[cell_rule.body])
-        for (label, text, guard), clause in zip(guards, trace.clauses, strict=False):
-            atoms = self._literals(guard)
-            if atoms:
+        guards, units = _guards(self._program.bodies[cell_rule.body]), self._units[cell_rule.body]
+        for (label, text, _), clause, parts in zip(guards, trace.clauses, units, strict=False):
+            if parts:
                 named = negation(clause.truth) if label.startswith("unless ") else clause.truth
                 self._seen[_Key(cell_rule.rule, label, text, is_atom=False), named] += 1
-                worth = truths(self._program, guard, call.environment)
-            for index in atoms:
-                node = self._program.guards[index]
-                negated = isinstance(node, Lit) and node.negated
-                truth = negation(worth[index]) if negated else worth[index]
-                self._seen[self._atom_key(cell_rule.rule, label, index), truth] += 1
+            for unit in parts:
+                self._seen[_part(cell_rule.rule, label, unit), unit.truth(call.environment)] += 1
             if clause.truth is FALSE and not clause.label.startswith("needs "):
                 return
 
@@ -256,7 +250,7 @@ class _Counting:
                 rule.effect,
                 rule.place,
                 rule.shadow,
-                self._decided[index],
+                self._named[index],
                 self._applied[index],
                 self._blocked[index],
                 tuple(self._condition(key) for key in self._keys[index]),
@@ -281,6 +275,16 @@ class _Counting:
             )
             for each in self._program.endpoints
         )
+
+
+def _is_one(label: str, text: str) -> bool:
+    """Whether a clause is one condition, whatever it is made of: a `for`, or a need for a factor."""
+    return label == "for" or (label.startswith("needs ") and _FACTOR.fullmatch(text) is not None)
+
+
+def _part(rule: int, label: str, unit: Unit) -> _Key:
+    text = unit.text if len(unit.text) <= LONGEST_TEXT else f"{unit.text[:LONGEST_TEXT]}…"
+    return _Key(rule, label, text, is_atom=True)
 
 
 def _guards(body: Body) -> tuple[tuple[str, str, int], ...]:

@@ -32,20 +32,32 @@ from policy_lang.ir import (
 )
 from policy_lang.meaning.admission import Call, Refused
 from policy_lang.meaning.evaluation import value_of
-from policy_lang.meaning.explain import duty_texts, outcome_text
+from policy_lang.meaning.explain import (
+    PRIVATE,
+    duty_texts,
+    header_value,
+    outcome_text,
+    private_headers,
+    private_reads,
+    reads_private,
+)
+from policy_lang.meaning.literals import value_text
 from policy_lang.meaning.obligations import header_text
 from policy_lang.meaning.reference import Reference
-from policy_lang.meaning.tracing import value_text
+from policy_lang.meaning.tracing import trace_rule
+from policy_lang.meaning.values import TRUE
 from policy_lang.request import PathRefusal, canonical_path
 from policy_lang.trials.cases import Expected, ExpectedHeader, FixedDuty, TestCase, WireCall
-from policy_lang.verdict import Header, HttpCall, Question, Verdict
+from policy_lang.verdict import Header, HttpCall, Question, RuleTrace, Verdict
 
 
 @dataclass(frozen=True, slots=True)
 class TestResult:
     """What became of one case; `got` and `expected` in the words of a test block.
 
-    `question` is what was asked, None where the path was not canonical and nothing could be.
+    `question` is what was asked, None where the path was not canonical and nothing could be. `near_miss` is, where a
+    case that names no rule was to be refused or asked for more and was not, the rule that came nearest to doing so,
+    with all its clauses: a deny, or a require that needs something.
     """
 
     case: TestCase
@@ -54,6 +66,7 @@ class TestResult:
     verdict: Verdict
     got: str
     expected: str
+    near_miss: RuleTrace | None = None
 
     __test__ = False  # not a pytest class
 
@@ -65,10 +78,10 @@ def run_tests(program: Program, cases: Iterable[TestCase]) -> Iterator[TestResul
     for case in cases:
         question = _question(case, hosts)
         if isinstance(question, PathRefusal):
-            yield _result(case, None, None, Verdict("deny", ("path",), question.reason))
+            yield _result(program, case, None, None, Verdict("deny", ("path",), question.reason))
         else:
             call = reference.admission.admit(question)
-            yield _result(case, question, call, reference.judge(question, call))
+            yield _result(program, case, question, call, reference.judge(question, call))
 
 
 def _question(case: TestCase, hosts: Mapping[str, str]) -> Question | PathRefusal:
@@ -83,7 +96,9 @@ def _question(case: TestCase, hosts: Mapping[str, str]) -> Question | PathRefusa
     return Question(case.service, call, case.caller, case.now_ms, case.facts, case.origin, case.signals)
 
 
-def _result(case: TestCase, question: Question | None, call: Call | Refused | None, verdict: Verdict) -> TestResult:
+def _result(
+    program: Program, case: TestCase, question: Question | None, call: Call | Refused | None, verdict: Verdict
+) -> TestResult:
     expected = case.expected
     wanted = {each: _wanted(each, call) for each in expected.headers}
     passed = (
@@ -91,11 +106,34 @@ def _result(case: TestCase, question: Question | None, call: Call | Refused | No
         and _is_by(expected, verdict)
         and (expected.challenge is None or expected.challenge in {each.name for each in verdict.challenges})
         and all(_is_done(each, verdict) for each in expected.obligations)
-        and all(header is not None and header in _headers(verdict) for header in wanted.values())
+        and all(header is not None and header in verdict.duties.headers for header in wanted.values())
     )
     reason = f"{verdict.reason}: {verdict.subject}" if verdict.subject else verdict.reason
-    got = f"{_got(verdict, whole=bool(expected.headers or expected.obligations))} ({reason})"
-    return TestResult(case, question, passed, verdict, got, f"{expected.text}{_worked_out(wanted)}")
+    private = private_reads(program, case.caller.kind, verdict.endpoint)
+    whole = bool(expected.headers or expected.obligations)
+    got = _all_done(program, verdict, private) if whole else _outcome(verdict)
+    words = f"{got} ({reason})", f"{expected.text}{_worked_out(wanted, private)}"
+    missed = None if passed else _near_miss(program, expected, call, verdict)
+    return TestResult(case, question, passed, verdict, *words, missed)
+
+
+def _near_miss(program: Program, expected: Expected, call: Call | Refused | None, verdict: Verdict) -> RuleTrace | None:
+    """The rule with the fewest clauses that are not true, the first by id of equals, of those that would have made the
+    outcome a case expects without naming who makes it.
+    """
+    if expected.by or not isinstance(call, Call) or verdict.outcome in {"deny", expected.outcome}:
+        return None
+    match expected.outcome:
+        case "deny":
+            group = call.cell.deny
+        case "step_up":
+            group = tuple(each for each in call.cell.require if program.bodies[each.body].needs)
+        case "allow":
+            return None
+        case _:
+            assert_never(expected.outcome)
+    traces = (trace_rule(program, each, call, whole=True) for each in group)
+    return min(traces, key=lambda rule: (sum(each.truth is not TRUE for each in rule.clauses), rule.id), default=None)
 
 
 # ---------------------------------------------------------------- met or not
@@ -105,10 +143,6 @@ def _is_by(expected: Expected, verdict: Verdict) -> bool:
     if len(expected.by) == 1 or verdict.by == ("observe",):
         return verdict.by[:1] == expected.by
     return set(expected.by) <= set(verdict.by)
-
-
-def _headers(verdict: Verdict) -> tuple[Header, ...]:
-    return verdict.duties.headers
 
 
 def _wanted(expected: ExpectedHeader, call: Call | Refused | None) -> Header | None:
@@ -143,10 +177,15 @@ def _is_done(expected: FixedDuty, verdict: Verdict) -> bool:
 # ---------------------------------------------------------------- words
 
 
-def _worked_out(wanted: Mapping[ExpectedHeader, Header | None]) -> str:
-    """What the headers come to whose values are read from the call, so that a person sees what was compared."""
+def _worked_out(wanted: Mapping[ExpectedHeader, Header | None], private: frozenset[str]) -> str:
+    """What the headers come to whose values are read from the call, so that a person sees what was compared, but for
+    those that are made of a private input.
+    """
     read = {each: header for each, header in wanted.items() if not isinstance(each.value, Const)}
-    texts = (f'"{each.name}": {_value(header)}' for each, header in read.items())
+    texts = (
+        f'"{each.name}": {PRIVATE if header is not None and reads_private(each.value, private) else _value(header)}'
+        for each, header in read.items()
+    )
     return f" ({', '.join(texts)})" if read else ""
 
 
@@ -154,9 +193,17 @@ def _value(header: Header | None) -> str:
     return "no value" if header is None else value_text(header.value)
 
 
-def _got(verdict: Verdict, *, whole: bool) -> str:
-    """An outcome; where `whole`, with all that a gateway must or should do, what is logged and how it is answered."""
-    if not whole:
-        return outcome_text(verdict.outcome, verdict.by, verdict.challenges)
-    musts = outcome_text(verdict.outcome, verdict.by, verdict.challenges, verdict.log, verdict.duties, verdict.status)
-    return " and ".join((musts, *duty_texts(verdict.advice)))
+def _outcome(verdict: Verdict) -> str:
+    return outcome_text(verdict.outcome, verdict.by, verdict.challenges)
+
+
+def _all_done(program: Program, verdict: Verdict, private: frozenset[str]) -> str:
+    """An outcome with all that a gateway must or should do, what is logged and how it is answered."""
+    hidden = private_headers(program, private)
+
+    def shown(header: Header) -> str:
+        return PRIVATE if header.name in hidden else header_value(header)
+
+    duties = verdict.duties
+    musts = outcome_text(verdict.outcome, verdict.by, verdict.challenges, verdict.log, duties, verdict.status, shown)
+    return " and ".join((musts, *duty_texts(verdict.advice, shown)))

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 
 from policy_lang import ir, tree
 from policy_lang.declared.entries import EnumValue, ModuleEntry, RoleEntry, SettingEntry, WorkloadEntry
+from policy_lang.declared.foreign_names import NULLS
+from policy_lang.declared.foreign_values import role_hint, value_hint
 from policy_lang.declared.literals_typed import literal_operand
 from policy_lang.diagnostics import Diagnostic, hint_for
 from policy_lang.meaning import values
@@ -24,6 +26,8 @@ from policy_lang.mistakes.types import LiteralMisfit, NotScalar, TypesDiffer, Wr
 from policy_lang.spiffe import identity_fault
 from policy_lang.typesystem import INT_MAX, INT_MIN, IntType, RoleType, Scalar, ScalarType, SetType, Type, moved, same
 from policy_lang.verdict import Json
+
+_LEFT_OUT = "there is no `null`: leave the claim out, or take it away on one call, `with token.email = unset`"
 
 NO_ROLES: Mapping[str, str] = {}
 
@@ -72,7 +76,9 @@ class Values:
             one_of = f"one of the roles {', '.join(wanted.names)}"
             return WrongType(span=expr.span, wanted=one_of, found=f"`{known.value}`")
         if not same(known.type, wanted):
-            return WrongType(span=expr.span, wanted=f"`{wanted}`", found=f"`{known.type}`")
+            role = known.value if isinstance(known.type, RoleType) and isinstance(known.value, str) else ""
+            hint = role_hint(role, wanted) if role else value_hint(expr, wanted)
+            return WrongType(span=expr.span, wanted=f"`{wanted}`", found=f"`{known.type}`", hint=hint)
         if isinstance(wanted, IntType) and not _in_range(known.value, wanted):
             return LiteralMisfit(span=expr.span, value=str(known.value), wanted=f"`{wanted}`")
         return None
@@ -118,7 +124,7 @@ class Values:
             case None if name in self._entry.broken:
                 return None
             case None:
-                hint = hint_for(name, self._entry.scope, self._found)
+                hint = _LEFT_OUT if name in NULLS else hint_for(name, self._entry.scope, self._found)
                 return UnknownName(span=ref.span, what="name", name=name, hint=hint)
             case _:
                 return NotATestValue(span=ref.span)

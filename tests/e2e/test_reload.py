@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from tests.support.asking import Asker, check_request
+from tests.support.crowded import multiplied
 from tests.support.issuing import TestIssuer
-from tests.support.process import ROOT, ServedPdp
+from tests.support.process import ROOT, ServedPdp, compilers
 
 POLICY = ROOT / "tests" / "golden" / "decisions" / "policy"
 FACTS = Path("facts") / "cases.shared_with.csv"
@@ -114,3 +115,17 @@ def test_the_folder_gone_altogether_changes_nothing(served: ServedPdp, policies:
     assert done.returncode == 1
     assert _status(served)["policy"] == before
     assert _health(served) == 0
+
+
+def test_the_service_ends_at_once_also_while_it_loads_a_large_policy(served: ServedPdp, policies: Path) -> None:
+    (policies / "big.pol").write_bytes(multiplied(900, 4, 450))
+    os.kill(served.pid, signal.SIGHUP)
+    deadline = time.monotonic() + 60
+    for compiling in (True, False):  # it is compiled, and then loaded
+        while bool(compilers(served.pid)) is not compiling:
+            assert time.monotonic() < deadline, served.output.read_text()
+            time.sleep(0.01)
+    asked = time.monotonic()
+    assert served.stop() == 0
+    assert time.monotonic() - asked < 20
+    assert "is in force (4 files)" not in served.output.read_text()

@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import subprocess
+import time
 import urllib.request
 from pathlib import Path
 
 import pytest
 
 from tests.support.asking import Asker, check_request
+from tests.support.crowded import multiplied
 from tests.support.issuing import TestIssuer
-from tests.support.process import ROOT, ServedPdp
+from tests.support.process import ROOT, ServedPdp, compilers
 
 POLICY = ROOT / "tests" / "golden" / "decisions" / "policy"
 
@@ -53,6 +56,12 @@ def test_a_built_policy_is_served_by_its_digest_and_by_no_other(tmp_path: Path) 
         assert _health(served) == 0
     finally:
         served.stop()
+    served.start()  # its own policy is the one that is pinned
+    served.stop()
+    assert "the policy of the last run decides" in served.output.read_text()
+    served.config.write_text(f'bundle_digest = "{"0" * 64}"\n{text}')
+    with pytest.raises(AssertionError, match="asks for 0000"):
+        served.start()
 
 
 def test_a_folder_that_broke_since_leaves_the_last_good_policy_and_readiness_says_so(tmp_path: Path) -> None:
@@ -113,3 +122,25 @@ def test_the_environment_of_the_command_line_is_served(tmp_path: Path) -> None:
         assert _health(served) == 0
     finally:
         served.stop()
+
+
+def test_a_service_that_is_told_to_end_while_its_first_policy_is_compiled_ends(tmp_path: Path) -> None:
+    (tmp_path / "policies").mkdir()
+    (tmp_path / "policies" / "big.pol").write_bytes(multiplied(900, 4, 450))
+    served = ServedPdp(tmp_path, tmp_path / "policies", [TestIssuer()])
+    with (
+        served.output.open("wb") as output,
+        subprocess.Popen(served.command(), cwd=ROOT, stdout=output, stderr=output, start_new_session=True) as process,
+    ):
+        deadline = time.monotonic() + 30
+        while not compilers(process.pid):
+            assert process.poll() is None, served.output.read_text()
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        process.terminate()
+        try:
+            assert process.wait(20) == 0
+        finally:
+            process.kill()
+    assert "ready" not in served.output.read_text()
+    assert (served.state / "log").is_dir()

@@ -279,7 +279,8 @@ CLAUSES = {
     "unless": ("unless a", "WhenClause(Ref(a, []), True)"),
     "until": ("until 1970-01-03", "UntilClause(TimeLit(172800000))"),
     "a factor": ("needs factor f", "NeedsClause(FactorNeed(f, -))"),
-    "a fresh factor": ("needs factor f within 1m", "NeedsClause(FactorNeed(f, 60000))"),
+    "a fresh factor": ("needs factor f within 1m", "NeedsClause(FactorNeed(f, DurationLit(60000)))"),
+    "a factor as fresh as a setting says": ("needs factor f within s", "NeedsClause(FactorNeed(f, s))"),
     "a condition with its challenge": (
         'needs c(a) and b else challenge "device"',
         'NeedsClause(ConditionNeed(And(Call(c, [Ref(a, [])]), Ref(b, [])), "device"))',
@@ -320,7 +321,8 @@ def test_clauses_keep_their_order() -> None:
 EXPRESSIONS = {
     "a role": ("role support", "HasRole(support)"),
     "a factor": ("factor mfa", "HasFactor(mfa, -)"),
-    "a fresh factor": ("factor mfa within 5m", "HasFactor(mfa, 300000)"),
+    "a fresh factor": ("factor mfa within 5m", "HasFactor(mfa, DurationLit(300000))"),
+    "a factor as fresh as a setting says": ("factor mfa within fresh", "HasFactor(mfa, fresh)"),
     "a bare name": ("request.peer == batch", "Compare(==, Ref(request, [peer]), Ref(batch, []))"),
     "an address": ("request.ip == 10.0.0.1", "Compare(==, Ref(request, [ip]), IpLit(10.0.0.1))"),
     "an address in the IPv4 range of IPv6": ("a == ::ffff:10.0.0.1", "Compare(==, Ref(a, []), IpLit(10.0.0.1))"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
+import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
@@ -173,6 +174,7 @@ LEAVES: list[Expression] = [
     ("endpoint.size > medium", lambda c: c.endpoint == "one"),
     ("endpoint has stage", lambda c: c.endpoint == "two"),
     ("service.size == medium", lambda _: True),
+    ("service has size", lambda _: True),
     ("signal.risk > limit", lambda c: c.risk > 50),
     ("member(token.sub, reader)", lambda c: any((claim(c, "sub"), role) in c.roles for role in ("reader", "writer"))),
     ("member(token.sub, writer)", lambda c: (claim(c, "sub"), "writer") in c.roles),
@@ -280,6 +282,28 @@ def question(call: Call) -> Question:
     )
 
 
+TWO_SERVICES = """module m
+token user { issuer "https://id.example" claim sub: string }
+service s { audience "s" host "s.example" tag owner = "team" endpoint one GET /one }
+service t { audience "t" host "t.example" endpoint one GET /one tag owner = "team" endpoint two GET /two }
+"""
+
+
+@pytest.mark.parametrize(
+    ("root", "reached"), [("service", {"s.one"}), ("endpoint", {"s.one", "t.one"})], ids=["service", "endpoint"]
+)
+def test_a_tag_that_only_some_have_is_asked_of_endpoints_and_of_services(root: str, reached: set[str]) -> None:
+    rule = f'deny d on any endpoint when {root} has owner and {root}.owner == "team" because "-"'
+    program = compile_policy({"m.pol": f"{TWO_SERVICES}{rule}".encode()}).program
+    assert {program.endpoints[cell.endpoint].id for cell in program.cells if cell.deny} == reached
+
+
+def test_a_tag_that_only_some_services_have_is_not_read_without_asking() -> None:
+    with pytest.raises(CompileError) as refused:
+        compile_policy({"m.pol": f'{TWO_SERVICES}deny d on t.two when service.owner == "team" because "-"'.encode()})
+    assert [each.code for each in refused.value.diagnostics] == ["E310"]
+
+
 CLAUSES = st.lists(st.tuples(st.sampled_from(["when", "unless"]), EXPRESSIONS), min_size=1, max_size=3)
 
 
@@ -310,7 +334,7 @@ def test_a_checked_rule_reads_nothing_missing_and_means_what_it_says(
         program = compile_policy({"m.pol": text.encode()}).program
     except CompileError as error:
         event("refused")
-        assert {each.code for each in error.diagnostics} <= {"E310", "E330"}
+        assert {each.code for each in error.diagnostics} <= {"E310", "E312", "E330"}
         return
     event("checked")
     for call in asked:

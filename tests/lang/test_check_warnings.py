@@ -86,3 +86,35 @@ def test_what_a_person_reads() -> None:
         "  |                                    ^^^^^^^^^^^^^^^^",
         "   = help: say a later date, or delete the rule",
     ]
+
+
+MESH = """module m
+workload batch = "spiffe://x/batch"
+workload edge = "spiffe://x/edge"
+token user { issuer "https://id.example" claim sub: string }
+service mesh { audience none host "mesh.example" endpoint one GET /one endpoint two GET /two }
+service other { audience none host "other.example" endpoint one GET /one }
+allow others for workload edge on other because "-"
+"""
+NO_TOKENS = ["W809: service `mesh` takes no tokens"]
+OPENED = {
+    "to nobody": ("", NO_TOKENS),
+    "to anyone": ('allow a for anyone on mesh because "-"', NO_TOKENS),
+    "to a workload, at one endpoint": ('allow a for workload batch on mesh.one because "-"', []),
+    "to a workload among others": ('allow a for any user, workload batch on mesh because "-"', []),
+    "to anyone by way of a workload": ('allow a for anyone via edge on mesh because "-"', []),
+    "to token kinds by way of a workload, whom the audience refuses": (
+        'allow a for any user via edge on mesh because "-"',
+        NO_TOKENS,
+    ),
+    "to a workload, by a shadow": ('shadow allow a for workload batch on mesh because "-"', NO_TOKENS),
+    "to a workload, but denied": ('deny a for workload batch on mesh because "-"', NO_TOKENS),
+    "to a workload, elsewhere": ('allow a for workload batch on other because "-"', NO_TOKENS),
+}
+
+
+@pytest.mark.parametrize("name", OPENED)
+def test_a_service_without_audience_that_is_opened(name: str) -> None:
+    rules, wanted = OPENED[name]
+    found = compile_policy({"m.pol": (MESH + rules).encode()}).warnings
+    assert [f"{each.code}: {each.message}" for each in found if each.code == "W809"] == wanted

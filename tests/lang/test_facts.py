@@ -46,6 +46,8 @@ GOOD: dict[str, tuple[str, bytes, set[Row]]] = {
     "spaces within are data": ("csv", b"account,user\na 1,u1\n", {("a 1", "u1")}),
     "empty strings": ("csv", b"account,user\n,\n", {("", "")}),
     "a row twice": ("csv", b"account,user\na1,u1\na1,u1\n", {("a1", "u1")}),
+    "a byte order mark": ("csv", b"\xef\xbb\xbfaccount,user\na1,u1\n", {("a1", "u1")}),
+    "a byte order mark before JSON": ("json", b'\xef\xbb\xbf[{"account": "a1", "user": "u1"}]', {("a1", "u1")}),
     "UTF-8": ("csv", "account,user\né,ü\n".encode(), {("é", "ü")}),
     "JSON": (
         "json",
@@ -98,9 +100,9 @@ BAD_CSV: dict[str, tuple[bytes, str]] = {
     "blank line at the end": (b"account,user\n\n", "facts/m.shared.csv:2: the line is blank; remove it"),
     "not UTF-8": (b"account,user\na1,\xff\n", "facts/m.shared.csv:2:4: not UTF-8; save the file as UTF-8"),
     "UTF-16": ("account,user\n".encode("utf-16"), "facts/m.shared.csv:1:1: not UTF-8; save the file as UTF-8"),
-    "byte order mark": (
-        b"\xef\xbb\xbfaccount,user\n",
-        "facts/m.shared.csv:1:1: starts with a byte order mark; save the file as UTF-8 without one",
+    "a second byte order mark": (
+        b"\xef\xbb\xbf\xef\xbb\xbfaccount,user\na1,u1\n",
+        "facts/m.shared.csv:1: the column `account` is missing; known: account, user",
     ),
     "NUL": (b"account,user\na1,u\x001\n", "facts/m.shared.csv:2:5: holds a NUL character; remove it"),
     "CR without LF": (

@@ -23,6 +23,12 @@ INSIDE = {
     "an address of IPv6": ("network n = 2001:db8::1", "2001:0db8::0001", "2001:db8::2"),
     "an IPv4 range holds mapped addresses": ("network n = 10.0.0.0/8", "::ffff:10.1.2.3", "::10.1.2.3"),
     "a mapped range holds IPv4 addresses": ("network n = ::ffff:a00:0/104", "10.1.2.3", "11.0.0.0"),
+    "a mapped range with dots": ("network n = ::ffff:10.2.0.0/112", "10.2.255.255", "10.3.0.0"),
+    "a mapped range with dots, excepted": (
+        "network n = 10.0.0.0/8 except ::ffff:10.2.0.0/112",
+        "::ffff:10.3.0.0",
+        "10.2.0.1",
+    ),
     "all of IPv6 holds IPv4": ("network n = ::/0", "10.1.2.3", "nonsense"),
     "all of IPv4 does not hold IPv6": ("network n = 0.0.0.0/0", "255.255.255.255", "::1"),
     "what is excepted": ("network n = 10.0.0.0/8 except 10.1.0.0/16", "10.2.0.0", "10.1.255.255"),

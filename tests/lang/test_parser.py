@@ -111,7 +111,7 @@ EXPRESSIONS: dict[str, tuple[str, object]] = {
     "a call without arguments": ("f()", ("Call", "f", [])),
     "a call with arguments": ("f(a, 1)", ("Call", "f", [ref("a"), lit(1)])),
     "a factor": ("factor mfa", ("HasFactor", "mfa", None)),
-    "a factor within a time": ("factor mfa within 5m", ("HasFactor", "mfa", 300_000)),
+    "a factor within a time": ("factor mfa within 5m", ("HasFactor", "mfa", ("DurationLit", 300_000))),
     "arithmetic goes left to right": (
         "a - b + c == d",
         ("Compare", "==", ("Arithmetic", "+", ("Arithmetic", "-", ref("a"), ref("b")), ref("c")), ref("d")),

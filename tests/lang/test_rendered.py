@@ -131,7 +131,9 @@ def said_of(case: Case) -> str:
     """What a person reads."""
     if "coverage" in [opening for opening, _ in case.sections()]:
         compiled = compiled_of(case)
-        return coverage_lines(Coverage.of(compiled.program, run_tests(compiled.program, compiled.tests)))
+        return coverage_lines(
+            Coverage.of(compiled.program, run_tests(compiled.program, compiled.tests), compiled.written)
+        )
     return render(found_in(case), sources_of(case.files()))
 
 

@@ -172,6 +172,19 @@ def test_one_result_in_full() -> None:
     ]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explained(Mistake):
+    note: ClassVar[str] = "the reason {why}"
+
+
+def test_a_note_stands_behind_the_remedies() -> None:
+    (result,) = run_of(Explained(span=Span("a.pol", 0, 1), word="w"))["results"]
+    assert result["message"]["text"].splitlines()[1:] == [
+        "help: write another word than `w`",
+        "note: the reason {{why}}",
+    ]
+
+
 def test_nothing_found_is_a_log_without_results() -> None:
     run = run_of()
     assert run["results"] == []

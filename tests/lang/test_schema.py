@@ -7,6 +7,7 @@ import pytest
 from policy_lang.ir import Value
 from policy_lang.meaning.schema import (
     ABSENT,
+    LONGEST_GIVEN,
     MAX_SET,
     Absent,
     Misfit,
@@ -468,3 +469,43 @@ RESOURCES: dict[str, tuple[ActionCall, dict[str, Value] | SchemaRefusal]] = {
 def test_resources(case: str) -> None:
     call, want = RESOURCES[case]
     assert conform_resource(READ, call) == want
+
+
+# ---------------------------------------------------------------- what is too long for a record
+
+SIZED: dict[str, tuple[tuple[str, ...], bool]] = {
+    "a header of the greatest length": (("x" * LONGEST_GIVEN,), True),
+    "a header that is longer": (("x" * (LONGEST_GIVEN + 1),), False),
+    "a list of the greatest length in two lines": (("x" * 4_096, "y" * 4_096), True),
+    "a list that is longer in two lines": (("x" * 4_096, "y" * 4_097), False),
+    "a list of commas that is longer": (("," * (LONGEST_GIVEN + 1),), False),
+}
+
+
+@pytest.mark.parametrize("sentence", SIZED)
+def test_a_declared_header_has_a_greatest_length(sentence: str) -> None:
+    texts, passes = SIZED[sentence]
+    declared = endpoint("s.a", "/a", headers=(claim("tags", STRINGS),))
+    found = conform_headers(declared, {"tags": texts})
+    assert (found == SchemaRefusal("schema.header_value", "tags")) is not passes
+
+
+def test_a_header_that_nobody_declared_may_be_of_any_length() -> None:
+    assert conform_headers(endpoint("s.a", "/a"), {"cookie": ("x" * 100_000,)}) == {}
+
+
+PROPERTIES: dict[str, tuple[Type, Json, bool]] = {
+    "a property of the greatest length": (Scalar.STRING, "x" * LONGEST_GIVEN, True),
+    "a property that is longer": (Scalar.STRING, "x" * (LONGEST_GIVEN + 1), False),
+    "a set whose members are as long together": (STRINGS, ["x" * 4_096, "y" * 4_096], True),
+    "a set whose members are longer together": (STRINGS, ["x" * 4_096, "y" * 4_097], False),
+    "a set of many integers": (SetType(IntType()), list(range(5_000)), True),
+}
+
+
+@pytest.mark.parametrize("sentence", PROPERTIES)
+def test_a_property_of_a_resource_has_a_greatest_length(sentence: str) -> None:
+    declared, given, passes = PROPERTIES[sentence]
+    read = action("s.a", "read", "d", (claim("p", declared),))
+    found = conform_resource(read, ActionCall("read", "d", "1", {"p": given}))
+    assert (found == SchemaRefusal("schema.resource_size", "p")) is not passes

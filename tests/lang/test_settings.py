@@ -36,6 +36,7 @@ def test_without_an_environment_nothing_is_bound_and_the_environments_are_known(
 KEYS = {
     "a plain key": "idp = 'x'",
     "a quoted key": '"idp" = "x"',
+    "a byte order mark": "\ufeffidp = 'x'",
 }
 
 

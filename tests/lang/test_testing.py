@@ -44,6 +44,7 @@ require device for any user on s.money needs token.sub == "strong" else challeng
 require loud for any user on s.loud
   must log full strict must remove header "x-old" must redact "/b", "/a" must issue token with scope "read"
   must set header "x-sub" to token.sub must set header "x-now" to now should set header "x-hint" to "h"
+  should remove header "x-gone" should redact "/e"
   because "-"
 require page for any user on s.loud when query has page must set header "x-page" to query.page because "-"
 """
@@ -88,6 +89,9 @@ PASSED: dict[str, str] = {
     "a header from an instant that a claim holds": 'call s GET /loud expect allow and set header "x-now" to token.at',
     "a header from one worked out": 'call s GET /loud expect allow and set header "x-now" to (token.at + 1h - 1h)',
     "a header from a literal instant": 'call s GET /loud expect allow and set header "x-now" to 2026-01-01',
+    "a header from one worked out, without parentheses": (
+        'call s GET /loud expect allow and set header "x-now" to token.at + 1h - 1h and log full'
+    ),
     "a header that goes": 'call s GET /loud expect allow and remove header "x-old"',
     "one of the redactions": 'call s GET /loud expect allow and redact "/a"',
     "a token": "call s GET /loud expect allow and issue token",
@@ -132,7 +136,7 @@ def test_called_by(name: str) -> None:
 LOUD = (
     ' and log full strict and set header "x-now" to "2026-01-01T00:00:00Z" and set header "x-sub" to "u"'
     ' and remove header "x-old" and redact "/a", "/b" and issue token with scope "read"'
-    ' and set header "x-hint" to "h" and alert "soc" (rule)'
+    ' and set header "x-hint" to "h" and remove header "x-gone" and redact "/e" and alert "soc" (rule)'
 )
 FAILED: dict[str, tuple[str, str, str]] = {
     "another outcome": ("call s GET /accounts/a2 expect allow", "deny by default (default.no_rule)", "allow"),
@@ -190,6 +194,21 @@ FAILED: dict[str, tuple[str, str, str]] = {
         'call s GET /loud expect allow and remove header "x-new"',
         f"allow by m.all{LOUD}",
         'allow and remove header "x-new"',
+    ),
+    "a header that only should be set": (
+        'call s GET /loud expect allow and set header "x-hint" to "h"',
+        f"allow by m.all{LOUD}",
+        'allow and set header "x-hint" to "h"',
+    ),
+    "a header that only should go": (
+        'call s GET /loud expect allow and remove header "x-gone"',
+        f"allow by m.all{LOUD}",
+        'allow and remove header "x-gone"',
+    ),
+    "what only should be redacted": (
+        'call s GET /loud expect allow and redact "/e"',
+        f"allow by m.all{LOUD}",
+        'allow and redact "/e"',
     ),
     "what is not redacted": (
         'call s GET /loud expect allow and redact "/a", "/c"',
@@ -274,3 +293,43 @@ def test_each_result_comes_before_the_next_case_is_taken() -> None:
     assert taken == ["/accounts/a1"]
     assert not next(running).passed
     assert taken == ["/accounts/a1", "/accounts/a2"]
+
+
+NEAR = """deny far for any user on s.loud when token.sub == "x" when token.sub == "y" because "-"
+deny near for any user on s.loud when token.sub == "u" when token.sub == "y" because "-"
+deny elsewhere for any user on s.rpc when token.sub == "u" because "-"
+shadow deny quiet for any user on s.loud because "-"
+"""
+NEAR_MISSES: dict[str, tuple[str, str | None]] = {
+    "a deny that did not apply": ("call s GET /loud expect deny", "m.near"),
+    "a step-up that was not asked for": (
+        'call s POST /money with token.sub = "strong" expect step_up mfa',
+        "m.device",
+    ),
+    "a deny, of a step-up": ("call s POST /money expect deny", "m.banned"),
+    "a case that names the rule, which is shown anyway": ("call s GET /loud expect deny by far", None),
+    "a case that names a word": ("call s GET /loud expect deny by default", None),
+    "a refusal, of which the nearest allow is shown": ("call s GET /accounts/a2 expect allow", None),
+    "a refusal of another kind": ("call s GET /accounts/a2 expect step_up mfa", None),
+    "an endpoint that no rule denies": ("call s GET /accounts/a1 expect deny", None),
+    "a path that is not canonical": ("call s GET /loud//x expect step_up mfa", None),
+    "a case that passes": ("call s GET /loud expect allow", None),
+}
+
+
+@pytest.mark.parametrize("name", NEAR_MISSES)
+def test_the_rule_that_came_nearest_is_told_of(name: str) -> None:
+    case, want = NEAR_MISSES[name]
+    compiled = compile_policy({"m.pol": f'{POLICY}{NEAR}\ntest "t" {{\n{GIVEN}{case}\n}}\n'.encode()})
+    (result,) = run_tests(compiled.program, compiled.tests)
+    assert (None if result.near_miss is None else result.near_miss.id) == want
+    assert result.passed is (name == "a case that passes")
+
+
+def test_all_clauses_of_the_nearest_are_told() -> None:
+    compiled = compile_policy(
+        {"m.pol": f'{POLICY}{NEAR}\ntest "t" {{\n{GIVEN}call s GET /loud expect deny\n}}\n'.encode()}
+    )
+    (result,) = run_tests(compiled.program, compiled.tests)
+    assert result.near_miss is not None
+    assert [clause.truth.value for clause in result.near_miss.clauses] == ["true", "true", "false"]

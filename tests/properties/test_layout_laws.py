@@ -21,8 +21,8 @@ from policy_lang.syntax.grammar import Tree, read
 
 LAW = settings(max_examples=60, deadline=None)
 
-TESTS = Path(__file__).resolve().parents[1]
-FILES = sorted([*TESTS.glob("golden/layout/*.pol"), *TESTS.glob("golden/policies/*/*.pol")])
+ROOT = Path(__file__).resolve().parents[2]
+FILES = sorted([*ROOT.glob("tests/golden/layout/*.pol"), *ROOT.glob("policies/examples/*/*.pol")])
 
 _INK = re.compile(
     r'(?P<string>"(?:[^"\\\n]|\\[^\n])*")|(?P<comment>#[^\n]*)|(?P<line>\n)|(?P<blank>[ \t\r]+)|(?P<ink>.)'

@@ -6,6 +6,7 @@ import json
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,8 +24,12 @@ from pdp.identity.bearer import Identity
 from pdp.identity.jwt import Verifier
 from pdp.model import EXT_AUTHZ, Inquiry, Json, Principal
 from pdp.runtime.bundle import read_folder
+from pdp.runtime.engine import Engine
 from pdp.runtime.store import BundleStore
 from pdp.state import State, prepare_state
+from policy_lang.meaning.admission import Call, Refused
+from policy_lang.plan.plans import Plans
+from policy_lang.verdict import Question, Verdict
 from tests.support.cases import NOW, POLICY, engine
 
 Claims = Mapping[str, Json]
@@ -53,7 +58,13 @@ def show(capfd: pytest.CaptureFixture[str], state: State) -> Show:
 
 
 def _record(
-    state: State, paths: Sequence[str], *, changed: bool = False, service: str = "ledger", claims: Claims = CLAIMS
+    state: State,
+    paths: Sequence[str],
+    *,
+    changed: bool = False,
+    service: str = "ledger",
+    claims: Claims = CLAIMS,
+    decided_by: Callable[[], Engine] = engine,
 ) -> list[str]:
     """Decide a call to each path and put its record into the log; the ids."""
     settled = threading.Semaphore(0)
@@ -85,7 +96,7 @@ def _record(
             capabilities=EXT_AUTHZ,
             principal=Principal("token", "user", claims),
         )
-        evaluator = Evaluator(engine, Identity(Verifier([])), service_from_host=False)
+        evaluator = Evaluator(decided_by, Identity(Verifier([])), service_from_host=False, compare_every=1)
         made = evaluator.evaluate(inquiry, NOW * 1_000_000)
         entry = decision_entry(made.decision, made.evidence, made.engine, NOW * 1_000_000, "edge", None)
         ids.append(writer.append(entry.kind, entry.clear, entry.inputs, strict=False).id)
@@ -127,7 +138,7 @@ def test_values_are_shown_only_after_that_is_itself_on_record(state: State, show
     (record,) = _record(state, ["/accounts/canary-2"])
     code, text = show(record, "--why", "--values")
     assert code == 0
-    assert "token.accounts = ['canary-2']" in text
+    assert 'token.accounts = ["canary-2"]' in text
     logged = b"".join(path.read_bytes() for path in (state.log / "tile" / "entries").rglob("*") if path.is_file())
     assert b'"k":"audit.reidentify"' in logged
     assert f'"of":"{record}"'.encode() in logged
@@ -139,7 +150,7 @@ def test_without_the_key_the_clauses_are_shown_and_the_values_are_said_to_be_sea
     code, text = show(record, "--why")
     assert code == 0
     assert "the key is not at hand" in text
-    assert "when 1" in text
+    assert "    fails    when 1  shared_with(path.account, token.sub)" in text
     code, text = show(record, "--why", "--json")
     assert json.loads(text)["agrees"] is None
 
@@ -189,10 +200,62 @@ def test_what_a_forged_record_holds_does_not_reach_the_terminal_raw(state: State
     found = find(state.log, state.wal, record)
     assert found is not None
     leaf = parse(found.leaf)
-    forged = {**leaf.clear, "gw": "edge\x1b]0;owned\x07\nresult sound\u202e", "t": 10**18, "by": ["\x1b[2J"]}
+    forged: dict[str, Json] = {
+        **leaf.clear,
+        "gw": "edge\x1b]0;owned\x07\nresult sound\u202e",
+        "t": 10**18,
+        "by": ["\x1b[2J"],
+    }
     (wal,) = state.wal.glob("*.wal")
     _rewrite(state, wal, record, encode(leaf.kind, leaf.id, forged, leaf.sealed))
     code, text = show(record, "--why")
     assert code == 1
     assert not {"\x1b", "\x07", "\u202e"} & set(text)
     assert "\nresult sound" not in text
+
+
+class _Lenient(Plans):
+    def judge(self, question: Question, call: Call | Refused) -> Verdict:
+        return replace(super().judge(question, call), outcome="allow")
+
+
+def test_a_call_on_which_the_evaluators_differed_is_shown_as_its_definition_has_it(state: State, show: Show) -> None:
+    wrong = replace(engine(), plans=_Lenient.of(engine().program))
+    (record,) = _record(state, ["/accounts/another"], decided_by=lambda: wrong)
+    code, text = show(record, "--why")
+    assert code == 0
+    assert "reason        internal.disagreement" in text
+    assert "refused since the evaluators differed; this is what the definition says" in text
+    assert "No rule allowed this" in text
+    assert json.loads(show(record, "--why", "--json")[1])["agrees"] is None
+
+
+def test_of_a_record_that_could_not_hold_all_inputs_it_is_said_which_it_lacks(state: State, show: Show) -> None:
+    accounts: list[Json] = [f"canary-{number:08}" for number in range(6_000)]
+    (record,) = _record(state, ["/accounts/another"], claims={**CLAIMS, "accounts": accounts})
+    code, text = show(record, "--why")
+    assert code == 0
+    assert "cut           claims" in text
+    assert "not decided again: claims of the call: in the record in another form or not at all" in text
+    assert "log minimal" not in text
+
+
+NOT_KEPT: dict[str, tuple[Mapping[str, Json], str]] = {
+    "a policy that keeps none": ({"ll": "minimal"}, "its inputs were not kept (log minimal)"),
+    "a record that could not hold them": ({}, "its inputs are not in the record, which could not hold them"),
+}
+
+
+@pytest.mark.parametrize(("fields", "said"), NOT_KEPT.values(), ids=NOT_KEPT.keys())
+def test_why_a_record_has_no_inputs_is_told_apart(
+    fields: Mapping[str, Json], said: str, state: State, show: Show
+) -> None:
+    (record,) = _record(state, ["/accounts/another"])
+    found = find(state.log, state.wal, record)
+    assert found is not None
+    leaf = parse(found.leaf)
+    (wal,) = state.wal.glob("*.wal")
+    _rewrite(state, wal, record, encode(leaf.kind, leaf.id, {**leaf.clear, **fields}, None))
+    code, text = show(record, "--why")
+    assert code == 0
+    assert f"{said}: it cannot be decided again" in text

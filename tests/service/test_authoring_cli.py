@@ -147,7 +147,7 @@ def test_new_where_nothing_can_be_written_says_so(tmp_path: Path, pdp: Pdp) -> N
 def test_without_output_the_policy_goes_to_stdout_and_the_report_to_stderr(pdp: Pdp) -> None:
     done = pdp("import", "openapi", LIBRARY)
     assert done.out == LIBRARY.with_suffix(".pol").read_text()
-    assert "6 endpoints (6 new, 0 changed, 0 kept, 0 vanished)" in done.err
+    assert done.err.startswith("on standard output: 6 endpoints (6 new, 0 changed, 0 kept, 0 vanished)\n")
     assert "left out #/paths/~1exports~1{name}.csv/get" in done.err
 
 
@@ -268,6 +268,17 @@ def test_proto_sources_and_a_descriptor_set_give_one_policy(tmp_path: Path, pdp:
     of_set = pdp("import", "proto", "--descriptor-set", tmp_path / "orders.proto", "--service", "orders")
     assert "Hidden/Peek" in of_set.out
     assert of_set.out.splitlines()[0] == done.out.splitlines()[0]
+
+
+def test_a_source_that_needs_the_files_of_google_is_told_where_they_are(tmp_path: Path, pdp: Pdp) -> None:
+    source = tmp_path / "x.proto"
+    source.write_text('syntax = "proto3"; import "google/api/annotations.proto";')
+    done = pdp("import", "proto", source)
+    assert done.code == 2
+    assert "`google/api` is part of googleapis: name by -I the folder that holds `google`" in done.err
+    assert "googleapis-common-protos" in done.err
+    source.write_text('syntax = "proto3"; import "acme/none.proto";')
+    assert "googleapis" not in pdp("import", "proto", source).err
 
 
 def test_proto_takes_sources_or_a_set(pdp: Pdp) -> None:

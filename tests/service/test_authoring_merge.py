@@ -286,10 +286,73 @@ def test_what_vanished_stays_with_a_comment_and_loses_it_when_it_is_back() -> No
     assert again(result.text).text == FRESH
 
 
-def test_what_was_left_out_has_not_vanished() -> None:
+def _parameter(value: Json) -> dict[str, Json]:
+    return {**PATHS, "/items": {**PATHS["/items"], "get": {"operationId": "listItems", "parameters": [value]}}}  # type: ignore[dict-item]
+
+
+CYCLE: Json = {"A": {"$ref": "#/components/parameters/B"}, "B": {"$ref": "#/components/parameters/A"}}
+UNREAD: dict[str, tuple[dict[str, Json], list[str]]] = {
+    "a parameter that leads back to itself": (_parameter({"$ref": "#/components/parameters/A"}), ["list_items"]),
+    "a parameter that is a text": (_parameter("limit"), ["list_items"]),
+    "a security scheme that is declared nowhere": (
+        {**PATHS, "/items": {"get": {"security": [{"no": []}]}, "post": PATHS["/items"]["post"]}},  # type: ignore[index,call-overload]
+        ["list_items"],
+    ),
+    "a capture that is no parameter any more": (
+        {**PATHS, "/items/{item}": {"get": {}, "delete": {}}},
+        ["read_item", "drop_item"],
+    ),
+    "a path that is a text": ({**PATHS, "/items/{item}": "gone"}, ["read_item", "drop_item"]),
+    "a path that leads nowhere": ({**PATHS, "/items/{item}": {"$ref": "#/nowhere"}}, ["read_item", "drop_item"]),
+    "an operation that is null": (
+        {**PATHS, "/items": {"get": None, "post": PATHS["/items"]["post"]}},  # type: ignore[index,call-overload]
+        ["list_items"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("paths", "names"), UNREAD.values(), ids=UNREAD.keys())
+def test_what_was_left_out_has_not_vanished(paths: dict[str, Json], names: list[str]) -> None:
+    result = again(FRESH, imported(paths, components={**IDP, "parameters": CYCLE}))  # type: ignore[dict-item]
+    assert result.text == FRESH
+    assert result.report.vanished == ()
+    assert set(result.report.kept) == set(endpoints(FRESH))
+    said = [each.place for each in result.report.findings if "cannot be read there: it was kept" in each.message]
+    assert said == [f"endpoint {name}" for name in names]
+    assert any(each.left_out for each in result.report.findings)
+
+
+def test_what_was_left_out_beside_what_vanished() -> None:
     broken: dict[str, Json] = {**PATHS, "/items": {"get": {"operationId": "listItems", "security": [{"no": []}]}}}
     result = again(FRESH, shop(broken))
     assert [line.split(":")[0] for line in result.report.vanished] == ["add_item"]
+
+
+def test_what_is_back_and_cannot_be_read_is_no_longer_called_gone() -> None:
+    gone = again(FRESH, shop({"/items": PATHS["/items"]})).text
+    assert "any more" in gone
+    result = again(gone, shop({**PATHS, "/items/{item}": None}))
+    assert result.text == FRESH
+    assert result.report.vanished == ()
+
+
+def test_an_endpoint_of_every_method_has_an_operation_that_was_left_out() -> None:
+    text = re.sub(r"GET +/v1/items ", "ANY /v1/items ", FRESH)
+    text = re.sub(r"  endpoint add_item.*\n.*\n", "", text)
+    assert "add_item" not in text
+    unread: dict[str, Json] = {**PATHS, "/items": {"post": {"security": 5}}}
+    assert again(text, shop(unread)).report.vanished == ()
+
+
+def test_an_endpoint_written_by_hand_for_a_path_that_no_pattern_says_has_not_vanished() -> None:
+    paths: dict[str, Json] = {
+        **PATHS,
+        "/reports/{day}.pdf": {"get": {"parameters": [{"name": "day", "in": "path"}]}},
+    }
+    text = FRESH.replace("\n}", "\n  endpoint report GET /v1/reports/{name} closed\n}")
+    result = again(text, shop(paths))
+    assert result.text == text
+    assert result.report.vanished == ()
 
 
 def test_an_endpoint_whose_route_moved_is_closed_again() -> None:

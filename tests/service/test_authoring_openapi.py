@@ -209,6 +209,32 @@ def test_the_scopes_of_an_operation(security: Json, scopes: tuple[str, ...], *, 
     assert any("the document asks for" in each for each in operation.comments) == said
 
 
+BAD_TYPES: dict[str, tuple[dict[str, Json], str]] = {
+    "a list": ({"type": ["a"]}, "the type of `o` is a text: correct it"),
+    "a mapping": ({"type": {}}, "the type of `o` is a text: correct it"),
+    "null": ({"type": None}, "the type of `o` is a text: correct it"),
+    "none": ({}, "the type of `o` is a text: correct it"),
+    "a slip": ({"type": "OAuth2"}, "`OAuth2` is no type of a security scheme (`o`)"),
+}
+
+
+@pytest.mark.parametrize(("scheme", "words"), BAD_TYPES.values(), ids=BAD_TYPES.keys())
+def test_a_security_scheme_of_no_type_leaves_out_what_asks_for_it(scheme: dict[str, Json], words: str) -> None:
+    paths: Json = {"/a": {"get": {"security": [{"o": ["s"]}]}}, "/b": {"get": {}}}
+    read_in = imported(paths, components={"securitySchemes": {"o": scheme}})
+    assert [each.place for each in read_in.operations] == ["#/paths/~1b/get"]
+    (finding,) = read_in.findings
+    assert finding.left_out
+    assert words in finding.message
+
+
+def test_what_is_asked_for_under_a_scheme_without_scopes_is_noted_once() -> None:
+    read_in = imported({"/a": {"get": {}, "put": {}}}, components=SCHEMES, security=[{"key": ["admin"]}])
+    (finding,) = read_in.findings
+    assert "the scheme `key` has no scopes, and `admin` is asked for under it" in finding.message
+    assert [each.scopes for each in read_in.operations] == [(), ()]
+
+
 def test_an_operations_security_wins_over_the_documents() -> None:
     paths: Json = {"/a": {"get": {}, "post": {"security": []}}}
     one, two = imported(paths, components=SCHEMES, security=[{"idp": ["a"]}]).operations
@@ -222,16 +248,40 @@ WHERE: dict[str, tuple[Json, tuple[str, ...], str, int]] = {
     "no servers": ([], (), "/a", 0),
     "two hosts": ([{"url": "https://a.example"}, {"url": "https://b.example/"}], ("a.example", "b.example"), "/a", 0),
     "another base path": ([{"url": "https://a.example/x"}, {"url": "https://b.example/y"}], ("a.example",), "/x/a", 1),
-    "a variable": (
-        [
-            {
-                "url": "https://{r}.example{b}",
-                "variables": {"r": {"default": "eu", "enum": ["eu", "us"]}, "b": {"default": "/v1"}},
-            }
-        ],
+    "a variable at its default": (
+        [{"url": "https://eu.example{b}", "variables": {"b": {"default": "/v1"}}}],
         ("eu.example",),
         "/v1/a",
         0,
+    ),
+    "a variable of several values: each, the default's first": (
+        [{"url": "https://{r}.example/v1", "variables": {"r": {"default": "us", "enum": ["eu", "us", "ap"]}}}],
+        ("us.example", "eu.example", "ap.example"),
+        "/v1/a",
+        0,
+    ),
+    "two variables: every pair": (
+        [
+            {
+                "url": "https://{r}.{s}.example",
+                "variables": {name: {"default": "a", "enum": ["a", "b"]} for name in "rs"},
+            }
+        ],
+        ("a.a.example", "a.b.example", "b.a.example", "b.b.example"),
+        "/a",
+        0,
+    ),
+    "a variable that says two base paths": (
+        [{"url": "https://a.example/{v}", "variables": {"v": {"default": "v1", "enum": ["v1", "v2"]}}}],
+        ("a.example",),
+        "/v1/a",
+        1,
+    ),
+    "a value of a variable that is no text": (
+        [{"url": "https://{r}.example", "variables": {"r": {"default": "eu", "enum": ["eu", 5]}}}],
+        (),
+        "/a",
+        1,
     ),
     "a variable without default": ([{"url": "https://{r}.example"}], (), "/a", 1),
     "no URL of HTTP": ([{"url": "wss://a.example"}], (), "/a", 1),
@@ -249,6 +299,27 @@ def test_where_calls_go(servers: Json, hosts: tuple[str, ...], path: str, left_o
     assert read_in.operations[0].route == HttpRoute("GET", path)
     assert sum(each.left_out for each in read_in.findings) == left_out
     assert any("no host is named" in each.message for each in read_in.findings) == (not hosts)
+
+
+def test_a_variable_that_may_be_anything_stands_at_its_default_and_that_is_said() -> None:
+    servers: Json = [{"url": "https://{tenant}.example", "variables": {"tenant": {"default": "demo"}}}]
+    read_in = imported({"/a": {"get": {}}}, servers=servers)
+    assert read_in.hosts == ("demo.example",)
+    (said,) = [each.message for each in read_in.findings]
+    assert "`{tenant}` may be anything, and stands at its default" in said
+
+
+def test_variables_with_more_readings_than_are_read_stand_at_their_defaults_and_that_is_said() -> None:
+    values: Json = {name: {"default": "a", "enum": list("abcdefgh")} for name in ("r", "s")}
+    read_in = imported({"/a": {"get": {}}}, servers=[{"url": "https://{r}.{s}.example", "variables": values}])
+    assert read_in.hosts == ("a.a.example",)
+    assert any("its variables have 64 readings" in each.message for each in read_in.findings)
+
+
+def test_servers_beyond_those_that_are_read_are_said() -> None:
+    read_in = imported({"/a": {"get": {}}}, servers=[{"url": f"https://h{n}.example"} for n in range(201)])
+    assert len(read_in.hosts) == 200
+    assert any("beyond the first 200" in each.message and each.left_out for each in read_in.findings)
 
 
 def test_without_a_host_the_service_has_one_that_nobody_can_reach() -> None:

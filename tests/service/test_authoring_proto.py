@@ -203,9 +203,13 @@ def test_refuses_a_source_outside_of_the_folders_given(tmp_path: Path) -> None:
     assert refused.value.code == "I123"
 
 
-def test_refuses_a_folder_whose_name_protoc_divides(tmp_path: Path) -> None:
-    folder = tmp_path / "a:b"
-    folder.mkdir()
+@pytest.mark.parametrize("mark", [":", "="])
+@pytest.mark.parametrize("named", [True, False], ids=["named by -I", "that of the source"])
+def test_refuses_a_folder_whose_name_protoc_divides(mark: str, named: bool, tmp_path: Path) -> None:
+    folder = tmp_path / f"a{mark}b" / "c"
+    folder.mkdir(parents=True)
+    (folder / "x.proto").write_text('syntax = "proto3";')
     with pytest.raises(AuthoringError) as refused:
-        descriptors_of([folder / "x.proto"], [folder])
+        descriptors_of([folder / "x.proto"], [folder] if named else [])
     assert refused.value.code == "I123"
+    assert f"`{mark}`" in refused.value.detail

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
+import stat
 import subprocess
 import sys
 import zipfile
@@ -58,6 +60,52 @@ def test_a_policy_comes_back_as_it_was_built(tmp_path: Path) -> None:
 def test_the_same_policy_is_the_same_bytes(tmp_path: Path) -> None:
     assert _built(tmp_path / "one") == _built(tmp_path / "two")
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+
+
+def test_a_file_that_is_there_is_replaced_whole(tmp_path: Path) -> None:
+    """Whoever has the old file open goes on reading that one, and nothing else is left in the folder."""
+    (tmp_path / "p").write_bytes(b"old")
+    with (tmp_path / "p").open("rb") as reader:
+        digest = _built(tmp_path / "p")
+        assert reader.read() == b"old"
+    assert read_built(tmp_path / "p", digest).digest == digest
+    assert [path.name for path in tmp_path.iterdir()] == ["p"]
+
+
+def test_a_link_is_followed(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "p").symlink_to(Path("there", "built"))
+    for _ in range(2):
+        digest = _built(tmp_path / "p")
+    assert (tmp_path / "p").is_symlink()
+    assert read_built(tmp_path / "there" / "built", digest).digest == digest
+
+
+def test_a_built_policy_has_the_mode_of_any_new_file(tmp_path: Path) -> None:
+    (tmp_path / "other").write_bytes(b"")
+    _built(tmp_path / "p")
+    assert (tmp_path / "p").stat().st_mode == (tmp_path / "other").stat().st_mode
+
+
+def test_a_place_that_takes_no_file_is_refused_and_stays_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    before = sorted(tmp_path.iterdir())
+    for name in ("folder", "pipe", "nowhere/p", "p" * 300):
+        with pytest.raises(PolicyError, match="cannot write the built policy") as refused:
+            _built(tmp_path / name)
+        assert refused.value.code == "P130"
+    assert sorted(tmp_path.iterdir()) == before
+    assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
+
+
+def test_a_name_that_cannot_be_read_back_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    """What builds must be served: `\\` is refused in a built file."""
+    program = compile_policy(SETTINGS, "prod").program
+    with pytest.raises(PolicyError, match="rename the file") as refused:
+        write_built(tmp_path / "p", bundle_of(SETTINGS | {"a\\b.pol": b"module b"}), program, "prod")
+    assert refused.value.code == "P130"
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_digest_is_that_of_the_file(tmp_path: Path) -> None:
@@ -211,7 +259,14 @@ def test_a_file_is_served_only_with_a_digest_and_a_folder_only_without(tmp_path:
     assert isinstance(source_of(tmp_path, None, None, UNCONDITIONAL), FolderSource)
     for place, given in ((tmp_path / "p", None), (tmp_path, digest)):
         with pytest.raises(PolicyError, match="P135"):
-            source_of(place, given, None, UNCONDITIONAL)
+            source_of(place, given, None, UNCONDITIONAL).read()
+
+
+def test_a_built_file_has_the_environment_that_it_was_built_for(tmp_path: Path) -> None:
+    digest = _built(tmp_path / "p", "test")
+    for named in (None, "test"):
+        source = BuiltSource(tmp_path / "p", digest, named, UNCONDITIONAL)
+        assert [source.read().settings for _ in range(2)] == ["test", "test"]
 
 
 def test_a_built_file_of_another_environment_is_refused(tmp_path: Path) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
 
 import pytest
 
 from pdp.errors import PolicyError
-from pdp.runtime.bundle import bundle_of, pack, read_folder, unpack
+from pdp.runtime.bundle import bundle_of, pack, read_folder, read_member, unpack
 
 
 def _folder(root: Path, files: dict[str, bytes]) -> Path:
@@ -97,6 +98,65 @@ def test_a_name_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
     (tmp_path / os.fsdecode(b"x\xff.pol")).write_bytes(b"1")
     with pytest.raises(PolicyError, match="not UTF-8"):
         read_folder(tmp_path)
+
+
+def test_a_folder_whose_name_is_not_utf8_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"x\xff")
+    folder.mkdir()
+    (folder / "a.pol").write_bytes(b"1")
+    with pytest.raises(PolicyError, match="not UTF-8"):
+        read_folder(tmp_path)
+
+
+SWAPPED: dict[str, tuple[Callable[[Path, Path], None], type[Exception]]] = {
+    "a link": (lambda path, outside: path.symlink_to(outside), OSError),
+    "a pipe that nobody writes": (lambda path, _: os.mkfifo(path), PolicyError),
+    "a folder": (lambda path, _: path.mkdir(), OSError),
+    "nothing": (lambda _path, _outside: None, OSError),
+}
+
+
+@pytest.mark.parametrize("sentence", SWAPPED)
+def test_what_was_put_in_the_place_of_a_file_since_it_was_looked_at_is_not_read(sentence: str, tmp_path: Path) -> None:
+    swap, error = SWAPPED[sentence]
+    (tmp_path / "outside").write_bytes(b"secret")
+    (tmp_path / "policies" / "sub").mkdir(parents=True)
+    swap(tmp_path / "policies" / "sub" / "a.pol", tmp_path / "outside")
+    with pytest.raises(error):
+        read_member(tmp_path / "policies", PurePosixPath("sub/a.pol"), 100)
+
+
+def test_a_link_on_the_way_to_a_file_is_not_followed(tmp_path: Path) -> None:
+    _folder(tmp_path / "outside", {"a.pol": b"secret"})
+    (tmp_path / "policies").mkdir()
+    (tmp_path / "policies" / "sub").symlink_to(tmp_path / "outside")
+    with pytest.raises(OSError, match="sub"):
+        read_member(tmp_path / "policies", PurePosixPath("sub/a.pol"), 100)
+
+
+def test_a_file_is_read_up_to_what_is_left(tmp_path: Path) -> None:
+    _folder(tmp_path, {"sub/a.pol": b"12345"})
+    assert read_member(tmp_path, PurePosixPath("sub/a.pol"), 5) == b"12345"
+    assert read_member(tmp_path, PurePosixPath("sub/a.pol"), 4) is None
+
+
+def test_no_folder_is_left_open(tmp_path: Path) -> None:
+    """A look a second, for ever: each handle must be given back, whatever was found."""
+    _folder(tmp_path, {"one/two/a.pol": b"1", "one/b.pol": b"2"})
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for _ in range(20):
+        read_folder(tmp_path)
+        with pytest.raises(OSError, match="nowhere"):
+            read_member(tmp_path, PurePosixPath("one/nowhere/a.pol"), 5)
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_names_in_a_refusal_are_on_one_line(tmp_path: Path) -> None:
+    (tmp_path / "a\n\x1b[2J.pol").symlink_to("nowhere")
+    with pytest.raises(PolicyError, match="no file") as refused:
+        read_folder(tmp_path)
+    assert "a\\u{a}\\u{1b}[2J.pol" in refused.value.detail
+    assert not {"\n", "\x1b"} & set(refused.value.detail)
 
 
 def test_a_file_larger_than_a_bundle_is_refused_before_it_is_read(tmp_path: Path) -> None:

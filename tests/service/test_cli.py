@@ -178,7 +178,7 @@ def test_decide_keeps_the_path_as_it_was_written(decide: Pdp) -> None:
 def test_decide_explains_with_values_but_for_private_ones(decide: Pdp) -> None:
     arguments = (*ALLOWED, "--set", "email=ann@example.org", "--explain")
     done = decide("POST", "https://ledger.example/accounts/a1/transfers", *arguments)
-    assert "token.accounts = ['a1']" in done.stdout
+    assert 'token.accounts = ["a1"]' in done.stdout
     assert "ann@example.org" not in done.stdout
 
 
@@ -202,7 +202,8 @@ def test_decide_calls_it_bad_input(arguments: tuple[str, ...], word: str, decide
 
 
 def test_a_kind_that_the_policy_does_not_know_is_no_caller(decide: Pdp) -> None:
-    _refused(decide("GET", "https://ledger.example/accounts/a1", "--as", "root"), 1, "token.kind")
+    asked = ("GET", "https://ledger.example/accounts/a1", "--as", "root")
+    _refused(decide(*asked), 2, "no token kind `root`; there are `machine`, `user`")
 
 
 def test_a_whole_request_decides_as_its_parts_do(tmp_path: Path, decide: Pdp) -> None:

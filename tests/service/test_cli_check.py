@@ -134,7 +134,7 @@ def test_without_a_folder_it_is_the_one_the_configuration_names(check: Check, tm
 
 NO_POLICY = {
     "a file is answered with its folder": ({"m.pol": "module m"}, "p/m.pol", 2, "name its folder: p"),
-    "a folder that is not there": ({}, "nowhere", 2, "no policy folder at nowhere (P101)"),
+    "a folder that is not there": ({}, "nowhere", 2, "no policy folder at nowhere: name one as FOLDER or in pdp.toml"),
     "a folder without a policy": ({"README": "x"}, "p", 1, "E113"),
 }
 
@@ -426,12 +426,14 @@ def test_a_built_policy_can_be_read_by_the_digest_that_is_printed(check: Check, 
     done = check(BOUND, "--settings", "prod", "--build", "built.zip")
     assert (done.code, done.err) == (0, "")
     digest = hashlib.sha256((tmp_path / "built.zip").read_bytes()).hexdigest()
+    built = read_built(tmp_path / "built.zip", digest)
     assert done.out.splitlines()[1:] == [
-        "built built.zip; to serve it, write in pdp.toml:",
+        "built built.zip",
+        f"policy {built.bundle.digest} (so `pdp serve` and `pdp admin status` name it)",
+        "to serve the file, by its own digest, write in pdp.toml:",
         'policies = "built.zip"',
         f'bundle_digest = "{digest}"',
     ]
-    built = read_built(tmp_path / "built.zip", digest)
     assert built.bundle.settings == "prod"
     assert ir_codec.load(built.compiled).services[0].hosts == ("s.example",)
 
@@ -441,7 +443,9 @@ def test_the_same_policy_builds_the_same_bytes(check: Check, tmp_path: Path) -> 
     os.utime(tmp_path / "p" / "0.pol", (0, 0))
     report = json.loads(check({}, "--build", "two.zip", "--json").out)
     assert (tmp_path / "one.zip").read_bytes() == (tmp_path / "two.zip").read_bytes()
-    assert report["built"]["digest"] == hashlib.sha256((tmp_path / "two.zip").read_bytes()).hexdigest()
+    digest = hashlib.sha256((tmp_path / "two.zip").read_bytes()).hexdigest()
+    assert report["built"]["digest"] == digest
+    assert report["built"]["policy"] == read_built(tmp_path / "two.zip", digest).bundle.digest
 
 
 UNBUILDABLE = {

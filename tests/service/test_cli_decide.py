@@ -116,6 +116,91 @@ def test_without_explain_no_value_is_shown_at_all(decide: Pdp, state: Path) -> N
     assert "a1" not in done.stdout
 
 
+CANARIES = """language 1
+module m
+token user {
+  issuer "https://id.example"
+  claim sub: string
+  claim secret: string optional private
+  claim born: time optional private
+  claim plain: string optional
+}
+subject person { type "person" property mail: string private }
+service s {
+  audience "s"
+  host "s.example"
+  header device: string optional private from "x-device"
+  endpoint a GET /a/{p}
+    query pin: string optional private
+}
+service acts {
+  audience none
+  accepts person
+  endpoint look action "look" on "thing"
+    property code: string optional private
+}
+allow users for any user on s
+  when query has pin
+  should set header "x-pin" to query.pin
+  because "Users see it"
+allow persons for any person on acts.look
+  when resource has code
+  should set header "x-code" to resource.code
+  because "Persons see it"
+require r_claim for any user on s.a when token has secret must set header "x-secret" to token.secret because "r"
+require r_time for any user on s.a when token has born must set header "x-born" to (token.born + 5m) because "r"
+require r_header for any user on s.a when header has device must set header "x-dev" to header.device because "r"
+require r_property for any person on acts.look must set header "x-mail" to subject.mail because "r"
+require r_plain for any user on s.a when token has plain must set header "x-plain" to token.plain because "r"
+require r_path for any user on s.a must set header "x-path" to path.p must remove header "x-gone" because "r"
+"""
+WITH_TOKEN = {
+    "service": "s",
+    "method": "GET",
+    "path": "/a/seen-path?pin=CANARY1",
+    "host": "s.example",
+    "headers": {"x-device": "CANARY2"},
+    "principal": {
+        "kind": "token",
+        "name": "user",
+        "claims": {"sub": "u", "aud": "s", "secret": "CANARY3", "born": 1_234_567_890, "plain": "seen-claim"},
+    },
+}
+WITH_SUBJECT = {
+    "service": "acts",
+    "action": "look",
+    "resource": {"type": "thing", "id": "t", "properties": {"code": "CANARY4"}},
+    "principal": {"kind": "subject", "name": "person", "claims": {"id": "p", "mail": "CANARY5"}},
+}
+SHAPES: dict[str, tuple[str, ...]] = {
+    "as text": (),
+    "explained": ("--explain",),
+    "as JSON": ("--json",),
+    "as JSON, explained": ("--explain", "--json"),
+}
+
+
+@pytest.mark.parametrize("sentence", SHAPES)
+@pytest.mark.parametrize("keyed", [True, False], ids=["with a key", "without a key"])
+@pytest.mark.parametrize(("form", "headers"), [(WITH_TOKEN, 4), (WITH_SUBJECT, 2)], ids=["token", "subject"])
+def test_no_obligation_shows_what_is_private(
+    sentence: str, keyed: bool, form: dict[str, object], headers: int, pdp: Pdp, state: Path, tmp_path: Path
+) -> None:
+    """A header that is made of a private input stands by its name; others with their values."""
+    (tmp_path / "canaries").mkdir()
+    (tmp_path / "canaries" / "m.pol").write_text(CANARIES)
+    where = ("--policies", tmp_path / "canaries", "--state", state if keyed else tmp_path / "nowhere")
+    done = pdp("decide", "--request", _requested(tmp_path, **form), *where, *SHAPES[sentence])
+    assert done.returncode == 0, done.stderr
+    for canary in ("CANARY", "1234567890", "2009-02-13"):
+        assert canary not in done.stdout + done.stderr
+    if "--json" not in SHAPES[sentence]:
+        shown = [line for line in done.stdout.splitlines() if " set header " in line]
+        assert sum(line.rpartition(" to ")[2].startswith("fp:" if keyed else "(private)") for line in shown) == headers
+        assert ('must set header "x-plain" to "seen-claim"' in shown) == (form is WITH_TOKEN)
+        assert ('must set header "x-path" to "seen-path"' in shown) == (form is WITH_TOKEN)
+
+
 # ---------------------------------------------------------------- the trace
 
 
@@ -155,7 +240,7 @@ def test_what_the_gateway_must_and_should_do_is_said(decide: Pdp) -> None:
 EMPLOYEE = {"kind": "subject", "name": "employee", "claims": {"id": "e1", "department": "legal"}}
 DOCUMENT = {"type": "document", "id": "d1", "properties": {"department": "legal"}}
 USER = {"kind": "token", "name": "user", "claims": {"sub": "u1", "aud": "desk"}}
-DESK = {"service": "desk", "method": "GET", "host": "desk.example", "principal": USER}
+DESK: dict[str, object] = {"service": "desk", "method": "GET", "host": "desk.example", "principal": USER}
 REQUESTS: dict[str, tuple[dict[str, object], int, str]] = {
     "an action by a subject": (
         {"action": "read", "resource": DOCUMENT, "principal": EMPLOYEE},
@@ -280,3 +365,69 @@ def test_a_built_policy_decides_as_its_folder_does(tmp_path: Path, pdp: Pdp) -> 
         file.write(b"x")
     refused = pdp(*call)
     assert (refused.returncode, "P132" in refused.stderr) == (2, True)
+
+
+def test_a_digest_in_the_configuration_binds_the_place_that_it_names(folder: Path, tmp_path: Path, pdp: Pdp) -> None:
+    """Neither a folder in place of the built file nor no file at all; a folder of --policies is what is asked for."""
+    config = tmp_path / "pdp.toml"
+    config.write_text(f'policies = "policies"\nbundle_digest = "{"0" * 64}"\n')
+    call = ("decide", "GET", "https://t.example/ping", "--config", config)
+    assert "P135" in pdp(*call).stderr
+    config.write_text(f'policies = "nowhere"\nbundle_digest = "{"0" * 64}"\n')
+    assert "P131" in pdp(*call).stderr
+    assert pdp(*call, "--policies", folder, "--settings", "test").returncode == 0
+
+
+def test_a_built_policy_of_another_environment_than_asked_for_is_refused(
+    folder: Path, tmp_path: Path, pdp: Pdp
+) -> None:
+    bundle = read_folder(folder, "prod")
+    digest = write_built(tmp_path / "built", bundle, compile_policy(bundle.files, "prod").program, "prod")
+    config = tmp_path / "pdp.toml"
+    config.write_text(f'policies = "built"\nbundle_digest = "{digest}"\n')
+    call = ("decide", "GET", "https://s.example/ping", "--config", config)
+    assert pdp(*call).returncode == 0
+    refused = pdp(*call, "--settings", "test")
+    assert (refused.returncode, "P134" in refused.stderr) == (2, True)
+
+
+# ---------------------------------------------------------------- hostile requests
+
+
+def test_a_request_of_aliases_within_aliases_is_refused(tmp_path: Path, decide: Pdp) -> None:
+    """Each line names the one before ten times: written out, more values than any memory holds."""
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 40)]
+    path = tmp_path / "request.yaml"
+    path.write_text("\n".join(lines))
+    done = decide("--request", path)
+    assert (done.returncode, "C203" in done.stderr) == (2, True), done.stderr
+
+
+BAD_FILES: dict[str, bytes] = {
+    "more bytes than a request has": b"{" + b" " * (4 * 1024 * 1024),
+    "text that is not UTF-8": b'service: "\xff"',
+    "lists without end": b"[" * 100_000,
+}
+
+
+@pytest.mark.parametrize("ending", ["json", "yaml"])
+@pytest.mark.parametrize("sentence", BAD_FILES)
+def test_is_refused_in_a_request(sentence: str, ending: str, tmp_path: Path, decide: Pdp) -> None:
+    path = tmp_path / f"request.{ending}"
+    path.write_bytes(BAD_FILES[sentence])
+    done = decide("--request", path)
+    assert (done.returncode, "C203" in done.stderr) == (2, True), done.stderr
+
+
+@pytest.mark.parametrize("now", [99_999_999_999_999_999, -1, 100_000_000_000])
+def test_an_instant_that_no_trace_can_show_is_refused(now: int, tmp_path: Path, decide: Pdp) -> None:
+    done = decide("--request", _requested(tmp_path, **DESK, path="/notes/u1", now=now), "--explain", "--json")
+    assert (done.returncode, "C201" in done.stderr) == (2, True), done.stderr
+
+
+def test_the_last_instant_that_can_be_written_is_shown(tmp_path: Path, decide: Pdp) -> None:
+    done = decide(
+        "--request", _requested(tmp_path, **DESK, path="/notes/u1", now=99_999_999_999), "--explain", "--json"
+    )
+    assert done.json["at"] == "5138-11-16T09:46:39.000Z"

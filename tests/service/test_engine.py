@@ -8,13 +8,17 @@ import pytest
 
 from pdp.errors import PolicyError
 from pdp.runtime.bundle import bundle_of
-from pdp.runtime.engine import load_engine, same, self_test
+from pdp.runtime.engine import MOST_COMPARED, MOST_MET, load_compiled, load_engine, same, self_test, untested
 from pdp.runtime.warming import calls
+from pdp.runtime.work import Work
 from policy_lang.compile import compile_policy
+from policy_lang.ir import codec as ir_codec
 from policy_lang.meaning.admission import Call, Refused
+from policy_lang.meaning.reference import Reference
 from policy_lang.plan.plans import Plans
 from policy_lang.verdict import Question, RuleTrace, Truth3, Verdict
 from tests.support.cases import engine
+from tests.support.crowded import crowded, crowded_engine, multiplied, repeated
 
 WHOLE = b"""module a
 enum size = small < large
@@ -139,3 +143,83 @@ def test_evaluators_need_not_agree_on_traces_and_must_on_all_else() -> None:
     assert same(one, Verdict("allow", ("a.one",), "rule", valid_until_ms=1))
     assert not same(one, Verdict("allow", ("a.two",), "rule", valid_until_ms=1))
     assert not same(one, Verdict("allow", ("a.one",), "rule", valid_until_ms=2))
+
+
+class _Diverging(Plans):
+    """Allows what nobody may, at the crowded endpoint only."""
+
+    def judge(self, question: Question, call: Call | Refused) -> Verdict:
+        verdict = super().judge(question, call)
+        crowd = isinstance(call, Call) and call.endpoint.id == "s.crowd" and call.cell.allow
+        return replace(verdict, outcome="allow") if crowd else verdict
+
+
+@pytest.mark.parametrize(("times", "found"), [(1, True), (50, False)], ids=["a hundred rules", "thousands"])
+def test_the_self_test_compares_cells_up_to_a_number_of_steps(times: int, found: bool) -> None:
+    files = {"m.pol": crowded(100)}
+    made = load_engine(bundle_of(files), repeated(compile_policy(files).program, times))
+    differing = replace(made, plans=_Diverging.of(made.program))
+    if found:
+        with pytest.raises(PolicyError, match=r"differ in a call for `s\.crowd`"):
+            self_test(differing)
+    else:
+        assert self_test(differing).compared < len(made.program.cells)
+
+
+def test_a_short_policy_that_multiplies_is_tested_within_a_bound_and_what_was_not_reached_is_said() -> None:
+    files = {"m.pol": multiplied(130, 4, 300)}
+    program = ir_codec.load(ir_codec.dump(compile_policy(files).program))
+    asked: list[Question] = []
+
+    class Counting(Plans):
+        def judge(self, question: Question, call: Call | Refused) -> Verdict:
+            asked.append(question)
+            return super().judge(question, call)
+
+    class Definition(Reference):
+        def judge(self, question: Question, call: Call | Refused) -> Verdict:
+            if isinstance(call, Call):
+                traced.append(work.of_cell(call.cell))
+            return super().judge(question, call)
+
+    traced, work = list[int](), Work(program)
+    made = load_engine(bundle_of(files), program, planned=False)
+    counting = replace(made, plans=Counting.of(program), reference=Definition(program, made.reference.admission))
+    tested = self_test(counting)
+    assert 0 < sum(traced) <= MOST_COMPARED
+    assert len(asked) * 300 <= MOST_MET + 300
+    assert untested(replace(counting, tested=tested)) == (
+        f"of the 650 pairs of endpoint and caller of policy {made.digest[:12]} the self-test asked {tested.asked} "
+        f"and compared {tested.compared} with their definition"
+    )
+
+
+def test_of_a_policy_that_was_tested_whole_nothing_is_said() -> None:
+    assert untested(engine()) == ""
+    assert engine().tested.compared == len(engine().program.cells)
+
+
+def test_what_may_not_go_on_is_not_loaded() -> None:
+    made = crowded_engine(3)
+    with pytest.raises(PolicyError) as ended:
+        load_compiled(bundle_of({"m.pol": crowded(3)}), ir_codec.dump(made.program), going=lambda: False)
+    assert ended.value.code == "P114"
+
+
+def test_a_self_test_ends_at_its_next_question() -> None:
+    made, left = crowded_engine(3), [True, True]
+    with pytest.raises(PolicyError, match="the service ends"):
+        self_test(made, lambda: bool(left) and left.pop())
+    assert left == []
+
+
+def test_a_rule_that_is_itself_too_large_is_not_traced_while_calls_wait() -> None:
+    members = ", ".join(f'"m{number}"' for number in range(10_000))
+    text = crowded(1) + f'deny listed for any user on s.quiet when path.x in [{members}] because "r"\n'.encode()
+    made = load_engine(bundle_of({"m.pol": text}), compile_policy({"m.pol": text}).program)
+    cell = next(each for each in made.program.cells if each.deny and each.kind == "user")
+    question = next(each for each in calls(made.program, {}) if each.call.path.segments[:1] == ("quiet",))  # type: ignore[union-attr]  # HTTP all
+    call = made.admit(question)
+    assert isinstance(call, Call)
+    assert call.cell is cell
+    assert made.primary(call, "m.listed") == ()

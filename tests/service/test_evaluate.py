@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import ClassVar
 
 import pytest
 
-from pdp.evaluate import Evaluation, Evaluator
+from pdp.evaluate import STEPS_PER_SECOND, Evaluation, Evaluator
 from pdp.identity.bearer import Identity
 from pdp.identity.jwt import Verifier
 from pdp.model import EXT_AUTHZ, Inquiry, Json, Principal
 from pdp.runtime.engine import Engine
+from pdp.runtime.work import Work
 from policy_lang.meaning.admission import Call, Refused
+from policy_lang.meaning.reference import Reference
 from policy_lang.plan.plans import Plans
 from policy_lang.verdict import ActionCall, Question, Verdict
 from tests.support.cases import EDGE, NOW, engine
+from tests.support.crowded import crowded_engine, to
 
 USER = Principal("token", "user", {"sub": "u1", "aud": "desk"})
 EMPLOYEE = Principal("subject", "employee", {"id": "e1", "department": "legal"})
@@ -92,6 +96,32 @@ def test_is_refused_by_name(sentence: str) -> None:
     assert _why(inquiry) == ("deny", "path", reason)
 
 
+@pytest.mark.parametrize("name", ["x_desk_user", "x-desk_user", "x_debug", "x_portcullis_decision"])
+def test_a_header_that_rules_set_or_remove_cannot_be_sent_by_another_spelling(name: str) -> None:
+    assert _why(replace(NOTES, headers=((name, "u1"),))) == ("deny", "path", "header.alias")
+
+
+@pytest.mark.parametrize("name", ["x-desk-user", "x-debug", "x_trace"])
+def test_a_header_by_its_own_name_may_be_sent(name: str) -> None:
+    assert _why(replace(NOTES, headers=((name, "u1"),)))[0] == "allow"
+
+
+TRIED = replace(NOTES, service="trial", path="/try/u2", host="trial.example")
+SET_BY_RULES = {"x-desk-place", "x-desk-user"}
+
+
+def test_where_a_call_passes_under_observation_what_rules_remove_is_kept_back_too() -> None:
+    """No rule is left to remove it; of a call that rules allow, they say themselves what is removed."""
+    passed = _evaluate(
+        replace(TRIED, headers=(("x-debug", "1"),), principal=replace(USER, claims={"sub": "u1", "aud": "trial"}))
+    )
+    assert passed.decision.by == ("observe",)
+    assert passed.decision.identity_headers == SET_BY_RULES | {"x-debug"}
+    assert _evaluate(NOTES).decision.identity_headers == SET_BY_RULES
+    spelt = replace(TRIED, headers=(("x_debug", "1"),))
+    assert _why(spelt) == ("deny", "path", "header.alias")
+
+
 KINDS: dict[str, Principal] = {
     "a token that is said to be a subject": Principal("subject", "user", {"id": "u1"}),
     "a subject that is said to be a token": Principal("token", "employee", {"id": "e1"}),
@@ -156,30 +186,76 @@ def _wrong() -> Engine:
 
 
 REFUSED = replace(NOTES, path="/hidden")
+AT = NOW * 1_000_000
+
+
+def _reasons(evaluator: Evaluator, count: int) -> list[str]:
+    return [evaluator.evaluate(REFUSED, AT).decision.reason for _ in range(count)]
 
 
 def test_a_decision_on_which_the_evaluators_differ_is_refused() -> None:
-    decision = _evaluator(_wrong(), compare_every=1).evaluate(REFUSED, NOW * 1_000_000).decision
+    decision = _evaluator(_wrong(), compare_every=1).evaluate(REFUSED, AT).decision
     assert (decision.outcome, decision.by, decision.reason) == ("deny", ("internal",), "internal.disagreement")
 
 
-def test_each_so_many_th_decision_is_compared() -> None:
+def test_each_so_many_th_decision_is_compared_and_after_one_difference_the_definition_alone_decides() -> None:
     evaluator = _evaluator(_wrong(), compare_every=3)
-    reasons = [evaluator.evaluate(REFUSED, NOW * 1_000_000).decision.reason for _ in range(6)]
-    assert reasons == ["rule", "rule", "internal.disagreement"] * 2
+    decisions = [evaluator.evaluate(REFUSED, AT).decision for _ in range(3000)]
+    said = [(decision.outcome, decision.by[0]) for decision in decisions]
+    assert said[:3] == [("allow", "desk.users_read"), ("allow", "desk.users_read"), ("deny", "internal")]
+    assert set(said[3:]) == {("deny", "desk.conceal")}
 
 
 def test_none_is_compared_where_nobody_wants_it() -> None:
-    evaluator = _evaluator(_wrong(), compare_every=0)
-    assert {evaluator.evaluate(REFUSED, NOW * 1_000_000).decision.reason for _ in range(20)} == {"rule"}
+    assert set(_reasons(_evaluator(_wrong(), compare_every=0), 20)) == {"rule"}
 
 
-def test_a_disagreement_is_logged_once_and_names_no_value(caplog: pytest.LogCaptureFixture) -> None:
-    evaluator = _evaluator(_wrong(), compare_every=1)
-    for _ in range(3):
-        evaluator.evaluate(REFUSED, NOW * 1_000_000)
+def test_a_difference_leaves_the_evidence_of_any_other_refusal() -> None:
+    made = _evaluator(_wrong(), compare_every=1).evaluate(REFUSED, AT)
+    assert made.evidence.question is not None
+    assert made.evidence.inputs is not None
+    assert made.evidence.principal == USER
+    assert (made.decision.service, made.decision.endpoint) == ("desk", "desk.hidden")
+    assert made.decision.authenticated
+
+
+def test_a_policy_that_comes_back_comes_back_distrusted_and_another_does_not() -> None:
+    wrong, right = _wrong(), replace(engine(), ir_digest="another")
+    in_force = [wrong]
+    evaluator = Evaluator(lambda: in_force[0], Identity(Verifier([])), service_from_host=True, compare_every=1)
+    assert evaluator.misgiving() == ""
+    assert _reasons(evaluator, 1) == ["internal.disagreement"]
+    assert "the definition alone decides" in evaluator.misgiving()
+    in_force[0] = right
+    assert evaluator.misgiving() == ""
+    in_force[0] = _wrong()
+    assert _reasons(evaluator, 3) == ["rule"] * 3
+    assert evaluator.misgiving()
+
+
+def test_a_disagreement_is_logged_once_a_policy_and_names_no_value(caplog: pytest.LogCaptureFixture) -> None:
+    in_force = [_wrong()]
+    evaluator = Evaluator(lambda: in_force[0], Identity(Verifier([])), service_from_host=True, compare_every=1)
+    _reasons(evaluator, 3)
     assert len(caplog.records) == 1
+    in_force[0] = replace(_wrong(), ir_digest="another", digest="d" * 64)
+    _reasons(evaluator, 3)
+    assert [record.message.count("desk.hidden") for record in caplog.records] == [1, 1]
     assert "u1" not in caplog.text
+
+
+class _Broken(Plans):
+    """Fails."""
+
+    def judge(self, question: Question, call: Call | Refused) -> Verdict:
+        raise RecursionError
+
+
+def test_a_fault_is_logged_once_an_endpoint(caplog: pytest.LogCaptureFixture) -> None:
+    evaluator = _evaluator(replace(engine(), plans=_Broken.of(engine().program)))
+    for path in ("/hidden", "/hidden", "/notes/u1"):
+        assert evaluator.evaluate(replace(NOTES, path=path), AT).decision.reason == "internal.error"
+    assert ["desk.hidden" in record.message for record in caplog.records] == [True, False]
 
 
 def test_refusals_by_default_are_explained_so_many_times_a_second() -> None:
@@ -203,3 +279,88 @@ def test_the_rule_that_decided_is_traced() -> None:
     allowed, denied = _evaluate(NOTES).decision, _evaluate(REFUSED).decision
     assert [trace.id for trace in allowed.rules] == ["desk.users_read"]
     assert [trace.id for trace in denied.rules] == ["desk.conceal"]
+
+
+class _Asked(Reference):
+    """The definition, counting the rules that it traces."""
+
+    steps: ClassVar[list[int]]
+
+    def judge(self, question: Question, call: Call | Refused) -> Verdict:
+        self.steps.append(Work(self.program).of_cell(call.cell) if isinstance(call, Call) else 0)
+        return super().judge(question, call)
+
+
+def _counted(rules: int, **options: int) -> tuple[Evaluator, list[int]]:
+    """An evaluator of a crowded policy, and the steps of each question that the definition is asked."""
+    made = crowded_engine(rules)
+
+    class Counting(_Asked):
+        steps: ClassVar[list[int]] = []
+
+    counting = Counting(made.program, made.reference.admission)
+    return _evaluator(replace(made, reference=counting), **options), Counting.steps
+
+
+def test_an_endpoint_with_very_many_rules_is_neither_explained_nor_compared() -> None:
+    evaluator, steps = _counted(600, compare_every=1)
+    decision = evaluator.evaluate(to("/a/zz"), AT).decision
+    assert (decision.by, decision.nearest, decision.rules) == (("default",), None, ())
+    assert steps == []
+
+
+def test_a_comparison_that_was_due_at_a_large_endpoint_is_made_at_the_next_small_one() -> None:
+    evaluator, steps = _counted(600, compare_every=3, explained_per_second=0)
+    for path in ("/a/x1", "/a/x2", "/a/x3", "/a/x4", "/quiet/u1", "/quiet/u1"):
+        evaluator.evaluate(to(path), AT)
+    assert len(steps) == 1
+
+
+def test_explaining_takes_no_more_steps_than_there_are_for_a_second() -> None:
+    evaluator, steps = _counted(100, explained_per_second=1_000)
+    told = [evaluator.evaluate(to("/a/zz"), AT).decision.nearest is not None for _ in range(200)]
+    assert told == sorted(told, reverse=True)
+    assert 0 < sum(steps) <= STEPS_PER_SECOND
+    assert sum(told) == len(steps) < 50
+    for second in range(1, 11):
+        for _ in range(50):
+            evaluator.evaluate(to("/a/zz"), AT + second * 1_000_000)
+    assert sum(steps) <= 11 * STEPS_PER_SECOND
+
+
+def test_a_call_that_is_logged_in_full_is_traced_within_the_same_bound_and_else_by_its_primary_rule() -> None:
+    evaluator, steps = _counted(100)
+    decisions = [evaluator.evaluate(to("/full/zz"), AT).decision for _ in range(100)]
+    traced = [len(decision.rules) for decision in decisions]
+    assert {decision.by for decision in decisions} == {("m.everybody",)}
+    assert traced[0] > 100
+    assert traced[-1] == 1
+    assert sum(steps) <= STEPS_PER_SECOND
+    assert [bool(decision.baselines) for decision in decisions] == [size > 1 for size in traced]
+
+
+def test_comparing_takes_no_more_steps_than_there_are_for_a_second() -> None:
+    evaluator, steps = _counted(100, compare_every=1, explained_per_second=0)
+    for _ in range(200):
+        evaluator.evaluate(to("/a/zz"), AT)
+    assert 0 < sum(steps) <= STEPS_PER_SECOND
+
+
+class _Lenient(Plans):
+    def judge(self, question: Question, call: Call | Refused) -> Verdict:
+        return replace(super().judge(question, call), outcome="allow", by=("m.own",), reason="rule")
+
+
+def test_a_distrusted_policy_is_refused_where_its_definition_takes_too_long() -> None:
+    made = crowded_engine(600)
+    evaluator = _evaluator(replace(made, plans=_Lenient.of(made.program)), compare_every=1)
+    paths = ("/quiet/zz", "/quiet/zz", "/quiet/u1", "/a/x1", "/nowhere")
+    decisions = [evaluator.evaluate(to(path), AT).decision for path in paths]
+    assert [decision.reason for decision in decisions] == [
+        "internal.disagreement",
+        "default.no_rule",
+        "rule",
+        "internal.distrusted",
+        "route.endpoint",
+    ]
+    assert [decision.outcome for decision in decisions] == ["deny", "deny", "allow", "deny", "deny"]

@@ -71,6 +71,14 @@ def test_shadow_rules_alerts_and_disagreements_are_counted() -> None:
     assert value(metrics, "portcullis_disagreements_total") == 1
 
 
+def test_that_the_definition_alone_decides_is_asked_when_it_is_read() -> None:
+    metrics, distrusted = Metrics(), ["it differed"]
+    metrics.watch_distrust(lambda: bool(distrusted))
+    assert value(metrics, "portcullis_policy_distrusted") == 1
+    distrusted.clear()
+    assert value(metrics, "portcullis_policy_distrusted") == 0
+
+
 def test_policies_that_were_not_put_in_force_are_counted() -> None:
     metrics = Metrics()
     metrics.policy_refused()

@@ -7,18 +7,20 @@ from dataclasses import replace
 
 import pytest
 
-from pdp.audit.inputs import LONGEST, Evidence, inputs_of
+from pdp.audit.inputs import LONGEST, Evidence, inputs_of, sealed_inputs
 from pdp.audit.leaf import Leaf, encode
-from pdp.audit.record import context_entry, decision_entry, shape_of
-from pdp.audit.replay import ReplayError, agrees, replay
+from pdp.audit.record import LONGEST_ATOM, context_entry, decision_entry, explanation, shape_of
+from pdp.audit.replay import ReplayError, Undecidable, agrees, replay
 from pdp.evaluate import Evaluator
 from pdp.identity.bearer import Identity
 from pdp.identity.jwt import Verifier
-from pdp.model import EXT_AUTHZ, Inquiry, Json, Principal
-from policy_lang.verdict import Verdict
+from pdp.model import EXT_AUTHZ, Decision, Inquiry, Json, Principal
+from policy_lang.ir import LogDuty
+from policy_lang.meaning.values import FALSE
+from policy_lang.verdict import ClauseTrace, RuleTrace, Verdict
 from tests.support.cases import EDGE, NOW, engine
 
-SECRETS = {
+SECRETS: dict[str, Json] = {
     "sub": "canary-subject-1",
     "accounts": ["canary-account-2"],
     "email": "canary@example.org",
@@ -235,6 +237,7 @@ REPLAYED: dict[str, Inquiry] = {
     "a reading that is there": replace(NOTES, path="/risky", signals={"risk": 10}),
     "a reading that is not": replace(NOTES, path="/risky"),
     "a refusal that conceals": replace(NOTES, path="/hidden"),
+    "a long id of the request, which decides nothing": replace(NOTES, request_id="r" * 1_000),
     "an action": ARCHIVE,
     "an action on nothing that is declared": replace(ARCHIVE, action="shred"),
 }
@@ -297,3 +300,66 @@ def test_inputs_of_another_form_are_refused(changed: dict[str, Json]) -> None:
     clear, sealed = _judged(NOTES)
     with pytest.raises(ReplayError):
         replay(Leaf("decision", "0" * 32, clear, None), json.dumps(sealed | changed).encode(), engine())
+
+
+def _bulky(**changes: object) -> Inquiry:
+    """A call with more of one input than a leaf holds."""
+    return replace(NOTES, **changes)  # type: ignore[arg-type]  # the members are an Inquiry's
+
+
+ACCOUNTS: list[Json] = [f"canary-{number:08}" for number in range(6_000)]
+BULKY: dict[str, tuple[Inquiry, list[str]]] = {
+    "a header": (_bulky(headers=(("x-device-id", "canary" * 10_000),)), ["headers"]),
+    "a property": (
+        replace(ARCHIVE, resource={"type": "document", "id": "d", "properties": {"department": "canary" * 10_000}}),
+        ["properties"],
+    ),
+    "claims": (
+        _asked("/accounts/a", principal=Principal("token", "user", SECRETS | {"accounts": ACCOUNTS})),
+        ["claims"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("inquiry", "lost"), BULKY.values(), ids=BULKY.keys())
+def test_what_is_too_large_for_a_record_keeps_nothing_else_out_of_it(inquiry: Inquiry, lost: list[str]) -> None:
+    evaluation = Evaluator(engine, Identity(Verifier([])), service_from_host=False).evaluate(inquiry, NOW * 1_000_000)
+    entry = decision_entry(evaluation.decision, evaluation.evidence, engine(), NOW * 1_000_000, "edge", None)
+    assert (entry.whole, entry.clear["ct"]) == (False, lost)
+    sealed = json.loads(entry.inputs or b"")
+    assert sealed["cut"] == lost
+    assert not set(lost) & set(sealed)
+    assert sealed["now"] == NOW * 1_000
+    assert "canary" not in json.dumps(entry.clear)
+    leaf = Leaf("decision", "0" * 32, entry.clear, None)
+    assert replay(leaf, entry.inputs or b"", engine()) == Undecidable(
+        f"{lost[0]} of the call: in the record in another form or not at all, too large or no text"
+    )
+
+
+def test_of_inputs_that_are_all_too_large_as_much_is_left_out_as_must_be_in_a_fixed_order() -> None:
+    evaluation = Evaluator(engine, Identity(Verifier([])), service_from_host=False).evaluate(NOTES, NOW * 1_000_000)
+    whole = sealed_inputs(evaluation.decision, evaluation.evidence, 60_000)
+    assert whole.lost == ()
+    size = len(whole.data)
+    lost = [sealed_inputs(evaluation.decision, evaluation.evidence, most).lost for most in range(size, 0, -1)]
+    assert sorted(set(lost), key=len) == [LARGE_OF_NOTES[:number] for number in range(len(LARGE_OF_NOTES) + 1)]
+    assert lost == sorted(lost, key=len)
+
+
+LARGE_OF_NOTES = ("headers", "claims", "sent")
+"""What a record of `NOTES` has of the large members."""
+
+
+def test_a_long_condition_stands_with_its_beginning_in_a_record() -> None:
+    trace = RuleTrace(
+        "a.b", "allow", "", "a.pol:1", applies=False, clauses=(ClauseTrace("when 1", "", FALSE, "x" * 900),)
+    )
+    stated = explanation(Decision("deny", ("default",), "default.no_rule", rules=(trace,), nearest="a.b"))
+    assert stated["rl"] == [["a.b", ["when 1", "F", "x" * LONGEST_ATOM]]]
+
+
+def test_a_call_that_is_logged_in_full_and_not_traced_whole_says_so() -> None:
+    full = Decision("allow", ("a.b",), "rule", log=LogDuty("full", strict=False))
+    assert explanation(full) == {"nx": 1}
+    assert explanation(replace(full, baselines=("route", "schema"))) == {}

@@ -72,6 +72,11 @@ WRONG: dict[str, Json] = {
     "facts that are no rows": {"facts": {"m.r": ["a"]}},
     "an instant without a zone": {"now": "2026-03-01T12:00:00"},
     "no instant at all": {"now": "noon"},
+    "an instant of more digits than a year has": {"now": 100_000_000_000},
+    "an instant as large as a number may be": {"now": 10**400},
+    "an instant before 1970 in seconds": {"now": -1},
+    "an instant that is before the year 1 in UTC": {"now": "0001-01-01T00:00:00+14:00"},
+    "an instant that is after the year 9999 in UTC": {"now": "9999-12-31T23:59:59-14:00"},
 }
 
 

@@ -7,6 +7,7 @@ import contextlib
 import json
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -17,7 +18,11 @@ from pdp.identity.bearer import Identity
 from pdp.identity.jwt import Verifier
 from pdp.metrics import Metrics
 from pdp.model import Decision, Inquiry, Json, Principal
+from pdp.runtime.engine import Engine
 from pdp.service import DecisionService, Receipts
+from policy_lang.meaning.admission import Call, Refused
+from policy_lang.plan.plans import Plans
+from policy_lang.verdict import Question, Verdict
 from tests.support.cases import NOW, engine
 from tests.support.memory_log import MemoryLog
 
@@ -49,13 +54,14 @@ def _run(
     strict_methods: frozenset[str] = frozenset(),
     explained: int = 50,
     clock: Callable[[], float] = time.monotonic,
+    evaluator: Evaluator | None = None,
 ) -> tuple[object, MemoryLog]:
     async def run() -> tuple[object, MemoryLog]:
         receipts = Receipts(asyncio.get_running_loop())
         log = MemoryLog(receipts.settled)
         prepare(log)
         service = DecisionService(
-            _evaluator(explained),
+            evaluator or _evaluator(explained),
             log,
             receipts,
             Metrics(),
@@ -238,3 +244,73 @@ def test_a_refusal_whose_inputs_no_record_can_hold_is_recorded_without_them() ->
     assert (refused.by, refused.id) == (("route",), log.decisions()[0].receipt.id)
     allowed, _ = _decide(HEALTH, prepare=picky)
     assert allowed.by == ("audit",)
+
+
+def _hoarder(accounts: int) -> Inquiry:
+    claims: Mapping[str, Json] = {"sub": "u1", "aud": "ledger", "accounts": [f"a{n:08}" for n in range(accounts)]}
+    return replace(_account(0), path="/accounts/a00000000", principal=Principal("token", "user", claims))
+
+
+def test_an_allow_whose_inputs_no_record_can_hold_is_refused_and_leaves_what_one_can_hold() -> None:
+    decision, log = _decide(_hoarder(3_000))
+    assert decision.outcome == "allow"
+    assert "ct" not in log.decisions()[0].clear
+    decision, log = _decide(_hoarder(6_000))
+    assert (decision.outcome, decision.by, decision.reason, decision.id) == ("deny", ("audit",), "audit.record", None)
+    (record,) = log.decisions()
+    assert (record.clear["d"], record.clear["by"], record.clear["rc"]) == ("deny", ["audit"], "audit.record")
+    assert record.clear["ct"] == ["claims"]
+    assert record.clear["ep"]
+    kept = json.loads(record.inputs or b"")
+    assert (kept["path"], kept["cut"]) == ("/accounts/a00000000", ["claims"])
+
+
+def test_a_refusal_whose_inputs_no_record_can_hold_leaves_with_what_one_can_hold() -> None:
+    inquiry = replace(_hoarder(6_000), path="/accounts/nobody")
+    decision, log = _decide(inquiry)
+    assert (decision.by, decision.id) == (("default",), log.decisions()[0].receipt.id)
+    assert json.loads(log.decisions()[0].inputs or b"")["path"] == "/accounts/nobody"
+    assert log.decisions()[0].clear["ct"] == ["claims"]
+
+
+class _Lenient(Plans):
+    def judge(self, question: Question, call: Call | Refused) -> Verdict:
+        return replace(super().judge(question, call), outcome="allow", by=("cases.owner_uses_own_account",))
+
+
+def _differing() -> Evaluator:
+    wrong: Engine = replace(engine(), plans=_Lenient.of(engine().program))
+    return Evaluator(lambda: wrong, Identity(Verifier([])), service_from_host=False, compare_every=1)
+
+
+def test_that_a_policy_is_distrusted_is_stated_once_beside_the_whole_record_of_the_call() -> None:
+    async def thrice(service: DecisionService) -> None:
+        for _ in range(3):
+            await service.decide(_account(3), NOW * 1_000_000, 1.0)
+
+    _, log = _run(thrice, evaluator=_differing())
+    assert [leaf.kind for leaf in log.leaves] == ["context", "decision", "policy.distrusted", "decision", "decision"]
+    refused, stated = log.leaves[1], log.leaves[2]
+    assert refused.clear["rc"] == "internal.disagreement"
+    assert json.loads(refused.inputs or b"")["at"] == ["ledger", "ledger.example"]
+    assert stated.strict
+    assert stated.clear == {
+        "t": NOW * 1_000_000,
+        "pb": engine().digest,
+        "ir": engine().ir_digest,
+        "ep": refused.clear["ep"],
+    }
+    assert [leaf.clear["by"] for leaf in log.decisions()[1:]] == [["default"]] * 2
+
+
+def test_a_log_that_cannot_take_it_is_told_with_the_next_record() -> None:
+    holder: list[MemoryLog] = []
+
+    async def later(service: DecisionService) -> None:
+        holder[0].refuses = True
+        await service.decide(_account(3), NOW * 1_000_000, 1.0)
+        holder[0].refuses = False
+        await service.decide(_account(3), NOW * 1_000_000, 1.0)
+
+    _, log = _run(later, prepare=holder.append, evaluator=_differing())
+    assert [leaf.kind for leaf in log.leaves] == ["context", "decision", "policy.distrusted"]

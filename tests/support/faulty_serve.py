@@ -3,6 +3,7 @@
 raise   every decision raises inside the service, past its own net
 stall   writes to the log hang while the file `stall` stands beside the configuration
 full    writes to the log fail with ENOSPC while the file `full` stands beside the configuration
+differ  the compiled plans of every policy allow every call that is admitted
 """
 
 from __future__ import annotations
@@ -13,12 +14,17 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from pdp.audit.files import LogFile, open_log_file
 from pdp.config import load_config
 from pdp.model import Decider, Decision, Inquiry
-from pdp.server import Seams, serve
+from pdp.runtime.engine import Engine
+from pdp.server import InForce, Seams, serve
+from policy_lang.meaning.admission import Call, Refused
+from policy_lang.plan.plans import Plans
+from policy_lang.verdict import Question, Verdict
 
 
 class _Raising:
@@ -54,6 +60,28 @@ def _raising(_: Decider) -> Decider:
     return _Raising()
 
 
+class _Lenient(Plans):
+    def judge(self, question: Question, call: Call | Refused) -> Verdict:
+        verdict = super().judge(question, call)
+        return (
+            verdict if isinstance(call, Refused) else replace(verdict, outcome="allow", by=("a.rule",), reason="rule")
+        )
+
+
+def _differing(in_force: InForce) -> InForce:
+    made: dict[str, Engine] = {}
+
+    def current() -> Engine | None:
+        engine = in_force()
+        if engine is None:
+            return None
+        if engine.ir_digest not in made:
+            made[engine.ir_digest] = replace(engine, plans=_Lenient.of(engine.program))
+        return made[engine.ir_digest]
+
+    return current
+
+
 def _seams(fault: str, flag: Path) -> Seams:
     def stall() -> None:
         while flag.exists():
@@ -65,6 +93,8 @@ def _seams(fault: str, flag: Path) -> Seams:
 
     if fault == "raise":
         return Seams(decider=_raising)
+    if fault == "differ":
+        return Seams(in_force=_differing)
     hinder = {"stall": stall, "full": full}[fault]
     return Seams(open_file=lambda path: _Hindered(open_log_file(path), hinder))
 

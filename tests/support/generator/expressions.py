@@ -19,7 +19,7 @@ from tests.support.generator.world import Name
 ATOM, NOT, AND, OR = range(4)
 """How tightly a text holds together."""
 
-HAS_ROOTS = frozenset({"token", "subject", "resource", "path", "query", "header", "endpoint"})
+HAS_ROOTS = frozenset({"token", "subject", "resource", "path", "query", "header", "endpoint", "service"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,8 +197,20 @@ class Expressions:
 
     def _relation(self, place: Place) -> Written:
         relation = self._rng.choice(place.world.relations)
-        arguments = [self._operands.value(place, type_, constant=0.2) for _, type_ in relation.columns]
-        return self._plain(place, f"{relation.name}({', '.join(arguments)})")
+        types = dict(relation.columns)
+        arguments = {name: self._operands.value(place, type_, constant=0.2) for name, type_ in types.items()}
+        roles = {arguments[name] for name, type_ in types.items() if isinstance(type_, RoleType)}
+        own = [name for name in self._operands.typed(place, Scalar.STRING) if name[0] in {"token", "subject"}]
+        if roles and own and "user" in types and self._rng.random() < 0.6:  # as people ask
+            arguments["user"] = input_text(self._operands.one(own))
+        said = [name for name, text in arguments.items() if text not in roles and _may_be_said(place, text)]
+        owner = next((kind for kind in place.world.kinds if not roles.isdisjoint(kind.roles)), None)
+        if roles and said and owner is None:  # whose role it is, only a call of the condition says
+            arguments |= {name: self._operands.value(place, types[name], constant=1) for name in said}
+        text = f"{relation.name}({', '.join(arguments.values())})"
+        if owner is None or not said or place.kinds() == {owner.name}:
+            return self._plain(place, text)
+        return Written(f"({owner.form} is {owner.name} and {text})", place.of_kinds([owner.name]), place)
 
     def _call(self, place: Place) -> Written | None:
         if not place.world.conditions:
@@ -226,7 +238,7 @@ class Expressions:
             return input_text(operands.one(scalars))
         if roll < 0.8:
             return rng.choice(['"contact"', '"contact"', "limit", "tenant_id", "true", "5m", "2026-03-01", "192.0.2.7"])
-        return rng.choice(["now", "(now + 5m)", f"({operands.instant(place)})"])
+        return rng.choice(["now", "now + 5m", f"({operands.instant(place)})"])
 
     def focus(self, place: Place) -> Name | None:
         """An input by which many rules at a place may be told apart."""
@@ -267,3 +279,8 @@ def _provable(place: Place) -> dict[Name, Type]:
     return {
         name: type_ for name, type_ in place.narrowings().items() if name[0] in HAS_ROOTS and place.having(name).envs
     }
+
+
+def _may_be_said(place: Place, text: str) -> bool:
+    """Whether an argument is, or may come to be, what the caller says of itself."""
+    return text.startswith(("token.", "subject.")) or text in {name for name, _ in place.parameters}

@@ -64,9 +64,10 @@ class Operands:
         return literal(rng, type_, place.world.workloads)
 
     def role(self, place: Place) -> str:
-        """A role, or a parameter that is one."""
+        """A role, of a kind that may be calling where one of them has any, or a parameter that is one."""
         parameters = [name for name, type_ in place.parameters if isinstance(type_, RoleType)]
-        roles = [role for kind in place.world.kinds for role in kind.roles]
+        here = [role for kind in place.world.kinds if kind.name in place.kinds() for role in kind.roles]
+        roles = here or [role for kind in place.world.kinds for role in kind.roles]
         return self._rng.choice(parameters) if parameters and self._rng.random() < 0.7 else self._rng.choice(roles)
 
     def value(self, place: Place, type_: Type, *, constant: float = 0.6) -> str:

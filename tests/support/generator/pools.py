@@ -34,7 +34,7 @@ DURATIONS: Mapping[str, int] = {"30s": 30_000, "5m": 300_000, "1h30m": 5_400_000
 OFFSETS_S = (-86_400, -28_800, -5_400, -600, -300, -299, -60, 0, 20, 45, 600)
 """Instants beside `NOW_MS`, in seconds."""
 
-LIKE_PATTERNS = ("a*", "u*", "*1", "*c*", "acme", "*2", "acm*")
+LIKE_PATTERNS = ("a*", "u*", "*1", "*c*", "acme*", "*2", "acm*")
 SCOPES = ("orders.read", "orders.write", "admin")
 MODES = ("otp", "hwk", "pwd", "face")
 GROUPS = ("customer", "support", "lead", "Auditors", "admin", "other")

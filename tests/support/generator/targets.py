@@ -46,7 +46,7 @@ class Targets:
             drawn = [self._single(module, services) for _ in range(count)]
             if any(each is None for each in drawn):
                 continue
-            parts = [each for each in drawn if each is not None]
+            parts = sorted((each for each in drawn if each is not None), key=lambda each: " tagged " not in each.text)
             text = ", ".join(dict.fromkeys(each.text for each in parts))
             target = Target(text, frozenset[int]().union(*(each.endpoints for each in parts)))
             if effect != "allow" or self._may_grant(module, target):

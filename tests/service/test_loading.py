@@ -1,0 +1,60 @@
+"""Loading beside the calls: what it comes to, and that nobody who gave up has to wait for it."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+
+import pytest
+
+from pdp.errors import PolicyError
+from pdp.runtime.acceptance import UNCONDITIONAL
+from pdp.runtime.bundle import bundle_of
+from pdp.runtime.loading import load_beside
+from policy_lang.compile import compile_policy
+from policy_lang.ir import codec as ir_codec
+from tests.support.crowded import crowded, repeated
+
+FILES = {"m.pol": crowded(3)}
+BUNDLE = bundle_of(FILES)
+
+
+def _loading() -> list[threading.Thread]:
+    return [each for each in threading.enumerate() if each.name == "policy-loading"]
+
+
+def test_a_compiled_policy_is_loaded_and_the_collector_goes_on() -> None:
+    compiled = ir_codec.dump(compile_policy(FILES).program)
+    try:
+        made = asyncio.run(load_beside(BUNDLE, compiled, UNCONDITIONAL))
+        assert made.digest == BUNDLE.digest
+        assert gc.get_freeze_count() > 0
+        assert gc.isenabled()
+    finally:
+        gc.unfreeze()
+
+
+def test_what_is_wrong_with_a_policy_is_raised_where_it_is_waited_for() -> None:
+    with pytest.raises(PolicyError) as refused:
+        asyncio.run(load_beside(BUNDLE, b"{}", UNCONDITIONAL))
+    assert refused.value.code == "P112"
+
+
+def test_nobody_who_gave_up_waits_for_the_thread_and_it_ends() -> None:
+    compiled = ir_codec.dump(repeated(compile_policy(FILES).program, 5_000))
+
+    async def give_up() -> None:
+        task = asyncio.ensure_future(load_beside(BUNDLE, compiled, UNCONDITIONAL))
+        await asyncio.sleep(0)  # the thread is started
+        assert _loading()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(give_up())
+    for thread in _loading():
+        assert thread.daemon
+        thread.join(30)
+    assert _loading() == []
+    gc.unfreeze()
