@@ -116,13 +116,17 @@ def hint_for(name: str, known: Iterable[str], found: Sequence[Diagnostic]) -> st
 
     Where many names are known only the first mistakes get one, so that all hints together cost a bounded time.
     """
-    shown = islice((each for each in reversed(found) if each.severity == "error"), MOST_SHOWN)
-    errors = sum(1 for _ in shown)
+    errors = errors_shown(found)
     if errors == MOST_SHOWN:
         return ""
     most = MOST_LOOKED_AT // (errors + 1)
     candidates = list(islice(known, most + 1))
     return nearest(name, candidates) if len(candidates) <= most else ""
+
+
+def errors_shown(found: Sequence[Diagnostic]) -> int:
+    """How many errors were found, up to as many as are ever shown: beyond, no work is put into how one reads."""
+    return sum(1 for _ in islice((each for each in reversed(found) if each.severity == "error"), MOST_SHOWN))
 
 
 def _alike_at_ends(one: str, other: str) -> int:

@@ -9,14 +9,26 @@ Source: language.md 4.2.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
 
 from policy_lang import ir
 from policy_lang.checking.environment import METHOD, PLACE_READS, Bound, Environment, endpoint_tag, has_path, kind_slot
-from policy_lang.checking.memory import ATTRS_A_STEP, ENDPOINTS_A_STEP, PLACES_A_STEP, Callers, Indices, Reads
+from policy_lang.checking.memory import (
+    ATTRS_A_STEP,
+    CALLERS_A_STEP,
+    ENDPOINTS_A_STEP,
+    PLACES_A_STEP,
+    Callers,
+    Indices,
+    Reads,
+)
 from policy_lang.declared.endpoints import EndpointEntry
 from policy_lang.declared.entries import KindEntry, TagRead
 from policy_lang.typesystem import Type
+
+FEW = 16
+"""Looking one up costs about as much as asking so many."""
 
 Declared = tuple[Type, bool] | None
 """The type of an input and whether it is optional; None where there is none."""
@@ -96,16 +108,28 @@ def _declared(environment: Environment, attr: ir.Attr) -> Declared:
     return None if slot is None else (slot.type, slot.optional)
 
 
-def _parted(part: Indices, having: dict[int, object]) -> list[Indices]:
+def _parted(part: Indices, having: Mapping[int, object]) -> list[Indices]:
     """A group in smaller ones: those that have the same of what is read, and those that have nothing of it."""
-    marked = [index for index in part if index in having]
-    if not marked:
+    places = _places_of(part, having)
+    if not places:
         return [part]
     alike: dict[object, list[int]] = {}
-    for index in marked:
-        alike.setdefault(having[index], []).append(index)
-    rest = tuple(index for index in part if index not in having)
-    return [*(tuple(each) for each in alike.values()), *([rest] if rest else [])]
+    rest: list[int] = []
+    after = 0
+    for place in places:
+        alike.setdefault(having[part[place]], []).append(part[place])
+        rest += part[after:place]
+        after = place + 1
+    rest += part[after:]
+    return [*(tuple(each) for each in alike.values()), *([tuple(rest)] if rest else [])]
+
+
+def _places_of(part: Indices, having: Mapping[int, object]) -> list[int]:
+    """Where in an ascending group those stand that have something; few are looked up, of many each is asked."""
+    if len(having) * FEW > len(part):
+        return [place for place, index in enumerate(part) if index in having]
+    places = ((bisect_left(part, index), index) for index in sorted(having))
+    return [place for place, index in places if place < len(part) and part[place] == index]
 
 
 # ---------------------------------------------------------------- callers
@@ -116,7 +140,7 @@ def alike_callers(callers: Callers, reads: Reads, bound: Bound) -> tuple[Callers
     key = (id(callers), reads.of_kind, reads.singled_out)
     known = bound.memory.callers.get(key)
     if known is None:
-        bound.memory.steps -= len(callers) // ENDPOINTS_A_STEP
+        bound.memory.steps -= len(callers) // CALLERS_A_STEP
         parts = [each for part in _having_alike(callers, reads, bound) for each in _without(part, reads.singled_out)]
         order = {_id(kind): place for place, kind in enumerate(callers)} if len(parts) > 1 else {}
         known = tuple(sorted(parts, key=lambda part: order[_id(part[0])]) if order else parts)

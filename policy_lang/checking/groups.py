@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from policy_lang import ir, tree
 from policy_lang.checking.alike import alike_callers, alike_endpoints
 from policy_lang.checking.environment import PLACE_READS, Bound
-from policy_lang.checking.memory import ATTRS_A_STEP, Callers, ConditionKey, Indices, Mentions, Reads
+from policy_lang.checking.memory import ATTRS_A_STEP, CALLERS_A_STEP, Callers, ConditionKey, Indices, Mentions, Reads
 from policy_lang.declared.entries import ConditionEntry, Names, RoleEntry, TagRead
 from policy_lang.declared.walking import walk
 
@@ -151,4 +151,5 @@ def groups(endpoints: Indices, reads: Reads, bound: Bound) -> Iterator[Group]:
     """The environments of some endpoints, each in one group, in the order of endpoints and kinds."""
     for found in alike_endpoints(endpoints, reads, bound):
         for each in alike_callers(bound.callers[found[0]], reads, bound):
+            bound.memory.steps -= len(each) // CALLERS_A_STEP
             yield Group(found, each)

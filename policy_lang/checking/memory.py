@@ -87,8 +87,8 @@ ENVIRONMENT_STEPS = 3
 PARTS_A_STEP = 4
 """Parts of a condition met again that are one step: they are not looked at, but stand in one more formula."""
 
-PLACES_A_STEP, ENDPOINTS_A_STEP = 50, 100
-"""Endpoints that no rule reached together before, and those that none parted as this one does."""
+PLACES_A_STEP, ENDPOINTS_A_STEP, CALLERS_A_STEP = 50, 50, 25
+"""Endpoints that no rule reached together before, endpoints and callers that none parted as this one does."""
 
 ATTRS_A_STEP = 5
 """Inputs that a rule or a condition reads, with the conditions it calls."""

@@ -48,6 +48,8 @@ class Reach:
             mistake = found[index]
             if isinstance(mistake, MissingHere) and mistake.span not in self.seen:
                 self.seen.add(mistake.span)
+                if errors_shown(found[:index]) == MOST_SHOWN:
+                    return
                 found[index] = self._completed(mistake, here)
 
     def _completed(self, mistake: MissingHere, here: Environment) -> MissingHere:

@@ -50,7 +50,7 @@ def _too_many(heaviest: Heaviest, most: int) -> Diagnostic:
     return TooManyTogether(
         span=name.span,
         name=name.text if isinstance(name, tree.Name) else name.value,
-        why=f"checking the policy takes more than {most} steps, {heaviest.steps} of them here",
+        why=f"checking the policy takes more than {most} steps, and this the most of them",
         where=f"meets {heaviest.met} endpoints and callers that differ in what it reads",
         remedy="narrow it by `for` and `on`, or read less that differs from endpoint to endpoint",
     )

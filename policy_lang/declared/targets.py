@@ -85,10 +85,9 @@ class Targets:
                 self._refuse_foreign(module, target, named)
             reached.append(named)
         joined = reached[0] if len(reached) == 1 else self._join(reached)
-        taken = self._covering.steps - before
-        self._steps_left += STEPS_A_TARGET * len(clause.targets) - taken
+        self._steps_left += STEPS_A_TARGET * len(clause.targets) - (self._covering.steps - before)
         if self._steps_left < 0:
-            self._found.append(_too_much(clause, name, taken))
+            self._found.append(_too_much(clause, name))
         return joined
 
     def _join(self, parts: Sequence[Indices]) -> Indices:
@@ -283,12 +282,12 @@ def _granted_by(service: ServiceEntry) -> Label:
     return Label(named[0].span.to(named[-1].span), "`grants by` names these")
 
 
-def _too_much(clause: tree.OnClause, name: tree.Name | tree.Text, steps: int) -> TooManyTogether:
+def _too_much(clause: tree.OnClause, name: tree.Name | tree.Text) -> TooManyTogether:
     return TooManyTogether(
         span=clause.span,
         name=name.text if isinstance(name, tree.Name) else name.value,
         why=f"finding what `on` covers takes more than {MOST_STEPS} steps, and {STEPS_A_TARGET} for each target",
-        where=f"{steps} of them here",
+        where="past the limit here",
         remedy="use fewer forms of patterns and combinations of labels, or name services and endpoints",
     )
 

@@ -4,10 +4,24 @@ and what only looks as if it multiplied compiles.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from policy_lang.checking.extent import (
+    CELLS_AN_ENDPOINT,
+    HELD_A_RULE,
+    MOST_CELLS,
+    MOST_HELD,
+    MOST_REACHED,
+    REACHED_A_RULE,
+)
+from policy_lang.checking.memory import CHARACTERS_A_STEP, MOST_STEPS
 from policy_lang.compile import compile_policy
+from policy_lang.declared import covering
 from tests.lang.hostile import KIND, encoded, refused
+
+README = Path(__file__).resolve().parents[2] / "policy_lang" / "README.md"
 
 
 def service(endpoints: int, form: str) -> str:
@@ -220,3 +234,20 @@ COMPILES: dict[str, tuple[dict[str, bytes], int]] = {
 def test_what_does_not_multiply_compiles(name: str) -> None:
     files, count = COMPILES[name]
     assert len(compile_policy(files).program.rules) == count
+
+
+LIMITS = {
+    "steps of checking": f"| {MOST_STEPS:,}, and one for two characters of the policy |"
+    if CHARACTERS_A_STEP == 2
+    else "",
+    "steps of covering": f"| {covering.MOST_STEPS:,} steps, and {covering.STEPS_A_TARGET} for each target |",
+    "endpoints times kinds": f"| {MOST_CELLS:,}, and {CELLS_AN_ENDPOINT} for each endpoint |",
+    "what rules reach": f"| {MOST_REACHED:,}, and {REACHED_A_RULE} for each rule |",
+    "what endpoints hold": f"| {MOST_HELD:,}, and {HELD_A_RULE} for each rule |",
+}
+
+
+@pytest.mark.parametrize("limit", LIMITS)
+def test_the_language_reference_states_the_limit(limit: str) -> None:
+    assert LIMITS[limit]
+    assert LIMITS[limit] in README.read_text()

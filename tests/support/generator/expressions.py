@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from policy_lang.typesystem import EnumType, IntType, RoleType, Scalar, SetType, Type
 from tests.support.generator.contexts import Place
-from tests.support.generator.operands import Operands, input_text
-from tests.support.generator.pools import DURATIONS, LIKE_PATTERNS, NETWORKS, element_of, literal
+from tests.support.generator.operands import Operands, input_text, within
+from tests.support.generator.pools import LIKE_PATTERNS, NETWORKS, element_of, literal
 from tests.support.generator.world import Name
 
 ATOM, NOT, AND, OR = range(4)
@@ -192,8 +192,7 @@ class Expressions:
             return None
         factor = self._rng.choice(self._rng.choice(kinds).factors)
         able = [kind.name for kind in kinds if factor in kind.factors]
-        within = f" within {self._rng.choice(list(DURATIONS))}" if self._rng.random() < 0.7 else ""
-        return Written(f"factor {factor}{within}", place.of_kinds(able), place)
+        return Written(f"factor {factor}{within(self._rng, place.world)}", place.of_kinds(able), place)
 
     def _relation(self, place: Place) -> Written:
         relation = self._rng.choice(place.world.relations)

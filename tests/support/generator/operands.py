@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from policy_lang.typesystem import RoleType, Scalar, ScalarType, SetType, Type, same
 from tests.support.generator.contexts import Place
 from tests.support.generator.pools import DURATIONS, literal, set_literal
-from tests.support.generator.world import Name
+from tests.support.generator.world import Name, World
 
 _WEIGHTS: Mapping[str, float] = {"signal": 0.5, "request": 0.4, "endpoint": 0.35, "service": 0.2}
 """How often inputs of a root are chosen; of the others 1."""
@@ -116,3 +116,9 @@ class Operands:
             return None
         at = input_text(self.one(times))
         return f"now - {at}" if rng.random() < 0.8 else f"{at} - now"
+
+
+def within(rng: random.Random, world: World) -> str:
+    """How long ago a factor may have been proved, if that is said: a literal, or the name of a setting."""
+    settings = [name for name, of in world.settings.items() if of == Scalar.DURATION]
+    return f" within {rng.choice([*DURATIONS, *settings])}" if rng.random() < 0.7 else ""

@@ -13,7 +13,8 @@ from typing import Literal
 from policy_lang.ir import Effect
 from tests.support.generator.contexts import Place
 from tests.support.generator.expressions import Expressions
-from tests.support.generator.pools import DURATIONS, SCOPES, quoted
+from tests.support.generator.operands import within
+from tests.support.generator.pools import SCOPES, quoted
 from tests.support.generator.targets import Target, Targets
 from tests.support.generator.world import Name, World
 
@@ -185,8 +186,7 @@ class Rules:
         rng = self._rng
         factors = sorted({factor for kind in self._world.kinds for factor in kind.factors})
         if rng.random() < 0.6 or not proved.envs:
-            within = f" within {rng.choice(list(DURATIONS))}" if rng.random() < 0.7 else ""
-            return f"needs factor {rng.choice(factors)}{within}"
+            return f"needs factor {rng.choice(factors)}{within(rng, self._world)}"
         written = self._calm.condition(proved, rng.choice([0, 1]), 0.3)
         return f'needs {written.text} else challenge "{rng.choice(["device", "consent"])}"'
 
