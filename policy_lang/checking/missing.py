@@ -6,7 +6,7 @@ Source: language.md 4.2, 4.6 (E310).
 
 Decision: 2026-11-21. Of a rule's endpoints the first `MOST_LOOKED_AT` are asked whether they have the input, and of one
 place only the first mistake is set beside anything, since no other is shown: a message costs the same however far the
-rule reaches.
+rule reaches. Where as many errors were found as are ever shown, no more are completed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from policy_lang.checking.shape import Shape
 from policy_lang.declared.endpoints import EndpointEntry
 from policy_lang.declared.entries import TagRead
 from policy_lang.declared.targets import MOST_LISTED, listed
-from policy_lang.diagnostics import Diagnostic, Label
+from policy_lang.diagnostics import MOST_SHOWN, Diagnostic, Label, errors_shown
 from policy_lang.mistakes.types import MissingHere
 from policy_lang.source import Span
 
@@ -48,7 +48,7 @@ class Reach:
             mistake = found[index]
             if isinstance(mistake, MissingHere) and mistake.span not in self.seen:
                 self.seen.add(mistake.span)
-                if errors_shown(found[:index]) == MOST_SHOWN:
+                if errors_shown(found) == MOST_SHOWN:
                     return
                 found[index] = self._completed(mistake, here)
 
