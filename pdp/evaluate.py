@@ -31,7 +31,7 @@ from dataclasses import dataclass, replace
 
 from pdp.allowance import Allowance
 from pdp.audit.inputs import Evidence
-from pdp.audit.record import DISAGREEMENT, DISTRUSTED
+from pdp.audit.record import DISAGREEMENT, DISTRUSTED, decided_by
 from pdp.canonical import Refusal, canonical_headers
 from pdp.canonical_call import CanonicalCall, canonical_call
 from pdp.identity.bearer import Identity, Proven
@@ -190,18 +190,17 @@ class Evaluator:
                 return _undecided(call, DISAGREEMENT)
             if explained:
                 return replace(definition, by=verdict.by)
-        decided = verdict.by if verdict.observed is None else verdict.observed.by
-        if isinstance(call, Refused) or "." not in decided[0]:
+        primary = decided_by(verdict)[0]
+        if isinstance(call, Refused) or "." not in primary:
             return verdict
-        return replace(verdict, rules=engine.primary(call, decided[0]))
+        return replace(verdict, rules=engine.primary(call, primary))
 
     def _is_explained(self, engine: Engine, call: Call | Refused, verdict: Verdict, now_ms: int) -> bool:
         """Whether all clauses are looked at: where every one is to be recorded, and of refusals by `default`, of which
         the nearest rule is.
         """
         full = verdict.log.level == "full"
-        decided = verdict.by if verdict.observed is None else verdict.observed.by
-        if not full and decided != ("default",):
+        if not full and decided_by(verdict) != ("default",):
             return False
         steps = engine.steps(call)
         if steps > MOST_TRACED or not (full or self._explained.take(1, now_ms)):

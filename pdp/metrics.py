@@ -26,6 +26,7 @@ from typing import Literal
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from pdp.audit.record import DISAGREEMENT
 from pdp.model import Decision
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
@@ -83,7 +84,7 @@ class Metrics:
             self._shadow.inc(len(decision.shadow))
         for channel in {*decision.duties.alerts, *decision.advice.alerts}:
             self._alerts.labels(channel).inc()
-        if decision.reason == "internal.disagreement":
+        if decision.reason == DISAGREEMENT:
             self._disagreements.inc()
 
     def policy_refused(self) -> None:

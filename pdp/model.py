@@ -7,12 +7,13 @@ Design: contracts.md "Requests" and "Who decided".
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from policy_lang.ir import NORMAL_LOG, LogDuty
 from policy_lang.verdict import (
+    CAPABILITIES,
     NO_DUTIES,
     Capability,
     Challenge,
@@ -51,6 +52,11 @@ ANONYMOUS = Principal("anonymous")
 EXT_AUTHZ: frozenset[Capability] = frozenset({"set_header", "remove_header", "answer", "step_up"})
 """What a gateway that asks by ext_authz can do with our answers (contracts.md "Headers at Envoy"). No token is issued
 while there is no key to sign one with."""
+
+
+def capabilities_named(words: Collection[str]) -> frozenset[Capability]:
+    """The capabilities among `words`; any other word names none."""
+    return frozenset(each for each in CAPABILITIES if each in words)
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ from pdp.identity.bearer import Identity
 from pdp.identity.issuers import read_issuers
 from pdp.identity.jwt import Verifier
 from pdp.metrics import Metrics
-from pdp.model import EXT_AUTHZ, Decider, Json
+from pdp.model import EXT_AUTHZ, Decider, Json, capabilities_named
 from pdp.runtime.acceptance import Conditions, misgivings, observations
 from pdp.runtime.engine import Engine
 from pdp.runtime.reload import Reloader
@@ -284,7 +284,7 @@ def _gateway(listener: ListenerConfig) -> Gateway:
         listener.gateway,
         None if listener.services is None else frozenset(listener.services),
         listener.identity,
-        frozenset(each for each in EXT_AUTHZ if each in listener.capabilities),
+        EXT_AUTHZ & capabilities_named(listener.capabilities),
         listener.signals,
     )
 

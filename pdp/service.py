@@ -4,7 +4,8 @@ Station (4) of a request: nothing leaves without a record that is as durable as 
 that are refusals and say so: `audit` (the log cannot take the record), `deadline` (the record was not durable in time)
 and cancellation, where nobody listens any more.
 INVARIANT: an allow or a step-up leaves only after its own record was acknowledged by the log, a record that holds all
-its inputs. Where no record can hold them all, what leaves and stands in the record is a refusal by `audit`.
+its inputs (none under `log minimal`, as the rule orders). Where no record can hold them all, what leaves and stands in
+the record is a refusal by `audit`.
 Design: contracts.md "Durability"; architecture.md "The way of a request".
 
 Decision: 2026-11-21. An answer by `deadline` carries no decision id unless its record was acknowledged: a client must

@@ -14,6 +14,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import socket
+from bisect import bisect_right
 from collections.abc import Iterable
 from functools import lru_cache
 
@@ -103,14 +104,5 @@ def difference(intervals: Intervals, excluded: Intervals) -> Intervals:
 
 def holds(intervals: Intervals, value: int) -> bool:
     """Whether one of the intervals holds the number."""
-    low, high = 0, len(intervals)
-    while low < high:
-        middle = (low + high) // 2
-        first, last = intervals[middle]
-        if value < first:
-            high = middle
-        elif value > last:
-            low = middle + 1
-        else:
-            return True
-    return False
+    begun = bisect_right(intervals, (value, HIGHEST))
+    return begun > 0 and value <= intervals[begun - 1][1]

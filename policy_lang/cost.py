@@ -16,12 +16,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import chain
 
 from policy_lang import ir
 from policy_lang.plan.index import Asked, asked, is_told_apart
 
 Key = tuple[str, object]
 """An input, and the constant (or the ranges) that the index finds rules by."""
+
+Ways = tuple[tuple[int, ...], ...]
+"""The ways to find a rule: each by keys, which are numbered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +54,19 @@ def costs(program: ir.Program) -> tuple[Cost, ...]:
 
 
 class _Bodies:
-    """What bodies ask, each worked out once: its atoms, and the keys that an index may find it by."""
+    """What bodies ask, each worked out once: its atoms, and the keys that an index may find it by, as numbers.
+
+    `inputs` are the names of inputs by the number of a key.
+    """
 
     def __init__(self, program: ir.Program) -> None:
+        self.inputs: list[str] = []
         self._program = program
+        self._numbers: dict[Key, int] = {}
         self._below: dict[int, frozenset[int]] = {}
-        self._known: dict[int, tuple[frozenset[int], tuple[tuple[Key, ...], ...]]] = {}
+        self._known: dict[int, tuple[frozenset[int], Ways]] = {}
 
-    def of(self, index: int) -> tuple[frozenset[int], tuple[tuple[Key, ...], ...]]:
+    def of(self, index: int) -> tuple[frozenset[int], Ways]:
         """The atoms of a body, and one set of keys for each way to find it."""
         known = self._known.get(index)
         if known is None:
@@ -65,9 +74,17 @@ class _Bodies:
             guards = [clause.guard for clause in body.clauses]
             atoms = self._atoms((*guards, *(need.guard for need in body.needs)))
             conjuncts = asked(self._program, guards)
-            ways = [_keys(each) for each in conjuncts.values() if is_told_apart(each)]
-            known = self._known[index] = (atoms, tuple(ways))
+            told_apart = (_keys(each) for each in conjuncts.values() if is_told_apart(each))
+            ways = tuple(tuple(self._number(key) for key in way) for way in told_apart)
+            known = self._known[index] = (atoms, ways)
         return known
+
+    def _number(self, key: Key) -> int:
+        number = self._numbers.get(key)
+        if number is None:
+            number = self._numbers[key] = len(self.inputs)
+            self.inputs.append(key[0])
+        return number
 
     def _atoms(self, guards: Iterable[int]) -> frozenset[int]:
         return frozenset().union(*(self._atoms_below(guard) for guard in guards))
@@ -93,20 +110,22 @@ def _name(attr: ir.Attr) -> str:
 
 def _cell_cost(rules: Iterable[ir.CellRule], bodies: _Bodies) -> Cost:
     """The cost of one cell: what no index prunes, and for each attribute the constant that finds the most."""
-    asked = [(each.rule, *bodies.of(each.body)) for each in rules]
+    held = [(each.rule, *bodies.of(each.body)) for each in rules]
     always: set[int] = set()
     unindexable: list[int] = []
-    shared = Counter(key for _, _, ways in asked for way in ways for key in way)
-    found: dict[Key, set[int]] = {}
-    for rule, atoms, ways in asked:
+    shared = Counter(chain.from_iterable(chain.from_iterable(ways for _, _, ways in held)))
+    found: dict[int, set[int]] = {}
+    for rule, atoms, ways in held:
         if ways:
             # The way that leaves the fewest others beside it.
-            for key in min(ways, key=lambda way: sum(shared[key] for key in way)):
+            way = ways[0] if len(ways) == 1 else min(ways, key=lambda way: sum(shared[key] for key in way))
+            for key in way:
                 found.setdefault(key, set()).update(atoms)
         elif atoms:
             unindexable.append(rule)
             always |= atoms
     most: dict[str, int] = {}
-    for (attribute, _), atoms_found in found.items():
-        most[attribute] = max(most.get(attribute, 0), len(atoms_found - always))
+    for key, atoms_found in found.items():
+        name = bodies.inputs[key]
+        most[name] = max(most.get(name, 0), len(atoms_found - always))
     return Cost(len(always) + sum(most.values()), tuple(sorted(unindexable)))

@@ -175,6 +175,11 @@ class RuleTrace:
     clauses: tuple[ClauseTrace, ...]
     shadow: bool = False
 
+    @property
+    def distance(self) -> int:
+        """How many of its clauses are not true."""
+        return sum(clause.truth is not Truth3.TRUE for clause in self.clauses)
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:

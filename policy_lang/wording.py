@@ -9,18 +9,14 @@ import re
 
 from policy_lang.source import Source, Span
 
-_PIECE = re.compile(r'"(?:[^"\\]|\\.)*"|#[^\n]*|[ \t\r\n]+|[^"# \t\r\n]+|.', re.DOTALL)
+_PIECE = re.compile(r'(?P<blank>(?:[ \t\r\n]++|#[^\n]*+)++)|"(?:[^"\\]|\\.)*"|[^"# \t\r\n]+|.', re.DOTALL)
 
 
 def as_written(source: Source, span: Span, *keywords: str) -> str:
     """The text at `span` without the first of `keywords` it begins with."""
-    pieces = _PIECE.findall(source.text[span.start : span.end])
-    words = "".join(" " if piece[0] in "# \t\r\n" else piece for piece in pieces)
-    text = _BLANKS.sub(lambda found: found[1] or " ", words).strip()
+    pieces = _PIECE.finditer(source.text, span.start, span.end)
+    text = "".join(" " if piece["blank"] else piece[0] for piece in pieces).strip()
     for keyword in keywords:
         if text.startswith(f"{keyword} "):
             return text[len(keyword) + 1 :]
     return text
-
-
-_BLANKS = re.compile(r'("(?:[^"\\]|\\.)*")| +')

@@ -152,7 +152,7 @@ def _read(inputs: Inputs) -> dict[str, Json]:
     if inputs.properties:
         stated["properties"] = dict(inputs.properties)
     if inputs.signals:
-        stated["signals"] = {name: _json(value) for name, value in inputs.signals.items()}
+        stated["signals"] = {name: json_of(value) for name, value in inputs.signals.items()}
     if inputs.origin != NOWHERE:
         stated["origin"] = _origin(inputs.origin)
     if inputs.capabilities != CAPABILITIES:
@@ -165,7 +165,8 @@ def _origin(origin: Origin) -> dict[str, Json]:
     return {name: value for name, value in said.items() if value is not None}
 
 
-def _json(value: Value) -> Json:
+def json_of(value: Value | None) -> Json:
+    """A value as JSON: a set as a list in one order, whatever its members are."""
     return sorted(value, key=lambda each: (str(type(each)), each)) if isinstance(value, frozenset) else value
 
 

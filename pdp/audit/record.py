@@ -39,7 +39,7 @@ from pdp.audit.bounds import bounded, with_cut
 from pdp.audit.inputs import LONGEST, Evidence, limited_text, sealed_inputs
 from pdp.model import Decision, Inquiry, Json, Principal
 from pdp.runtime.engine import Engine
-from policy_lang.verdict import Duties, HttpCall, Observed, RuleTrace, Truth3
+from policy_lang.verdict import Duties, HttpCall, Observed, RuleTrace, Truth3, Verdict
 
 DISAGREEMENT = "internal.disagreement"
 DISTRUSTED = "internal.distrusted"
@@ -176,7 +176,7 @@ def explanation(decision: Decision) -> dict[str, Json]:
     stated: dict[str, Json] = {}
     if decision.nearest is not None:
         stated["nr"] = decision.nearest
-    elif _refused_by(decision) == ("default",) and not decision.rules:
+    elif decided_by(decision) == ("default",) and not decision.rules:
         stated["nx"] = 1
     if decision.log.level == "full" and not decision.baselines:  # nobody but the definition says which were passed
         stated["nx"] = 1
@@ -192,13 +192,13 @@ def _clauses(rule: RuleTrace) -> Json:
 
 
 def _primary(decision: Decision) -> tuple[RuleTrace, ...]:
-    wanted = decision.nearest if decision.nearest is not None else _refused_by(decision)[0]
+    wanted = decision.nearest if decision.nearest is not None else decided_by(decision)[0]
     return tuple(rule for rule in decision.rules if rule.id == wanted)
 
 
-def _refused_by(decision: Decision) -> tuple[str, ...]:
+def decided_by(told: Decision | Verdict) -> tuple[str, ...]:
     """Who decided, or would have where the service were not observed."""
-    return decision.by if decision.observed is None else decision.observed.by
+    return told.by if told.observed is None else told.observed.by
 
 
 def _letter(truth: Truth3) -> str:

@@ -25,6 +25,7 @@ from pdp.audit.bounds import MOST_NAMED
 from pdp.audit.leaf import Leaf
 from pdp.audit.record import DISAGREEMENT, DISTRUSTED, duty_words, observed_words
 from pdp.canonical import Refusal, canonical_host, canonical_method
+from pdp.model import capabilities_named
 from pdp.runtime.engine import Engine
 from policy_lang.ir import Value
 from policy_lang.meaning.inputs import Inputs, Looked, replay_question
@@ -188,10 +189,7 @@ class _Stated:
         )
 
     def _capabilities(self) -> frozenset[Capability]:
-        if not self.has("can"):
-            return CAPABILITIES
-        named = set(self.texts("can"))
-        return frozenset(each for each in CAPABILITIES if each in named)
+        return capabilities_named(self.texts("can")) if self.has("can") else CAPABILITIES
 
 
 def _values(name: str, given: Json) -> tuple[str, ...]:

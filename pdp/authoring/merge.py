@@ -28,15 +28,7 @@ from dataclasses import dataclass, replace
 
 from pdp.authoring.matching import match_up
 from pdp.authoring.model import AuthoringError, Finding, Imported, Operation, Parameter
-from pdp.authoring.pol_text import (
-    RESERVED,
-    ROOTS,
-    Names,
-    comment,
-    declared_name,
-    endpoint_text,
-    service_text,
-)
+from pdp.authoring.pol_text import Names, comment, declared_name, endpoint_text, service_text
 from pdp.authoring.policy_text import EndpointText, PolicyText, ServiceText, read_policy
 from pdp.authoring.updates import Edit, applied, mark_above, updates, wire_name
 from policy_lang.layout.formatter import formatted
@@ -84,7 +76,7 @@ def merged(existing: str | None, file: str, imported: Imported, wishes: Wishes) 
         started = _started(imported, wishes)
         result = _brought_up(read_policy(started, file), imported, wishes)
         return Merged(_laid_out(file, result.text), result.report)
-    newline = "\r\n" if "\r\n" in existing else "\n"
+    newline = _newline(existing)
     text = existing.removeprefix("\ufeff")
     policy = _with_service(read_policy(text, file), file, imported, wishes, newline)
     if wishes.module is not None and wishes.module != policy.module:
@@ -139,7 +131,7 @@ def _check(wishes: Wishes) -> None:
     names = [] if wishes.service is None else [("--service", wishes.service)]
     names += [] if wishes.module is None else [("--module", part) for part in wishes.module.split(".")]
     for option, name in names:
-        if declared_name(name, "x", "x") != name or name in RESERVED or name in ROOTS:
+        if declared_name(name, "x", "x") != name:
             why = f"`{name[:80]}` is no name: write letters a-z, digits and `_`, and no word of the language"
             raise AuthoringError("I202", f"{option}: {why}")
     if wishes.audience is not None and not wishes.audience.strip():

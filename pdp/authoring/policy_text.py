@@ -7,7 +7,6 @@ Specification: policy_lang/syntax/grammar.lark; language.md 4.3 (names).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -217,16 +216,13 @@ def _field(kind: Literal["query", "header"], tree: Tree[Token]) -> FieldText:
     return FieldText(kind, name, source, _type(type_), _range(type_), optional)
 
 
-_SEPARATOR = re.compile("_")
-
-
 def _type(tree: Tree[Token]) -> str:
     """A type as `model.Parameter` writes it."""
     match tree.data:
         case "t_set":
             return f"set of {_type(tree_of(tree.children[0]))}"
         case "t_int" if tree.children:
-            return "int " + "..".join(_SEPARATOR.sub("", bound) for bound in words(tree))
+            return "int " + "..".join(bound.replace("_", "") for bound in words(tree))
         case "t_name":
             return str(tree.children[0])
         case word:

@@ -33,8 +33,8 @@ from pdp.cli.check_gateway import complete_gateway, gateways_named
 from pdp.cli.check_inventory import show_inventory
 from pdp.cli.check_progress import working
 from pdp.cli.check_report import BuiltFile, Checked, remarks, report_json, report_sarif, summary
-from pdp.cli.options import AS_FOLDER, complete_settings, json_option, path_type
-from pdp.cli.policy_place import ALL, environments, given_folder, named, shown_path
+from pdp.cli.options import AS_FOLDER, complete_settings, json_option, path_type, shown_path
+from pdp.cli.policy_place import ALL, environments, given_folder, named
 from pdp.errors import PolicyError
 from pdp.runtime.built import write_built
 from pdp.runtime.bundle import Bundle, bundle_of, read_folder

@@ -15,10 +15,10 @@ import click
 from pdp.cli.options import CONFIG_NAME, configured
 from pdp.config import ListenerConfig
 from pdp.errors import PdpError
+from pdp.model import capabilities_named
 from policy_lang.capabilities import KNOWN, Form, Gateway
-from policy_lang.verdict import CAPABILITIES, Capability
+from policy_lang.verdict import CAPABILITIES
 
-_WORDS: Mapping[str, Capability] = {capability: capability for capability in CAPABILITIES}
 _ALL: frozenset[Form] = frozenset({"path", "action"})
 _PATHS: frozenset[Form] = frozenset({"path"})
 
@@ -47,7 +47,7 @@ def _ours() -> dict[str, Gateway]:
 
 def _of_listener(listener: ListenerConfig) -> Gateway:
     services = None if listener.services is None else frozenset(listener.services)
-    return Gateway(listener.gateway, frozenset(_WORDS[word] for word in listener.capabilities), _PATHS, services)
+    return Gateway(listener.gateway, capabilities_named(listener.capabilities), _PATHS, services)
 
 
 def _named(text: str, ours: Mapping[str, Gateway]) -> Gateway:
@@ -60,6 +60,6 @@ def _named(text: str, ours: Mapping[str, Gateway]) -> Gateway:
         return known
     words = [word.strip() for word in listed.split(",")] if listed.strip() else []
     for word in words:
-        if word not in _WORDS:
-            raise click.UsageError(f"`{word}` is no capability: write any of {', '.join(sorted(_WORDS))}")
-    return replace(known or Gateway(name, frozenset(), _ALL), can=frozenset(_WORDS[word] for word in words))
+        if word not in CAPABILITIES:
+            raise click.UsageError(f"`{word}` is no capability: write any of {', '.join(sorted(CAPABILITIES))}")
+    return replace(known or Gateway(name, frozenset(), _ALL), can=capabilities_named(words))

@@ -34,7 +34,7 @@ from pdp.evaluate import Evaluation, Evaluator, verdict_of
 from pdp.identity.bearer import Identity
 from pdp.identity.issuers import read_issuers
 from pdp.identity.jwt import Verifier
-from pdp.model import Inquiry
+from pdp.model import Inquiry, capabilities_named
 from pdp.request_form import WrittenRequest, instant_us
 from pdp.runtime.acceptance import Conditions
 from pdp.runtime.bundle import Bundle
@@ -129,7 +129,8 @@ def _engine(config: Config, place: Path, digest: str | None, settings: str | Non
     source = source_of(place, digest, settings, conditions)
     bundle = source.read()
     if source.pinned:
-        return bundle, asyncio.run(source.engine(bundle))[0]
+        # One call, whose whole trace may be wanted: the definition gives it, plans do not.
+        return bundle, replace(asyncio.run(source.engine(bundle))[0], plans=None)
     return bundle, engine_of(bundle, conditions)
 
 
@@ -137,7 +138,7 @@ def _asked_by(config: Config, inquiry: Inquiry) -> Inquiry:
     """The same, asked by the gateway that it names."""
     for listener in config.listeners:
         if listener.gateway == inquiry.gateway:
-            able = frozenset(each for each in CAPABILITIES if each in listener.capabilities)
+            able = capabilities_named(listener.capabilities)
             return replace(inquiry, identity=listener.identity, capabilities=able)
     return replace(inquiry, capabilities=CAPABILITIES)
 

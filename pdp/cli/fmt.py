@@ -27,7 +27,7 @@ from typing import Literal
 import click
 
 from pdp.audit.files import sync_directory
-from pdp.cli.options import path_type
+from pdp.cli.options import path_type, shown_path
 from policy_lang.diagnostics import render
 from policy_lang.layout.formatter import formatted
 from policy_lang.source import Source
@@ -121,13 +121,15 @@ def _below(folder: Path) -> Iterator[Path | click.ClickException]:
         for path in (Path(here, name) for name in [*folders, *policies]):
             if _is(Path.is_symlink, path):
                 if not Path(os.path.realpath(path)).is_relative_to(root):
-                    yield click.ClickException(f"{_shown(path)} is a link that leads out of {_shown(folder)}")
+                    yield click.ClickException(f"{shown_path(path)} is a link that leads out of {shown_path(folder)}")
             elif path.name in policies:
                 none = False
                 yield path
-    yield from (click.ClickException(f"cannot list {_shown(folder)}: {error}") for error in errors)
+    yield from (click.ClickException(f"cannot list {shown_path(folder)}: {error}") for error in errors)
     if none and not errors:
-        yield click.ClickException(f"there is no .pol file below {_shown(folder)}: name a policy's folder or its files")
+        yield click.ClickException(
+            f"there is no .pol file below {shown_path(folder)}: name a policy's folder or its files"
+        )
 
 
 def _is(kind: Callable[[Path], bool], path: Path) -> bool:
@@ -147,15 +149,15 @@ def _file(found: Path | click.ClickException, mode: _Mode) -> Outcome:
         if isinstance(found, click.ClickException):
             raise found
         data, permissions = _read(found)
-        text = _laid_out(_shown(found), data)
+        text = _laid_out(shown_path(found), data)
         if text is None:
             return "failed"
         if text.encode() == data:
             return "kept"
         if mode.diff:
-            _show_difference(_shown(found), data, text)
+            _show_difference(shown_path(found), data, text)
         else:
-            click.echo(_shown(found))
+            click.echo(shown_path(found))
         if mode.writes:
             _replace(found, text.encode(), permissions)
     except click.ClickException as refusal:
@@ -186,11 +188,6 @@ def _laid_out(name: str, data: bytes) -> str | None:
     return None
 
 
-def _shown(path: Path) -> str:
-    """A path as a terminal may print it."""
-    return str(path) if str(path).isprintable() else ascii(str(path))
-
-
 def _show_difference(name: str, data: bytes, text: str) -> None:
     """A unified difference, coloured where it goes to a terminal."""
     old, new = (whole.splitlines(keepends=True) for whole in (data.decode("utf-8"), text))
@@ -209,15 +206,15 @@ def _read(path: Path) -> tuple[bytes, int]:
     Errors: ClickException where it is no file, is a link, or cannot be read.
     """
     if _is(Path.is_symlink, path):
-        raise click.ClickException(f"{_shown(path)} is a link: name the file or folder it leads to")
+        raise click.ClickException(f"{shown_path(path)} is a link: name the file or folder it leads to")
     try:
         with os.fdopen(os.open(path, _READING), "rb") as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
-                raise click.ClickException(f"{_shown(path)} is no file: name a .pol file, a folder, or `-`")
+                raise click.ClickException(f"{shown_path(path)} is no file: name a .pol file, a folder, or `-`")
             return file.read(MOST_BYTES + 1), stat.S_IMODE(status.st_mode)
     except OSError as error:
-        raise click.ClickException(f"cannot read {_shown(path)}: {error.strerror}") from error
+        raise click.ClickException(f"cannot read {shown_path(path)}: {error.strerror}") from error
 
 
 def _replace(path: Path, data: bytes, permissions: int) -> None:
@@ -237,7 +234,7 @@ def _replace(path: Path, data: bytes, permissions: int) -> None:
         temporary.replace(path)
         sync_directory(path.parent)
     except OSError as error:
-        raise click.ClickException(f"cannot write {_shown(path)}: {error.strerror}") from error
+        raise click.ClickException(f"cannot write {shown_path(path)}: {error.strerror}") from error
     finally:
         if temporary is not None:
             with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""Options and arguments that several verbs share, and how they find the configuration."""
+"""Options and arguments that several verbs share, how they find the configuration and show a path."""
 
 from __future__ import annotations
 
@@ -53,3 +53,8 @@ def configured(path: Path | None) -> Config:
     if path is None and not CONFIG_NAME.exists():
         return Config.default()
     return load_config(path or CONFIG_NAME)
+
+
+def shown_path(path: Path) -> str:
+    """A path as a terminal may print it."""
+    return str(path) if str(path).isprintable() else ascii(str(path))

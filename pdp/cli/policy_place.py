@@ -12,7 +12,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from pdp.cli.options import configured
+from pdp.cli.options import configured, shown_path
 from pdp.errors import PolicyError
 from pdp.runtime.built import STATED
 from pdp.runtime.bundle import Bundle
@@ -63,8 +63,3 @@ def named(folder: Path, environment: str | None) -> str:
     """A policy in an environment, as a terminal may print it."""
     name = shown_path(folder)
     return name if environment is None else f"{name} (settings {printable(environment)})"
-
-
-def shown_path(path: Path) -> str:
-    """A path as a terminal may print it."""
-    return str(path) if str(path).isprintable() else ascii(str(path))

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from pdp.audit.inputs import json_of
 from pdp.audit.keys import load_keys
 from pdp.errors import PdpError
 from pdp.evaluate import Evaluation
@@ -127,14 +128,10 @@ def rule_text(
 
 def _shown(name: str, value: Value | None, privacy: Privacy, told: Told) -> str:
     if name in privacy.names:
-        return privacy.fingerprint(name, _json(value))
+        return privacy.fingerprint(name, json_of(value))
     if value is None:
         return "(unknown)" if name.startswith(("signal.", "request.")) or name.endswith(")") else "(absent)"
     return value_text(value, told.types.get(name))
-
-
-def _json(value: Value | None) -> Json:
-    return sorted(value, key=lambda each: (str(type(each)), each)) if isinstance(value, frozenset) else value
 
 
 # ---------------------------------------------------------------- JSON
@@ -163,7 +160,7 @@ def with_fingerprints(trace: dict[str, Json], verdict: Verdict, privacy: Privacy
             read = guard.get("read") if isinstance(guard, dict) else None
             if isinstance(read, dict):
                 read |= {
-                    name: {"private": privacy.fingerprint(name, _json(value))}
+                    name: {"private": privacy.fingerprint(name, json_of(value))}
                     for name, value in clause.reads
                     if name in privacy.names
                 }
@@ -177,7 +174,7 @@ def _asked(engine: Engine, question: Question, endpoint: str | None, privacy: Pr
         "peer": origin.peer,
         "gateway": origin.gateway,
         "ip": origin.ip,
-        "signals": {name: _json(value) for name, value in question.signals.items()},
+        "signals": {name: json_of(value) for name, value in question.signals.items()},
     }
     declared = engine.endpoints.get(endpoint or "")
     if declared is None:
@@ -189,7 +186,7 @@ def _asked(engine: Engine, question: Question, endpoint: str | None, privacy: Pr
     asked["route"] = f"{call.method} {declared.written}" if isinstance(declared.route, Http) else declared.written
     routed = engine.reference.admission.router.route(question.service, call)
     captures = {} if isinstance(routed, RouteRefusal) else routed[1]
-    return asked | {"captures": {name: _json(value) for name, value in captures.items()}}
+    return asked | {"captures": {name: json_of(value) for name, value in captures.items()}}
 
 
 def _principal(engine: Engine, question: Question, privacy: Privacy) -> dict[str, Json]:

@@ -175,7 +175,7 @@ class Reloader:
         return outcome
 
     async def _look(self, *, confirmed: bool) -> Outcome:
-        engine, target = self._holder.current(), self._source.leads_to()
+        engine, target = self._holder.current(), await asyncio.to_thread(self._source.leads_to)
         bundle = await asyncio.to_thread(self._source.read)
         if engine is not None and bundle.digest == engine.digest:
             self._held = None

@@ -25,6 +25,7 @@ from policy_lang.checking.memory import (
 )
 from policy_lang.declared.endpoints import EndpointEntry
 from policy_lang.declared.entries import KindEntry, TagRead
+from policy_lang.declared.fields import Slot
 from policy_lang.typesystem import Type
 
 FEW = 16
@@ -98,13 +99,12 @@ def _having(endpoints: Indices, reads: Reads, bound: Bound) -> dict[int, object]
 def _signature(entry: EndpointEntry, attrs: Sequence[ir.Attr], tags: Sequence[TagRead]) -> object:
     """What is read of one endpoint, as it is declared there; None where it has nothing of it."""
     environment = Environment(None, entry)
-    slots = tuple(_declared(environment, attr) for attr in attrs)
+    slots = tuple(_declared(environment.slot(attr)) for attr in attrs)
     consts = tuple(None if (tag := endpoint_tag(entry, read)) is None else (tag.operand, tag.type) for read in tags)
     return None if all(each is None for each in (*slots, *consts)) else (slots, consts)
 
 
-def _declared(environment: Environment, attr: ir.Attr) -> Declared:
-    slot = environment.slot(attr)
+def _declared(slot: Slot | None) -> Declared:
     return None if slot is None else (slot.type, slot.optional)
 
 
@@ -185,10 +185,8 @@ def kind_signature(kind: KindEntry | None, reads: Reads) -> object:
 
 
 def _slots(kind: KindEntry | None, reads: Reads) -> object:
-    slots = tuple(kind_slot(kind, attr) for attr in reads.of_kind)
-    if all(slot is None for slot in slots):
-        return None
-    return tuple(None if slot is None else (slot.type, slot.optional) for slot in slots)
+    slots = tuple(_declared(kind_slot(kind, attr)) for attr in reads.of_kind)
+    return None if all(each is None for each in slots) else slots
 
 
 def endpoint_signature(entry: EndpointEntry, reads: Reads) -> object:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from policy_lang import ir
 from policy_lang.cost import costs
 from policy_lang.declared.entries import Inventory
+from policy_lang.declared.targets import listed
 from policy_lang.diagnostics import Diagnostic
 from policy_lang.mistakes.rules import ManyGuards, TooCostly
 
@@ -30,8 +31,6 @@ def check_cost(inventory: Inventory, program: ir.Program) -> Iterator[Diagnostic
         if cost.atoms > MOST_ATOMS:
             yield TooCostly(span=span, endpoint=endpoint, atoms=cost.atoms, most=MOST_ATOMS)
         if len(cost.unindexable) > MOST_GUARDS:
-            rules = ", ".join(f"`{program.rules[rule].id}`" for rule in cost.unindexable[:_NAMED])
             count = len(cost.unindexable)
-            yield ManyGuards(
-                span=span, endpoint=endpoint, count=count, hint=f"they are {rules} and {count - _NAMED} more"
-            )
+            rules = listed([program.rules[rule].id for rule in cost.unindexable[:_NAMED]], count - _NAMED)
+            yield ManyGuards(span=span, endpoint=endpoint, count=count, hint=f"they are {rules}")

@@ -23,6 +23,7 @@ from policy_lang.declared.endpoints import EndpointEntry
 from policy_lang.declared.entries import Inventory, KindEntry, Names, TagRead
 from policy_lang.declared.fields import Slot
 from policy_lang.declared.literals_typed import Typed
+from policy_lang.source import Source
 from policy_lang.typesystem import Scalar, Type
 
 K = TypeVar("K")
@@ -122,14 +123,15 @@ class Factor:
 class Bound:
     """A bundle with its names bound, by module, and its factors worked out, by kind and name.
 
-    `signals` are types by id, `everywhere` all endpoints by index, `closed` those for nobody, `callers` who can
-    call each: see `callers_of`.
+    `sources` are the texts of the modules, `signals` types by id, `everywhere` all endpoints by index, `closed` those
+    for nobody, `callers` who can call each: see `callers_of`.
     `having` are the endpoints that have an input or a tag, by root and name; `kinds_having` the kinds that have an
     input, `proving` those that have a factor.
     """
 
     inventory: Inventory
     names: Mapping[str, Names]
+    sources: Mapping[str, Source]
     factors: Mapping[tuple[str, str], Factor]
     signals: Mapping[str, Type]
     everywhere: Indices
@@ -147,6 +149,7 @@ class Bound:
         return cls(
             inventory=inventory,
             names=names,
+            sources={entry.name: entry.module.source for entry in inventory.modules},
             factors={},
             signals={signal.id: signal.type for signal in inventory.signals},
             everywhere=tuple(range(len(inventory.endpoints))),

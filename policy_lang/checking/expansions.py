@@ -34,9 +34,8 @@ def expansion_key(
         given.append(("role", argument.id) if isinstance(argument, RoleEntry) else argument)
     reads = reads_of_condition(condition, bound)
     kind, endpoint = environment.kind, environment.endpoint
-    asks_kind = bool(reads.of_kind or reads.singled_out) or any(isinstance(each, tuple) for each in given)
-    caller = kind_signature(kind, reads) if asks_kind else None
-    if asks_kind and any(isinstance(each, tuple) for each in given):
-        caller = (caller, None if kind is None else kind.kind.id)
+    # A role that is passed is of one kind, which the condition itself does not name.
+    by_kind = any(isinstance(argument, RoleEntry) for argument in arguments.values())
+    caller = (None if kind is None else kind.kind.id) if by_kind else kind_signature(kind, reads)
     place = None if endpoint is None else (endpoint_signature(endpoint, reads),)
     return (condition.module, condition.decl.id), (caller, place), tuple(given), known

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 
 from policy_lang.checking.environment import callers_of
 from policy_lang.checking.policy import CheckedPolicy
-from policy_lang.checking.rules import CheckedRule
+from policy_lang.checking.rules import CheckedRule, Extent
 from policy_lang.declared.entries import Inventory
 from policy_lang.diagnostics import Diagnostic
 from policy_lang.mistakes.names import TooMuch
@@ -30,9 +30,6 @@ MOST_REACHED, REACHED_A_RULE = 300_000, 100
 
 MOST_HELD, HELD_A_RULE = 100_000, 100
 """Rules that cells hold, cells that hold the same ones counted once: so many, and for each rule so many more."""
-
-Extent = tuple[tuple[int, ...], tuple[str | None, ...]]
-"""Endpoints and kinds, each with each."""
 
 
 def check_extent(inventory: Inventory, policy: CheckedPolicy) -> Iterator[Diagnostic]:
@@ -56,7 +53,7 @@ def check_extent(inventory: Inventory, policy: CheckedPolicy) -> Iterator[Diagno
 
 
 def _extents(rule: CheckedRule) -> set[Extent]:
-    return {(placed.endpoints, placed.kinds) for placed in rule.placed}
+    return {placed.extent for placed in rule.placed}
 
 
 def _size(extent: Extent) -> int:

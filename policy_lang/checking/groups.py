@@ -23,22 +23,17 @@ def reads_of(
     module: str, exprs: Iterable[tree.Expr], for_: tree.ForClause | None, factors: Iterable[str], bound: Bound
 ) -> Reads:
     """What the expressions of a rule, its `for` clause and the factors it needs read."""
-    attrs: dict[ir.Attr, None] = {}
-    tags: dict[TagRead, None] = {}
-    kinds = set(_kinds_of(module, for_, bound))
-    wanted = set(factors)
-    for mentions in _mentioned(module, exprs, bound):
-        attrs.update(dict.fromkeys(mentions.attrs))
-        tags.update(dict.fromkeys(mentions.tags))
-        kinds |= mentions.kinds
-        wanted |= mentions.factors
+    own = _mentions(bound.names[module], exprs)
+    whole = _joined([own, *(_below(condition, bound) for condition in own.conditions)])
+    attrs = whole.attrs
     bound.memory.steps -= len(attrs) // ATTRS_A_STEP
-    for factor in wanted:
+    kinds = {*whole.kinds, *_kinds_of(module, for_, bound)}
+    for factor in whole.factors.union(factors):
         kinds.update(bound.proving.get(factor, ()))
     return Reads(
         of_kind=tuple(attr for attr in attrs if attr.root in {"token", "subject"}),
         of_endpoint=tuple(attr for attr in attrs if _differs(attr)),
-        tags=tuple(tags),
+        tags=whole.tags,
         signals=tuple(attr.name for attr in attrs if attr.root == "signal"),
         singled_out=frozenset(kinds),
     )
@@ -64,14 +59,6 @@ def _kinds_of(module: str, for_: tree.ForClause | None, bound: Bound) -> Iterato
             yield kind
         elif isinstance(subject, tree.OfRole):
             yield from (role.kind for each in subject.roles if (role := names.roles.get(each.id)) is not None)
-
-
-def _mentioned(module: str, exprs: Iterable[tree.Expr], bound: Bound) -> Iterator[Mentions]:
-    """What the expressions mention, and what the conditions do that they call."""
-    first = _mentions(bound.names[module], exprs)
-    yield first
-    for condition in first.conditions:
-        yield _below(condition, bound)
 
 
 def _below(condition: ConditionEntry, bound: Bound) -> Mentions:

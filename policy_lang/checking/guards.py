@@ -11,8 +11,9 @@ Source: language.md 6.1.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import assert_never
+from typing import Literal, assert_never
 
 from policy_lang.ir import (
     Age,
@@ -154,16 +155,30 @@ def some(parts: tuple[Formula, ...]) -> Formula:
     return Some(tuple(kept))
 
 
+def leaves(formula: Formula) -> Iterator[Leaf]:
+    """The atoms of a formula, negated or not, in the order of reading; one that stands twice comes twice."""
+    match formula:
+        case bool():
+            return
+        case Leaf():
+            yield formula
+        case Every(parts) | Some(parts):
+            for part in parts:
+                yield from leaves(part)
+        case _:
+            assert_never(formula)
+
+
 # ---------------------------------------------------------------- folding
 
 
-def shifted(left: Operand, sign: int, right: Operand) -> Operand:
+def shifted(left: Operand, sign: Literal[1, -1], right: Operand) -> Operand:
     """`left + right` (sign 1) or `left - right`; a constant where both are and 64 bits hold the result."""
     if isinstance(left, Const) and isinstance(right, Const):
-        moved = values.shift(left.value, 1 if sign > 0 else -1, right.value)
+        moved = values.shift(left.value, sign, right.value)
         if moved is not None:
             return Const(moved)
-    return Shift(left, 1 if sign > 0 else -1, right)
+    return Shift(left, sign, right)
 
 
 def _folded(atom: Atom) -> Truth3:

@@ -20,7 +20,7 @@ from policy_lang import ir
 from policy_lang.checking.environment import callers_of
 from policy_lang.checking.guards import Interner, Key, operand_key, operand_reads_signal
 from policy_lang.checking.policy import CheckedPolicy
-from policy_lang.checking.rules import Placed, Variant
+from policy_lang.checking.rules import Extent, Placed, Variant
 from policy_lang.declared.entries import Inventory
 
 _DENY, _ALLOW, _REQUIRE, _SHADOW = range(4)
@@ -28,8 +28,6 @@ _GROUPS: dict[ir.Effect, int] = {"deny": _DENY, "allow": _ALLOW, "require": _REQ
 
 Where = tuple[int, str | None]
 Group = tuple[ir.CellRule, ...]
-Extent = tuple[tuple[int, ...], tuple[str | None, ...]]
-"""Endpoints and kinds, each with each. Many rules have one, so cells are filled from extents and not from rules."""
 
 
 def lower(inventory: Inventory, policy: CheckedPolicy) -> ir.Program:
@@ -48,7 +46,7 @@ def lower(inventory: Inventory, policy: CheckedPolicy) -> ir.Program:
         group = _SHADOW if rule.rule.shadow else _GROUPS[rule.rule.effect]
         for placed in sorted(rule.placed, key=_first):
             number = numbers.setdefault((index, bodies.place(placed.variant)), len(numbers))
-            places.setdefault((placed.endpoints, placed.kinds), ([], [], [], []))[group].append(number)
+            places.setdefault(placed.extent, ([], [], [], []))[group].append(number)
     cells = _Cells([ir.CellRule(*each) for each in numbers], bodies, tuple(places.values()))
     return ir.Program(
         version=ir.VERSION,

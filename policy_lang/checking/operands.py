@@ -290,8 +290,7 @@ class Operands:
         """Take down the words of a formula that is one condition, as it was first written."""
         written = self._bound.memory.written
         if formula not in written and not isinstance(self.names.calls.get(expr.id), ConditionEntry):
-            entry = next(each for each in self._bound.inventory.modules if each.name == self._module)
-            written[formula] = said(expr, entry.module.source, self._arguments)
+            written[formula] = said(expr, self._bound.sources[self._module], self._arguments)
 
     def argument(self, expr: tree.Expr, wanted: Type, known: Facts) -> Typed | None:
         """`expr` as an argument that must be of type `wanted`."""

@@ -17,6 +17,7 @@ from policy_lang import ir, tree
 from policy_lang.checking.guards import Every, Leaf, every
 from policy_lang.checking.rules import CheckedRule, Placed, Variant
 from policy_lang.declared.entries import Inventory
+from policy_lang.declared.targets import listed
 from policy_lang.diagnostics import Diagnostic, Label
 from policy_lang.mistakes.rules import FactorOutOfReach
 
@@ -85,7 +86,7 @@ class _Search:
             common = self._set(placed.endpoints) & self._set(asked.endpoints)
             if common and not _exclude(placed.variant, asked.variant):
                 first = self._inventory.endpoints[min(common)].endpoint.id
-                return rule, f"`{first}`{f' and {len(common) - 1} more' if len(common) > 1 else ''}"
+                return rule, listed([first], len(common) - 1)
         return None
 
     def _set(self, endpoints: tuple[int, ...]) -> frozenset[int]:

@@ -14,14 +14,14 @@ others of which none is taken; in a list of which some are taken only where nobo
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import assert_never
 
 from policy_lang import ir, tree
 from policy_lang.addresses import HIGHEST
 from policy_lang.checking.environment import METHOD, Environment
-from policy_lang.checking.guards import Every, Formula, Leaf, Some, every, holds, negate, some
+from policy_lang.checking.guards import Every, Formula, Leaf, Some, every, holds, leaves, negate, some
 from policy_lang.checking.shape import Condition
 from policy_lang.declared.endpoints import EndpointEntry
 from policy_lang.declared.walking import walk
@@ -60,30 +60,16 @@ class Outcomes:
 
     def clause(self, condition: Condition, formula: Formula, effect: ir.Effect, environment: Environment) -> Formula:
         """Take down a `when` or an `unless`, as the formula that must hold; what it is when settled comes back."""
-        self._seen.setdefault(condition.expr.id, _Seen(condition.expr, negated=condition.negated))
-        return self._take(condition.expr, formula, environment, grants=effect == "allow")
+        seen = self._seen.setdefault(condition.expr.id, _Seen(condition.expr, negated=condition.negated))
+        return _take(seen, formula, environment, grants=effect == "allow")
 
     def need(self, expr: tree.Expr, formula: Formula, environment: Environment) -> None:
         """Take down the expression of a `needs`: like an allow, it opens where it is true."""
-        self._take(expr, formula, environment, grants=True)
+        _take(self._seen.setdefault(expr.id, _Seen(expr)), formula, environment, grants=True)
 
     def together(self, formulas: tuple[Formula, ...]) -> None:
         """Take down all the clauses of the rule in one environment, settled."""
         self.applies = self.applies or _unless_opposed(every(formulas)) is not False
-
-    def _take(self, expr: tree.Expr, formula: Formula, environment: Environment, *, grants: bool) -> Formula:
-        seen = self._seen.setdefault(expr.id, _Seen(expr))
-        outcome = settled(formula, environment)
-        seen.came_to.add(outcome if isinstance(outcome, bool) else None)
-        endpoint = environment.endpoint
-        asking = [leaf for leaf in _leaves(formula) if _atom_at(leaf.atom, "GET") is not None]
-        if endpoint is None or not asking:
-            return outcome
-        for named in (_named(leaf.atom) for leaf in asking):
-            seen.methods.setdefault(named, set()).update(name for name in named if _may_come(name, endpoint))
-        if endpoint.follows and _lets_head_by(formula, asking, grants=grants):
-            seen.let_by = seen.let_by or endpoint.endpoint.id
-        return outcome
 
     def warnings(self) -> list[Diagnostic]:
         """What is hardly meant, condition by condition."""
@@ -101,6 +87,21 @@ class Outcomes:
             }
             found += [MethodNeverComes(span=literals.get(name, seen.expr).span, method=name) for name in sorted(never)]
         return found
+
+
+def _take(seen: _Seen, formula: Formula, environment: Environment, *, grants: bool) -> Formula:
+    """Take down what a condition comes to in one environment; what it is when settled comes back."""
+    outcome = settled(formula, environment)
+    seen.came_to.add(outcome if isinstance(outcome, bool) else None)
+    endpoint = environment.endpoint
+    asking = [leaf for leaf in leaves(formula) if _atom_at(leaf.atom, "GET") is not None]
+    if endpoint is None or not asking:
+        return outcome
+    for named in (_named(leaf.atom) for leaf in asking):
+        seen.methods.setdefault(named, set()).update(name for name in named if _may_come(name, endpoint))
+    if endpoint.follows and _lets_head_by(formula, asking, grants=grants):
+        seen.let_by = seen.let_by or endpoint.endpoint.id
+    return outcome
 
 
 def always_warnings(expr: tree.Expr, came_to: set[bool | None], *, negated: bool = False) -> list[Diagnostic]:
@@ -210,19 +211,6 @@ def _ordered(op: str, left: Bounds, right: Bounds) -> bool | None:
 
 
 # ---------------------------------------------------------------- methods
-
-
-def _leaves(formula: Formula) -> Iterator[Leaf]:
-    match formula:
-        case bool():
-            return
-        case Leaf():
-            yield formula
-        case Every(parts) | Some(parts):
-            for part in parts:
-                yield from _leaves(part)
-        case _:
-            assert_never(formula)
 
 
 def _named(atom: ir.Atom) -> frozenset[str]:

@@ -61,13 +61,22 @@ class Variant:
     should: tuple[ir.Obligation, ...]
 
 
+Extent = tuple[Indices, tuple[str | None, ...]]
+"""Endpoints and kinds, each with each. Many rules have one, so cells are filled from extents and not from rules."""
+
+
 @dataclass(frozen=True, slots=True)
 class Placed:
     """A variant and where it holds: each of these endpoints (by index) with each of these kinds (None: nobody)."""
 
-    endpoints: tuple[int, ...]
+    endpoints: Indices
     kinds: tuple[str | None, ...]
     variant: Variant
+
+    @property
+    def extent(self) -> Extent:
+        """Where it holds."""
+        return self.endpoints, self.kinds
 
 
 @dataclass(frozen=True, slots=True)

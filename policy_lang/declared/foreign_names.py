@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from policy_lang import tree
+from policy_lang.declared.walking import dotted
 from policy_lang.syntax.slip_rows import snake_case
 
 NULLS = frozenset(("null", "none", "nil", "undefined", "missing", "nothing"))
@@ -195,4 +196,4 @@ def call_hint(call: tree.Call) -> str:
 
 def written(expr: tree.Expr | None) -> str:
     """An input as written; nothing of any other expression."""
-    return ".".join((expr.root.text, *(part.text for part in expr.parts))) if isinstance(expr, tree.Ref) else ""
+    return dotted(expr) if isinstance(expr, tree.Ref) else ""

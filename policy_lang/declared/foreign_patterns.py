@@ -11,7 +11,7 @@ import re
 
 from policy_lang.syntax.slip_rows import snake_case
 
-_REGEX = re.compile(r"^\^|\$$|\.\*|\.\+|\\|\[.*\]|\(.*\|.*\)")
+_REGEX = re.compile(r"^\^|\$$|\.\*|\.\+|\\|\[.*\]|\([^|\n]*+\|[^)\n]*+\)")
 _ENDS = re.compile(r"^(?:\.[*+])+|(?:\.[*+])+$")
 _PLACEHOLDER = re.compile(r"[:$]([A-Za-z_][A-Za-z0-9_]*)")
 _SYSTEM = frozenset(("$all", "$batch", "$count", "$entity", "$metadata", "$query", "$ref", "$value"))

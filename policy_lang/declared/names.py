@@ -60,8 +60,6 @@ from policy_lang.mistakes.names import BadSignal, DeclarationCycle, ShadowedName
 from policy_lang.mistakes.types import ArgumentCount, WrongType
 from policy_lang.typesystem import Scalar
 
-__all__ = ["bind_names", "walk"]
-
 Wanted = TypeVar("Wanted")
 Callee = ConditionEntry | RelationEntry
 Key = tuple[str, str]

@@ -25,6 +25,7 @@ from policy_lang.declared.cycles import in_order, shown
 from policy_lang.declared.entries import KindEntry, RoleEntry
 from policy_lang.declared.fields import duplicate
 from policy_lang.declared.scopes import NOT_HERE, Scope
+from policy_lang.declared.walking import dotted
 from policy_lang.diagnostics import Diagnostic, Label, hint_for
 from policy_lang.mistakes.names import (
     BadRoleSource,
@@ -86,11 +87,10 @@ class Roles:
 
     def _source(self, kind: KindEntry, decl: tree.RolesDecl) -> _Source | None:
         """The claim that gives roles; None for `from none`, and after a mistake."""
-        root, parts = decl.source.root.text, decl.source.parts
-        if root == "none" and not parts:
+        if _is_none(decl.source):
             return None
+        root, parts = decl.source.root.text, decl.source.parts
         form = kind.kind.form
-        written = ".".join((root, *(part.text for part in parts)))
         why = f"`{kind.kind.id}` is a {form} kind"
         if root == form and len(parts) == 1:
             name = parts[0].text
@@ -100,8 +100,8 @@ class Roles:
             if slot is not None and _gives_roles(slot.type):
                 return _Source(ir.Attr(form, name), slot.type)
             why = f"`{kind.kind.id}` has no such {_FIELD[form]}" if slot is None else f"it is of type `{slot.type}`"
-        mistake = BadRoleSource(span=decl.source.span, kind=kind.kind.id, source=written, form=form, why=why)
-        self._found.append(mistake)
+        source, id_ = decl.source, kind.kind.id
+        self._found.append(BadRoleSource(span=source.span, kind=id_, source=dotted(source), form=form, why=why))
         return None
 
 
@@ -112,6 +112,11 @@ _FIELD: Mapping[str, str] = {"token": "claim", "subject": "property"}
 class _Source:
     attr: ir.Attr
     type: Type
+
+
+def _is_none(source: tree.Ref) -> bool:
+    """Whether roles are `from none`."""
+    return source.root.text == "none" and not source.parts
 
 
 def _gives_roles(type_: Type) -> bool:
@@ -131,7 +136,7 @@ class _Hierarchy:
         self._source = source
         self._found = found
         self._roles = {role.name.text: role for role in decl.roles if scope.first(role.name)}
-        self._from_none = decl.source.root.text == "none" and not decl.source.parts
+        self._from_none = _is_none(decl.source)
 
     def entries(self) -> dict[str, RoleEntry]:
         """The roles by name, without those that need themselves."""

@@ -282,11 +282,8 @@ class _Reader:
                 return _Route(ir.Action(texts[0], texts[1]), f"{texts[0]} on {texts[1]}", None)
 
     def _labels(self, names: Sequence[tree.Name]) -> tuple[str, ...]:
-        labels = [self._label(name) for name in names]
+        labels = [_label(self._scope, name) for name in names]
         return tuple(sorted({label for label in labels if label is not None}))
-
-    def _label(self, name: tree.Name) -> str | None:
-        return None if (label := wanted_label(self._scope, name)) is None else label.id
 
     def _fields(
         self, written: Sequence[tree.Field], part: Part, before: Mapping[str, tree.Name] | None = None
@@ -328,12 +325,12 @@ class _Reader:
         return None
 
 
-def wanted_label(scope: Scope, name: tree.Name) -> LabelEntry | None:
-    """The label that a name means; None with a mistake."""
+def _label(scope: Scope, name: tree.Name) -> str | None:
+    """The id of the label that a name means; None with a mistake."""
     scope.mention(name.text)
     entry = scope.find(name.text)
     if isinstance(entry, LabelEntry):
-        return entry
+        return entry.id
     if not scope.is_broken(name.text):
         hint = hint_for(name.text, scope.names_of(LabelEntry), scope.found)
         where = scope.instead(name.text)

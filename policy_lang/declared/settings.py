@@ -35,13 +35,14 @@ from policy_lang.mistakes.names import (
 )
 from policy_lang.mistakes.types import WrongType
 from policy_lang.source import Span
+from policy_lang.syntax import draft
 from policy_lang.syntax.literals import duration_ms, units_descend
 from policy_lang.typesystem import INT_MAX, INT_MIN, IntType, Scalar
 
 MOST_BYTES = 1 << 20
 """Bytes of a settings file: ten thousand ranges do not fill it."""
 
-LONGEST_STRING = 4096
+LONGEST_STRING = draft.LONGEST_STRING
 """Characters of a text, as in a policy."""
 
 DEEPEST = 32

@@ -19,15 +19,17 @@ from policy_lang.declared.entries import ConditionEntry, RelationEntry, SignalEn
 from policy_lang.declared.fields import duplicate
 from policy_lang.declared.literals_typed import is_literal, literal_operand
 from policy_lang.declared.scopes import ROOTS, Scope
+from policy_lang.declared.walking import dotted
 from policy_lang.diagnostics import Diagnostic
 from policy_lang.mistakes.names import BadSignal, ShadowedName, UnknownProvider
 from policy_lang.mistakes.types import LiteralMisfit, WrongType
 from policy_lang.source import Source, Span
+from policy_lang.syntax.automaton import BLANKS
 from policy_lang.typesystem import EnumType, IntType, RoleType, SetType, Type, same
 
 LONGEST_WAIT_MS = 1000
 
-_WITHIN = re.compile(r"(?:[ \t\r\n)]|#[^\n]*)*(within(?:[ \t\r\n]|#[^\n]*)*[0-9a-z]+)")
+_WITHIN = re.compile(rf"{BLANKS}(?:\){BLANKS})?(within{BLANKS}[0-9a-z]+)")
 _CONTEXT = re.compile(r"context\.[a-z][a-z0-9_]*")
 _SEEN = ("seen.per_minute", "seen.distinct", "seen.run")
 
@@ -48,7 +50,7 @@ def signal_entry(scope: Scope, decl: tree.SignalDecl) -> SignalEntry | None:
     fallback = None if type_ is None else _fallback(decl.fallback, type_, scope)
     if type_ is None or len(found) > before:
         return None
-    keys = tuple(".".join((key.root.text, *(part.text for part in key.parts))) for key in decl.keys)
+    keys = tuple(map(dotted, decl.keys))
     signal = ir.Signal(f"{scope.name}.{name}", type_, provider, keys, decl.within_ms, fallback)
     return SignalEntry(signal, decl)
 

@@ -1,4 +1,4 @@
-"""Walks over expressions, and the names that a test mentions.
+"""Walks over expressions, references as written, and the names that a test mentions.
 
 Source: language.md 2.1, 5.7.
 """
@@ -37,6 +37,11 @@ def _children(node: tree.Expr) -> tuple[tree.Expr, ...]:
             return (left, right)
         case _:
             return ()
+
+
+def dotted(ref: tree.Ref) -> str:
+    """A reference as the policy writes it, without the blanks that may stand round its dots."""
+    return ".".join((ref.root.text, *(part.text for part in ref.parts)))
 
 
 def mentions(test: tree.TestDecl) -> Iterator[str]:

@@ -31,7 +31,7 @@ def written_relation(relation: ir.Relation) -> JsonValue:
 
 def written_signal(signal: ir.Signal) -> JsonValue:
     """A signal."""
-    fallback = written_value(signal.fallback) if signal.fallback is not None else None
+    fallback = _value(signal.fallback) if signal.fallback is not None else None
     return [signal.id, _type(signal.type), signal.provider, list(signal.keys), signal.within_ms, fallback]
 
 
@@ -64,7 +64,7 @@ def written_endpoint(endpoint: ir.Endpoint) -> JsonValue:
     ]
 
 
-def written_value(value: ir.Value) -> JsonValue:
+def _value(value: ir.Value) -> JsonValue:
     """A scalar as it is, a set as a sorted list."""
     return sorted(value) if isinstance(value, frozenset) else value
 

@@ -119,18 +119,7 @@ class Reader:
         """A scalar, or a list of scalars of one type, each once, as a set."""
         if not isinstance(self.value, list):
             return self.scalar()
-        return self.members(self.all_items())
-
-    def members(self, items: Sequence[Reader]) -> frozenset[ScalarValue]:
-        """Scalars of one type, each once, as a set."""
-        scalars = [item.scalar() for item in items]
+        scalars = [item.scalar() for item in self.all_items()]
         if len({type(each) for each in scalars}) > 1 or len(set(scalars)) != len(scalars):
             raise self.refused("a set of one type")
         return frozenset(scalars)
-
-    def one_of(self, known: Mapping[str, T]) -> T:
-        """What a word stands for."""
-        word = self.text()
-        if word not in known:
-            raise self.refused(f"one of {', '.join(known)}")
-        return known[word]

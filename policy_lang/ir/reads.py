@@ -28,20 +28,27 @@ from policy_lang.ir.inventory import Program
 from policy_lang.ir.rules import Cell, CellRule, SetHeader
 
 
-def atoms_of(program: Program, guard: int) -> Iterator[Atom]:
-    """Every atom below a guard, each index once."""
-    seen: set[int] = set()
+def parts_of(program: Program, guard: int) -> tuple[int, ...]:
+    """A guard and all it is made of, each once, in the order of reading."""
+    found: dict[int, None] = {}
     todo = [guard]
     while todo:
         index = todo.pop()
-        if index in seen:
+        if index in found:
             continue
-        seen.add(index)
+        found[index] = None
+        node = program.guards[index]
+        if not isinstance(node, Lit):
+            todo.extend(reversed(node.parts))
+    return tuple(found)
+
+
+def atoms_of(program: Program, guard: int) -> Iterator[Atom]:
+    """The atom of every literal below a guard, in the order of reading."""
+    for index in parts_of(program, guard):
         node = program.guards[index]
         if isinstance(node, Lit):
             yield program.atoms[node.atom]
-        else:
-            todo.extend(node.parts)
 
 
 def operands_of(atom: Atom) -> tuple[Operand, ...]:

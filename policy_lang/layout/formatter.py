@@ -24,10 +24,9 @@ from policy_lang.layout.lines import lines_of
 from policy_lang.layout.page import page
 from policy_lang.layout.pieces import Piece, pieces_of
 from policy_lang.mistakes.syntax import FileTooLarge
-from policy_lang.source import Source, Span
+from policy_lang.source import Span
 from policy_lang.syntax.grammar import Branch, Token, Tree, read, token_of
-from policy_lang.syntax.parser import MOST_BYTES, parse
-from policy_lang.syntax.scan import hidden_characters, nesting
+from policy_lang.syntax.parser import MOST_BYTES, parse, readable
 
 
 def formatted(name: str, data: bytes) -> str | tuple[Diagnostic, ...]:
@@ -37,9 +36,12 @@ def formatted(name: str, data: bytes) -> str | tuple[Diagnostic, ...]:
     Errors: none raised for any bytes; RuntimeError where the layout is not the policy that went in, which is a fault
         of ours.
     """
-    text = _readable(name, data)
-    tree = None if text is None else read(text, "start")
-    if text is None or not isinstance(tree, Tree):
+    source, refused = readable(name, data)
+    if refused:
+        return refused
+    text = source.text
+    tree = read(text, "start")
+    if not isinstance(tree, Tree):
         return parse(name, data).diagnostics
     pieces = pieces_of(text, tree)
     result = page(pieces, glue(pieces, frozenset(_calls(tree))), list(lines_of(tree, pieces)))
@@ -49,18 +51,6 @@ def formatted(name: str, data: bytes) -> str | tuple[Diagnostic, ...]:
     if result != text and not _same(pieces, result):
         raise RuntimeError(f"the layout of {name} is not the policy that went in; the file was left as it is")
     return result
-
-
-def _readable(name: str, data: bytes) -> str | None:
-    """The text of the file, where there is nothing that stops the grammar from being asked."""
-    if len(data) > MOST_BYTES:
-        return None
-    try:
-        text = data.decode("utf-8").removeprefix("\ufeff")
-    except UnicodeDecodeError:
-        return None
-    source = Source(name, text)
-    return None if hidden_characters(source) or nesting(source) else text
 
 
 def _calls(tree: Tree[Token]) -> Iterator[int]:

@@ -47,6 +47,7 @@ from policy_lang.ir import (
     Truth,
     Value,
 )
+from policy_lang.ir.reads import parts_of
 from policy_lang.meaning.values import (
     UNKNOWN,
     among_rows,
@@ -182,18 +183,3 @@ def truths(program: Program, guard: int, environment: Environment) -> dict[int, 
             case _:
                 assert_never(node)
     return worth
-
-
-def parts_of(program: Program, guard: int) -> tuple[int, ...]:
-    """A guard and all it is made of, each once, in the order of reading."""
-    found: dict[int, None] = {}
-    todo = [guard]
-    while todo:
-        index = todo.pop()
-        if index in found:
-            continue
-        found[index] = None
-        node = program.guards[index]
-        if not isinstance(node, Lit):
-            todo.extend(reversed(node.parts))
-    return tuple(found)

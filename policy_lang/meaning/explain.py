@@ -17,23 +17,13 @@ must be able to tell a refusal by what is from one by what nobody could say.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import assert_never
 
 from policy_lang.diagnostics import printable
-from policy_lang.ir import (
-    Attr,
-    Const,
-    LogDuty,
-    Now,
-    Operand,
-    Program,
-    SetHeader,
-    Shift,
-    Value,
-)
+from policy_lang.ir import LogDuty, Operand, Program, SetHeader, Value, attrs_of
 from policy_lang.meaning.background import NO_BACKGROUND, Background, as_refused
-from policy_lang.meaning.literals import duration_text, value_text
+from policy_lang.meaning.literals import duration_text, in_order, value_text
 from policy_lang.meaning.schema import root_of
 from policy_lang.meaning.values import TRUE, UNKNOWN
 from policy_lang.meaning.words import attr_name
@@ -239,21 +229,7 @@ def private_headers(program: Program, private: frozenset[str]) -> frozenset[str]
 
 def reads_private(operand: Operand, private: frozenset[str]) -> bool:
     """Whether an operand is made of a private input; `private` is that of `private_reads`."""
-    return not private.isdisjoint(_read_names(operand))
-
-
-def _read_names(operand: Operand) -> Iterator[str]:
-    """The names, as a trace has them, of what an operand reads of a call."""
-    match operand:
-        case Attr():
-            yield attr_name(operand)
-        case Now() | Const():
-            return
-        case Shift(left, _, right):
-            yield from _read_names(left)
-            yield from _read_names(right)
-        case _:
-            assert_never(operand)
+    return not private.isdisjoint(map(attr_name, attrs_of(operand)))
 
 
 def trace_json(verdict: Verdict, private: frozenset[str], *, values: bool) -> dict[str, Json]:
@@ -270,7 +246,7 @@ def trace_json(verdict: Verdict, private: frozenset[str], *, values: bool) -> di
         "baselines": list(verdict.baselines),
         "rules": [_rule_json(rule, private, values=values) for rule in verdict.rules],
         "nearest": verdict.nearest,
-        "distance": next((_distance(rule) for rule in verdict.rules if rule.id == verdict.nearest), None),
+        "distance": next((rule.distance for rule in verdict.rules if rule.id == verdict.nearest), None),
         "challenges": [{"name": each.name, "within_s": each.within_s} for each in verdict.challenges],
         "log": {"level": verdict.log.level, "strict": verdict.log.strict},
         "obligations": _duties_json(verdict.duties),
@@ -303,10 +279,6 @@ def _observed_json(observed: Observed) -> Json:
     return {"decision": observed.outcome, "by": by, "reason": observed.reason, "subject": observed.subject}
 
 
-def _distance(rule: RuleTrace) -> int:
-    return sum(clause.truth is not TRUE for clause in rule.clauses)
-
-
 def _rule_json(rule: RuleTrace, private: frozenset[str], *, values: bool) -> Json:
     return {
         "id": rule.id,
@@ -333,5 +305,5 @@ def _clause_json(clause: ClauseTrace, private: frozenset[str], *, values: bool) 
 
 def _json(value: Value | None) -> Json:
     if isinstance(value, frozenset):
-        return sorted(value, key=lambda each: (str(type(each)), each))
+        return list[Json](in_order(value))
     return value

@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import assert_never
 
 from policy_lang.diagnostics import printable
-from policy_lang.ir import Value
+from policy_lang.ir import ScalarValue, Value
 from policy_lang.meaning.obligations import header_text
 from policy_lang.typesystem import EnumType, RoleType, Scalar, SetType, Type
 
@@ -34,10 +34,14 @@ def value_text(value: Value, type_: Type | None = None) -> str:
             return printable(value) if bare else _quoted(value)
         case frozenset():
             element = type_.element if isinstance(type_, SetType) else None
-            ordered = sorted(value, key=lambda each: (str(type(each)), each))
-            return f"[{', '.join(value_text(each, element) for each in ordered)}]"
+            return f"[{', '.join(value_text(each, element) for each in in_order(value))}]"
         case _:
             assert_never(value)
+
+
+def in_order(members: frozenset[ScalarValue]) -> list[ScalarValue]:
+    """The members of a set, in an order that hangs on nothing but them."""
+    return sorted(members, key=lambda each: (str(type(each)), each))
 
 
 def _number(value: int, type_: Type | None) -> str:

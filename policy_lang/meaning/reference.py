@@ -170,6 +170,7 @@ def observed(verdict: Verdict, until_ms: int) -> Verdict:
 
 
 def refused(call: Refused) -> Verdict:
+    """The verdict on a question that was not admitted."""
     passed = () if call.endpoint is None else ("route",)
     return Verdict("deny", (call.by,), call.reason, call.subject, call.endpoint, baselines=passed)
 
@@ -188,7 +189,7 @@ def _applying(traced: Iterable[Traced]) -> list[Traced]:
 
 def _nearest(allows: Iterable[Traced]) -> str:
     """The id of the allow with the fewest clauses that are not TRUE, the first by id of equals."""
-    return min((sum(clause.truth is not TRUE for clause in rule.clauses), rule.id) for _, rule in allows)[1]
+    return min((rule.distance, rule.id) for _, rule in allows)[1]
 
 
 def _ids(traced: Iterable[Traced]) -> tuple[str, ...]:

@@ -109,12 +109,11 @@ class Misfit:
     fault: Fault
 
 
-IMPLICIT_CLAIMS = tuple(
+AUDIENCE, SCOPE = (
     FieldSchema(name, SetType(Scalar.STRING), optional=True, private=False, source=(name,)) for name in ("aud", "scope")
 )
+IMPLICIT_CLAIMS = (AUDIENCE, SCOPE)
 """What every token kind has beside its declared claims."""
-
-AUDIENCE = IMPLICIT_CLAIMS[0]
 
 IDENTITY = FieldSchema("id", Scalar.STRING, optional=False, private=False, source=("id",))
 """What every subject has beside its declared properties."""
@@ -162,7 +161,8 @@ def conform_claim(
     field: FieldSchema, claims: Mapping[str, Json], owner: Owner = "claim"
 ) -> Value | Absent | SchemaRefusal:
     """One claim or property as a value; ABSENT only of an optional one that is not implicit."""
-    implicit = field in IMPLICIT_CLAIMS
+    # By identity: a subject or a resource may declare a property that is equal to one of them.
+    implicit = field is AUDIENCE or field is SCOPE
     found = locate(field.source, claims)
     if isinstance(found, Absent):
         if implicit:

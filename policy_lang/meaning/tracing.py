@@ -30,8 +30,9 @@ from policy_lang.ir import (
     Value,
     operands_of,
 )
+from policy_lang.ir.reads import parts_of
 from policy_lang.meaning.admission import Call
-from policy_lang.meaning.evaluation import Environment, parts_of, truth_of_atom, truths, value_of
+from policy_lang.meaning.evaluation import Environment, truth_of_atom, truths, value_of
 from policy_lang.meaning.values import FALSE, TRUE, UNKNOWN, conjunction
 from policy_lang.meaning.words import Words, atom_text, attr_name
 from policy_lang.verdict import ClauseTrace, RuleTrace, Truth3
@@ -44,7 +45,7 @@ def trace_rule(program: Program, cell_rule: CellRule, call: Call, *, whole: bool
     where none is false. The needs of a require that applies stand after its clauses, labelled `needs 1` and so on.
     """
     rule, body = program.rules[cell_rule.rule], program.bodies[cell_rule.body]
-    words = words_of(program, call)
+    words = Words.of(program, call.endpoint, call.kind, call.environment.columns)
     clauses: list[ClauseTrace] = []
     for clause in body.clauses:
         clauses.append(_trace_clause(program, clause.label, clause.text, clause.guard, call, words))
@@ -57,11 +58,6 @@ def trace_rule(program: Program, cell_rule: CellRule, call: Call, *, whole: bool
             clauses.append(_trace_clause(program, f"needs {number}", need.text, need.guard, call, words))
     place = f"{rule.place.file}:{rule.place.line}"
     return RuleTrace(rule.id, rule.effect, rule.because, place, applies, tuple(clauses), rule.shadow)
-
-
-def words_of(program: Program, call: Call) -> Words:
-    """The words of the cell that a call came to."""
-    return Words.of(program, call.endpoint, call.kind, call.environment.columns)
 
 
 def _trace_clause(program: Program, label: str, text: str, guard: int, call: Call, words: Words) -> ClauseTrace:

@@ -166,13 +166,14 @@ class Automaton:
 
     def _fault(self, text: str, kinds: list[int], latest: int, end: int) -> Fault:
         if not kinds:
-            return Fault((), None, _after_blanks(text, end))
+            return Fault((), None, after_blanks(text, end))
         name = self.terminals[kinds[-1]]
         # SECURITY: `/a#b` reads as a path to some and as `/a` to us.
-        start = end if name == "PATH" and text.startswith("#", end) else _after_blanks(text, end)
+        start = end if name == "PATH" and text.startswith("#", end) else after_blanks(text, end)
         return Fault(tuple(kinds), Token(name, text[latest:end], latest, end), start)
 
 
-def _after_blanks(text: str, at: int) -> int:
+def after_blanks(text: str, at: int) -> int:
+    """Where the blanks and comments end that begin at `at`."""
     found = _BLANKS.match(text, at)
     return at if found is None else found.end()

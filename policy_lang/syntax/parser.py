@@ -26,6 +26,7 @@ from itertools import count
 from policy_lang.diagnostics import MOST_SHOWN, Diagnostic, ordered
 from policy_lang.mistakes.syntax import FileTooLarge, Misplaced, NoModule, NotUtf8, Repeated, UnknownLanguage
 from policy_lang.source import Source, Span
+from policy_lang.syntax.automaton import after_blanks
 from policy_lang.syntax.draft import Draft
 from policy_lang.syntax.grammar import Fault, Token, Tree, read, tree_of
 from policy_lang.syntax.scan import declares, hidden_characters, nesting, pieces
@@ -37,7 +38,6 @@ MOST_BYTES = 1024 * 1024
 """The largest policy file."""
 
 _LANGUAGE = 1
-_BLANK = re.compile(r"(?:[ \t\r\n]|#[^\n]*)*")
 _MODULE_LINE = re.compile(r"[ \t]*module\b")
 
 
@@ -67,20 +67,24 @@ def parse(name: str, data: bytes) -> Parsed:
 
     Errors: none raised; diagnostics E100 to E190, sorted by position. Spans are code points of `Parsed.source`.
     """
-    nothing = Span(name, 0, 0)
-    if len(data) > MOST_BYTES:
-        return Parsed(Source(name, ""), None, (FileTooLarge(span=nothing, size=len(data), most=MOST_BYTES),))
-    try:
-        text = data.decode("utf-8").removeprefix("\ufeff")
-    except UnicodeDecodeError as error:
-        return Parsed(Source(name, ""), None, (NotUtf8(span=nothing, offset=error.start),))
-    source = Source(name, text)
-    unreadable = hidden_characters(source) or nesting(source)
-    if unreadable:
-        return Parsed(source, None, unreadable)
+    source, refused = readable(name, data)
+    if refused:
+        return Parsed(source, None, refused)
     found: list[Diagnostic] = []
     module = _build(source, _parts(source, found), found)
     return Parsed(source, module, ordered(found))
+
+
+def readable(name: str, data: bytes) -> tuple[Source, tuple[Diagnostic, ...]]:
+    """The text of a file, and the mistakes for which no grammar may read it (step 0); empty where it is no text."""
+    nothing = Span(name, 0, 0)
+    if len(data) > MOST_BYTES:
+        return Source(name, ""), (FileTooLarge(span=nothing, size=len(data), most=MOST_BYTES),)
+    try:
+        source = Source(name, data.decode("utf-8").removeprefix("\ufeff"))
+    except UnicodeDecodeError as error:
+        return Source(name, ""), (NotUtf8(span=nothing, offset=error.start),)
+    return source, hidden_characters(source) or nesting(source)
 
 
 def _parts(source: Source, found: list[Diagnostic]) -> list[_Part]:
@@ -97,7 +101,7 @@ def _parts(source: Source, found: list[Diagnostic]) -> list[_Part]:
         piece = read(source.text[start:end], "part")
         if isinstance(piece, Tree):
             parts.append(_Part(start, piece))
-        elif not _BLANK.fullmatch(source.text, start, end):
+        elif after_blanks(source.text, start) < end:
             found.append(diagnose(source, start, piece, "part"))
             if len(found) == MOST_SHOWN:
                 return parts

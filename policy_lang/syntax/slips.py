@@ -15,6 +15,7 @@ from policy_lang.diagnostics import Diagnostic, nearest
 from policy_lang.mistakes.syntax import BadPath, ReservedName, Slip, Unexpected
 from policy_lang.source import Source, Span
 from policy_lang.syntax import slip_declarations, slip_expressions, slip_rules, slip_tests
+from policy_lang.syntax.automaton import after_blanks
 from policy_lang.syntax.grammar import Fault, Start, accepted, spellings
 from policy_lang.syntax.scan import FOREIGN_WORDS, RESERVED, meant
 from policy_lang.syntax.slip_declarations import PATHS
@@ -25,7 +26,6 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-_BLANK = re.compile(r"(?:[ \t\r\n]|#[^\n]*)*")
 _NAME = re.compile("[a-z][a-z0-9_]*")
 _LEXEME = re.compile(
     r'"(?:[^"\\\n]|\\[^\n])*"|[A-Za-z]+(?:-[A-Za-z]+)+|\w+|&&|\|\||=~|==|!=|<=|>=|//|/\*|/[^\s#]*|.', re.DOTALL
@@ -97,6 +97,7 @@ _SPLIT_SLIPS = {
     "==": ("`==` compares", "write `=` here"),
     "||": ("`||` separates nothing", "write `|` between names, `or` between conditions"),
 }
+_ROWS = (*slip_tests.ROWS, *slip_rules.ROWS, *slip_declarations.ROWS, *slip_expressions.ROWS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,8 +166,7 @@ def _shown(place: _Place, base: int, slip: Told) -> Span:
 
 
 def _place(source: Source, base: int, fault: Fault, fits: frozenset[str]) -> _Place:
-    blank = _BLANK.match(source.text, base + fault.start)
-    at = blank.end() if blank is not None else base + fault.start
+    at = after_blanks(source.text, base + fault.start)
     if at == len(source.text) and fault.last is not None:
         # Nothing follows: the end of what was written, not of the comments after it.
         at = base + fault.last.end_pos
@@ -187,15 +187,12 @@ def _bad_path(place: _Place, at: int) -> Diagnostic | None:
         return None
     rest = _OF_A_PATH.match(place.source.text, place.span.start)
     end = rest.end() if rest is not None else place.span.end
-    meant = told(PATHS, place.source.text, place.span.start, place.fits)
+    capture = told(PATHS, place.source.text, place.span.start, place.fits)
     return BadPath(
         span=Span(place.source.name, place.span.start, end),
         found=_quoted(place.source.text[place.span.start : end]),
-        hint="" if meant is None else meant.remedy,
+        hint="" if capture is None else capture.remedy,
     )
-
-
-_ROWS = (*slip_tests.ROWS, *slip_rules.ROWS, *slip_declarations.ROWS, *slip_expressions.ROWS)
 
 
 def _slip(place: _Place) -> tuple[str, str] | None:

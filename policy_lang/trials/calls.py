@@ -211,10 +211,7 @@ class Calls:
             if any(field.name == name.text for field in _fields(endpoint, root)):
                 self.set_input(draft, root, name, expr)
                 return
-        known = [
-            *_captures(endpoint),
-            *(f.name for root in ("query", "header", "resource") for f in draft.fields(root)),
-        ]
+        known = [*_captures(endpoint), *(field.name for root in _ROOTS for field in draft.fields(root))]
         hint = hint_for(name.text, known, self._found)
         why = f"`{endpoint.id}` takes no such argument"
         self._found.append(UnknownAttribute(span=name.span, name=name.text, why=why, hint=hint))

@@ -16,6 +16,7 @@ from policy_lang import ir, tree
 from policy_lang.checking.duties import fixed_duty, header_name
 from policy_lang.declared.entries import ModuleEntry, SignalEntry
 from policy_lang.declared.inventory import DECIDERS
+from policy_lang.declared.literals_typed import Typed
 from policy_lang.diagnostics import Diagnostic, hint_for
 from policy_lang.mistakes.cases import NotAHeaderValue, ShadowDecider, UnknownChallenge, UnknownDecider
 from policy_lang.mistakes.names import UnknownAttribute
@@ -44,12 +45,6 @@ class Deciders:
 
     rules: Mapping[str, bool]
     challenges: frozenset[str]
-
-
-@dataclass(frozen=True, slots=True)
-class _Typed:
-    operand: ir.Operand
-    type: Type
 
 
 class Expectations:
@@ -113,19 +108,19 @@ class Expectations:
             return None
         return ExpectedHeader(name, typed.operand, typed.type is Scalar.TIME)
 
-    def _operand(self, expr: tree.Expr, fixture: Fixture, draft: Draft | None) -> _Typed | None:
+    def _operand(self, expr: tree.Expr, fixture: Fixture, draft: Draft | None) -> Typed | None:
         match expr:
             case tree.Ref(root=root, parts=(name,)):
                 return self._input(expr, root.text, name, fixture, draft)
             case tree.Ref(root=tree.Name(text="now"), parts=()):
-                return _Typed(ir.Now(), Scalar.TIME)
+                return Typed(ir.Now(), Scalar.TIME)
             case tree.Arithmetic(op=op):
                 return self._shifted(expr, op, fixture, draft)
             case _:
                 known = self._values.known(expr, None)
-                return None if known is None else _Typed(ir.Const(known.value), known.type)
+                return None if known is None else Typed(ir.Const(known.value), known.type)
 
-    def _shifted(self, expr: tree.Arithmetic, op: str, fixture: Fixture, draft: Draft | None) -> _Typed | None:
+    def _shifted(self, expr: tree.Arithmetic, op: str, fixture: Fixture, draft: Draft | None) -> Typed | None:
         left, right = self._operand(expr.left, fixture, draft), self._operand(expr.right, fixture, draft)
         if left is None or right is None:
             return None
@@ -134,9 +129,9 @@ class Expectations:
             there = (f"`{left.type}`", f"`{right.type}`")
             self._found.append(TypesDiffer(span=expr.span, form=op, left=there[0], right=there[1]))
             return None
-        return _Typed(ir.Shift(left.operand, 1 if op == "+" else -1, right.operand), type_)
+        return Typed(ir.Shift(left.operand, 1 if op == "+" else -1, right.operand), type_)
 
-    def _input(self, ref: tree.Ref, root: str, name: tree.Name, fixture: Fixture, draft: Draft | None) -> _Typed | None:
+    def _input(self, ref: tree.Ref, root: str, name: tree.Name, fixture: Fixture, draft: Draft | None) -> Typed | None:
         """An input of the case, by the name a rule has for it."""
         match root:
             case "token" | "subject" as form:
@@ -148,7 +143,7 @@ class Expectations:
             case "signal":
                 entry = self._entry.scope.get(name.text)
                 if isinstance(entry, SignalEntry):
-                    return _Typed(ir.Attr("signal", entry.signal.id), entry.signal.type)
+                    return Typed(ir.Attr("signal", entry.signal.id), entry.signal.type)
                 return self._typed(ir.Attr("signal", name.text), None, name)
             case "request":
                 return self._typed(ir.Attr("request", name.text), _REQUEST.get(name.text), name)
@@ -159,14 +154,14 @@ class Expectations:
             case _:
                 return self._no_header(ref, "it is no input of a call")
 
-    def _typed(self, attr: ir.Attr, type_: Type | None, name: tree.Name) -> _Typed | None:
+    def _typed(self, attr: ir.Attr, type_: Type | None, name: tree.Name) -> Typed | None:
         if type_ is not None:
-            return _Typed(attr, type_)
+            return Typed(attr, type_)
         written, why = f"{attr.root}.{attr.name}", "this call has no such input"
         self._found.append(UnknownAttribute(span=name.span, name=written, why=why))
         return None
 
-    def _no_header(self, ref: tree.Ref, why: str) -> _Typed | None:
+    def _no_header(self, ref: tree.Ref, why: str) -> Typed | None:
         self._found.append(NotAHeaderValue(span=ref.span, why=why))
         return None
 

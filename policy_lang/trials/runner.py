@@ -48,7 +48,7 @@ from policy_lang.meaning.tracing import trace_rule
 from policy_lang.meaning.values import TRUE
 from policy_lang.request import PathRefusal, canonical_path
 from policy_lang.trials.cases import Expected, ExpectedHeader, FixedDuty, TestCase, WireCall
-from policy_lang.verdict import Header, HttpCall, Question, RuleTrace, Verdict
+from policy_lang.verdict import ActionCall, Header, HttpCall, Question, RuleTrace, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,14 +86,16 @@ def run_tests(program: Program, cases: Iterable[TestCase]) -> Iterator[TestResul
 
 def _question(case: TestCase, hosts: Mapping[str, str]) -> Question | PathRefusal:
     call = case.call
+    asked: HttpCall | ActionCall
     if isinstance(call, WireCall):
         path = canonical_path(call.target)
         if isinstance(path, PathRefusal):
             return path
         host = hosts.get(case.service, "") if call.host is None else call.host
         asked = HttpCall(call.method, path, host, call.headers)
-        return Question(case.service, asked, case.caller, case.now_ms, case.facts, case.origin, case.signals)
-    return Question(case.service, call, case.caller, case.now_ms, case.facts, case.origin, case.signals)
+    else:
+        asked = call
+    return Question(case.service, asked, case.caller, case.now_ms, case.facts, case.origin, case.signals)
 
 
 def _result(

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import assert_never
 
-from policy_lang.checking.guards import Every, Formula, Leaf, Some
+from policy_lang.checking.guards import Every, Formula, Leaf, Some, leaves
 from policy_lang.ir import Lit, Program
 from policy_lang.meaning.evaluation import Environment, truth_of_atom
 from policy_lang.meaning.values import conjunction, disjunction, negation, truth
@@ -54,7 +54,7 @@ class Units:
         self._by_atom: dict[int, list[_Written]] = {}
         indices = {atom: index for index, atom in enumerate(program.atoms)}
         for formula, text in written.items():
-            found = [(indices.get(leaf.atom), leaf.negated) for leaf in _leaves(formula)]
+            found = [(indices.get(leaf.atom), leaf.negated) for leaf in leaves(formula)]
             literals = frozenset((index, negated) for index, negated in found if index is not None)
             if literals and len(literals) == len(set(found)):
                 self._by_atom.setdefault(max(literals)[0], []).append(_Written(text, formula, literals))
@@ -103,19 +103,6 @@ class Units:
 
 def _negated(literals: _Literals) -> _Literals:
     return frozenset((atom, not negated) for atom, negated in literals)
-
-
-def _leaves(formula: Formula) -> Iterator[Leaf]:
-    match formula:
-        case bool():
-            return
-        case Leaf():
-            yield formula
-        case Every(parts) | Some(parts):
-            for part in parts:
-                yield from _leaves(part)
-        case _:
-            assert_never(formula)
 
 
 def _worth(formula: Formula, environment: Environment) -> Truth3:

@@ -74,6 +74,8 @@ SIZES: dict[str, tuple[str, str]] = {
     "a set of a million members": (deny("token.sub in [" + '"a",' * 1_000_000 + '"a"]'), "E105"),
     "a large set with one member of another type": (deny(f"token.level in [{','.join('1' * 99_999)}, true]"), "E301"),
     "a large set of names": (deny(f"token.level in [{', '.join(f'z{n}' for n in range(MANY))}]"), "E200"),
+    "a line of hashes above what no policy begins with": (f"{'#' * 100}\n{'# ' * 100}\n@\n{POLICY}", "E101"),
+    "brackets and bars in a pattern": (deny(f'token.sub like "{"(" * 2000}{"|" * 2000}"'), "E308"),
     "a pattern that backtracks": (deny('token.sub like "' + "*a" * 2000 + '"'), "E308"),
     "a path of 10,000 segments": (SERVICE.replace("/e/{a}", "/a" * MANY).join(["module m\n", ""]), "E212"),
     "doubling conditions": (

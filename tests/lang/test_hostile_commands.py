@@ -9,16 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from pdp.cli import main
 from policy_lang.meaning.schema import MAX_SET
 from tests.lang.hostile import CHARACTERS, CIRCLES, FACTS, POLICY, RELATION, SEVERAL, SHARED, SIZES, VALUES, encoded
-
-
-@dataclass(frozen=True)
-class Done:
-    code: int
-    out: str
-    err: str
+from tests.support.command import Done, run_pdp
 
 
 @dataclass(frozen=True)
@@ -35,10 +28,7 @@ class Pdp:
             path.write_bytes(data)
 
     def run(self, *arguments: str) -> Done:
-        self.capfd.readouterr()
-        with pytest.raises(SystemExit) as end:
-            main(list(arguments))
-        return Done(int(end.value.code or 0), *self.capfd.readouterr())
+        return run_pdp(self.capfd, *arguments)
 
 
 @pytest.fixture

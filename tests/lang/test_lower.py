@@ -19,9 +19,10 @@ from policy_lang.declared.inventory import take_inventory
 from policy_lang.declared.names import bind_names
 from policy_lang.declared.settings import NO_SETTINGS
 from policy_lang.diagnostics import Diagnostic
-from policy_lang.ir.printer import print_atom, print_program
+from policy_lang.ir.printer import print_program
 from policy_lang.source import Span
 from policy_lang.syntax.parser import parse
+from tests.lang.guards import guard_text
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "ir"
 EXAMPLES = Path(__file__).parents[2] / "policies" / "examples"
@@ -71,16 +72,6 @@ def held(program: ir.Program, rule: str) -> dict[tuple[str, str | None], list[st
                 found[where] = [guard_text(program, clause.guard) for clause in body.clauses]
                 found[where] += [guard_text(program, need.guard) for need in body.needs]
     return found
-
-
-def guard_text(program: ir.Program, index: int) -> str:
-    match program.guards[index]:
-        case ir.Lit(atom, negated):
-            return f"{'not ' if negated else ''}{print_atom(program.atoms[atom])}"
-        case ir.All(parts):
-            return f"all({', '.join(guard_text(program, part) for part in parts)})"
-        case ir.AnyOf(parts):
-            return f"any({', '.join(guard_text(program, part) for part in parts)})"
 
 
 TRUE, FALSE = "all()", "any()"

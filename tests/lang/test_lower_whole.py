@@ -6,7 +6,7 @@ import pytest
 
 from policy_lang import ir
 from policy_lang.compile import compile_policy
-from policy_lang.ir.printer import print_atom
+from tests.lang.guards import guard_text
 
 HEAD = """module m
 setting limit: int = 50
@@ -49,16 +49,6 @@ def bodies(program: ir.Program, rule: str) -> dict[tuple[str, str | None], ir.Bo
         for each in ir.rules_of(cell)
         if program.rules[each.rule].id == f"m.{rule}"
     }
-
-
-def guard_text(program: ir.Program, index: int) -> str:
-    match program.guards[index]:
-        case ir.Lit(atom, negated):
-            return f"{'not ' if negated else ''}{print_atom(program.atoms[atom])}"
-        case ir.All(parts):
-            return f"all({', '.join(guard_text(program, part) for part in parts)})"
-        case ir.AnyOf(parts):
-            return f"any({', '.join(guard_text(program, part) for part in parts)})"
 
 
 def held(program: ir.Program, rule: str) -> dict[tuple[str, str | None], list[str]]:

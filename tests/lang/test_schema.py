@@ -471,6 +471,30 @@ def test_resources(case: str) -> None:
     assert conform_resource(READ, call) == want
 
 
+NAMESAKES = [claim(name, STRINGS, optional=True) for name in ("aud", "scope")]
+"""Properties that look in all as the implicit claims of a token do."""
+
+GIVEN_NAMESAKES: dict[str, tuple[dict[str, Json], dict[str, Value] | tuple[str, str]]] = {
+    "absent ones are absent, not empty": ({}, {}),
+    "lists are sets": ({"aud": ["a"], "scope": []}, {"aud": frozenset("a"), "scope": frozenset()}),
+    "a text is no list of words": ({"scope": "read write"}, ("type", "scope")),
+    "a text is no list of one": ({"aud": "a"}, ("type", "aud")),
+}
+
+
+@pytest.mark.parametrize("case", GIVEN_NAMESAKES)
+def test_a_property_that_is_named_as_a_claim_of_tokens_is_a_property(case: str) -> None:
+    given, want = GIVEN_NAMESAKES[case]
+    subject = conform_claims(subject_kind("employee", "employee", NAMESAKES), Caller("employee", {"id": "e1", **given}))
+    resource = conform_resource(action("d.read", "read", "document", NAMESAKES), ActionCall("read", "doc", "d1", given))
+    if isinstance(want, dict):
+        assert (subject, resource) == ({"id": "e1", **want}, {"id": "d1", **want})
+    else:
+        fault, name = want
+        refusals = SchemaRefusal(f"schema.subject_{fault}", name), SchemaRefusal(f"schema.resource_{fault}", name)
+        assert (subject, resource) == refusals
+
+
 # ---------------------------------------------------------------- what is too long for a record
 
 SIZED: dict[str, tuple[tuple[str, ...], bool]] = {

@@ -31,8 +31,6 @@ allow users
   on one, two
   because "users"
 """
-LATE_MS = 4_102_444_800_000
-"""2100-01-01."""
 
 
 def _program(*, observe: str = "", shared: str = "") -> Program:

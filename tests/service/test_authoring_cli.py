@@ -8,8 +8,6 @@ import shutil
 import stat
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -19,40 +17,15 @@ from pdp.authoring.model import AuthoringError
 from pdp.authoring.pol_text import LONGEST_IDENTIFIER
 from pdp.authoring.protoc import descriptors_of
 from pdp.authoring.scaffold import DECLARED, bundle_files, service_name
-from pdp.cli import main
 from policy_lang.layout.formatter import formatted
 from policy_lang.syntax.grammar import Tree, read
 from tests.support.authoring import document
+from tests.support.command import Pdp
 from tests.support.process import ROOT
 
 DATA = ROOT / "tests" / "data" / "authoring"
 LIBRARY = DATA / "library.yaml"
 ORDERS = DATA / "protos" / "orders" / "orders.proto"
-
-
-@dataclass(frozen=True)
-class Done:
-    code: int
-    out: str
-    err: str
-
-
-Pdp = Callable[..., Done]
-
-
-@pytest.fixture
-def pdp(capfd: pytest.CaptureFixture[str]) -> Pdp:
-    """`pdp` in this process."""
-
-    def run(*arguments: str | Path) -> Done:
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as end:
-            main([str(argument) for argument in arguments])
-        out, err = capfd.readouterr()
-        assert "Traceback" not in err
-        return Done(int(end.value.code or 0), out, err)
-
-    return run
 
 
 # ---------------------------------------------------------------- new

@@ -23,24 +23,8 @@ from pdp.runtime.engine import load_compiled
 from pdp.runtime.sources import BuiltSource, FolderSource, source_of
 from policy_lang.compile import compile_policy
 from tests.support.cases import POLICY
+from tests.support.environments import SETTINGS
 from tests.support.process import ROOT
-
-SETTINGS = {
-    "a.pol": b"""module a
-setting place: string
-service s {
-  audience none
-  host place
-  endpoint ping GET /ping
-}
-allow anyone_pings
-  for anyone
-  on s.ping
-  because "ping"
-""",
-    "settings/prod.toml": b'place = "s.example"\n',
-    "settings/test.toml": b'place = "t.example"\n',
-}
 
 
 def _built(path: Path, settings: str | None = "prod") -> str:

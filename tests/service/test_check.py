@@ -75,14 +75,17 @@ def test_with_just_enough_time_the_decider_is_asked() -> None:
 
 
 def test_a_decision_that_was_overtaken_is_told_so_that_its_record_is_corrected() -> None:
+    let_go = asyncio.Event()
+
     async def slow() -> Decision:
-        await asyncio.sleep(0.06)
+        await let_go.wait()
         return ALLOW
 
     decider = MemoryDecider(slow)
 
     async def run() -> bytes:
         answer = await calling(decider).answer(request(), (), 0.05)
+        let_go.set()
         await asyncio.sleep(0.05)
         return answer
 
@@ -91,10 +94,10 @@ def test_a_decision_that_was_overtaken_is_told_so_that_its_record_is_corrected()
 
 
 def test_a_late_decision_may_bring_its_record_in_order() -> None:
-    finished = []
+    let_go, finished = asyncio.Event(), []
 
     async def slow() -> Decision:
-        await asyncio.sleep(0.06)
+        await let_go.wait()
         finished.append("record")
         return ALLOW
 
@@ -102,7 +105,8 @@ def test_a_late_decision_may_bring_its_record_in_order() -> None:
         call = calling(MemoryDecider(slow))
         reply = await call.answer(request(), (), 0.03)
         assert finished == []
-        await asyncio.sleep(0.1)
+        let_go.set()
+        await asyncio.sleep(0.05)
         return reply
 
     assert asyncio.run(once()) == LATE
@@ -110,21 +114,23 @@ def test_a_late_decision_may_bring_its_record_in_order() -> None:
 
 
 def test_a_caller_that_leaves_stops_nothing_but_its_own_wait() -> None:
-    finished = []
+    began, let_go, finished = asyncio.Event(), asyncio.Event(), []
 
     async def slow() -> Decision:
-        await asyncio.sleep(0.05)
+        began.set()
+        await let_go.wait()
         finished.append("record")
         return ALLOW
 
     async def once() -> None:
         call = calling(MemoryDecider(slow))
         waiting = asyncio.ensure_future(call.answer(request(), (), 5.0))
-        await asyncio.sleep(0.01)
+        await began.wait()
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
-        await asyncio.sleep(0.1)
+        let_go.set()
+        await asyncio.sleep(0.05)
 
     asyncio.run(once())
     assert finished == ["record"]

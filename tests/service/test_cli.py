@@ -8,43 +8,17 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from pdp.cli import main
 from tests.support.cases import POLICY
+from tests.support.command import Done, Pdp
 from tests.support.issuing import TestIssuer
 from tests.support.process import ROOT
 
 SHOP = ROOT / "policies" / "shop"
 ALLOWED = ("--as", "user", "--set", "sub=u1", "--set", 'accounts=["a1"]', "--set", "aud=ledger")
-
-
-@dataclass(frozen=True)
-class Done:
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-Pdp = Callable[..., Done]
-
-
-@pytest.fixture
-def pdp(capfd: pytest.CaptureFixture[str]) -> Pdp:
-    """`pdp` in this process."""
-
-    def run(*arguments: str | Path) -> Done:
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as end:
-            main([str(argument) for argument in arguments])
-        out, err = capfd.readouterr()
-        return Done(int(end.value.code or 0), out, err)
-
-    return run
 
 
 @pytest.fixture
@@ -61,8 +35,8 @@ def _serve(*arguments: str | Path, cwd: Path) -> Done:
 
 
 def _refused(done: Done, code: int, *words: str) -> None:
-    shown = done.stdout + done.stderr
-    assert done.returncode == code, shown
+    shown = done.out + done.err
+    assert done.code == code, shown
     assert "Traceback" not in shown
     assert len(shown.encode()) < 20_000
     for word in words:
@@ -114,7 +88,7 @@ def test_serve_does_not_start_on(files: dict[str, bytes], words: tuple[str, ...]
     done = _serve("--policies", _folder(tmp_path, files), "--state", state, cwd=tmp_path)
     _refused(done, 2, words[0])
     verified = pdp("audit", "verify", "--state", state)
-    assert verified.returncode == 0, verified.stdout  # the refusal itself is in a log that holds
+    assert verified.code == 0, verified.out  # the refusal itself is in a log that holds
 
 
 WRONG_FACTS: dict[str, tuple[bytes | None, str]] = {
@@ -131,26 +105,26 @@ def test_serve_and_decide_refuse(data: bytes | None, word: str, tmp_path: Path, 
     folder = _folder(tmp_path, files)
     _refused(_serve("--policies", folder, "--state", tmp_path / "state", cwd=tmp_path), 2, word)
     _refused(pdp("decide", "GET", "https://ledger.example/accounts/a1", *ALLOWED, "--policies", folder), 2, word)
-    assert pdp("check", folder).returncode == 0
+    assert pdp("check", folder).code == 0
 
 
 def test_check_says_in_one_line_which_facts_are_absent(tmp_path: Path, pdp: Pdp) -> None:
     done = pdp("check", _folder(tmp_path, {"cases.pol": MODULE}))
-    assert done.returncode == 0
-    assert "facts absent: facts/cases.shared_with.csv" in done.stdout
+    assert done.code == 0
+    assert "facts absent: facts/cases.shared_with.csv" in done.out
 
 
 def test_check_as_json_has_a_place_for_every_mistake(tmp_path: Path, pdp: Pdp) -> None:
     done = pdp("check", "--json", _folder(tmp_path, {"a.pol": b"module a\nlabel x\nlabel x"}))
-    assert done.returncode == 1
-    ((mistake,),) = (each["diagnostics"] for each in json.loads(done.stdout)["environments"])
+    assert done.code == 1
+    ((mistake,),) = (each["diagnostics"] for each in json.loads(done.out)["environments"])
     assert (mistake["code"], mistake["file"], mistake["line"]) == ("E205", "a.pol", 3)
 
 
 def test_test_runs_every_case_of_the_shop(pdp: Pdp) -> None:
     done = pdp("test", SHOP)
-    assert done.returncode == 0
-    assert "0 failed" in done.stdout
+    assert done.code == 0
+    assert "0 failed" in done.out
 
 
 def test_test_shows_what_was_expected_and_what_came_and_why(tmp_path: Path, pdp: Pdp) -> None:
@@ -165,21 +139,21 @@ def test_a_policy_without_tests_does_not_pass_them(tmp_path: Path, pdp: Pdp) -> 
 
 
 def test_decide_ends_0_for_an_allow_and_1_for_anything_else(decide: Pdp) -> None:
-    assert decide("GET", "https://ledger.example/accounts/a1", *ALLOWED).returncode == 0
-    assert decide("GET", "https://ledger.example/accounts/a3", *ALLOWED).returncode == 1
-    assert decide("POST", "https://ledger.example/accounts/a1/transfers", *ALLOWED).returncode == 1
+    assert decide("GET", "https://ledger.example/accounts/a1", *ALLOWED).code == 0
+    assert decide("GET", "https://ledger.example/accounts/a3", *ALLOWED).code == 1
+    assert decide("POST", "https://ledger.example/accounts/a1/transfers", *ALLOWED).code == 1
 
 
 def test_decide_keeps_the_path_as_it_was_written(decide: Pdp) -> None:
     done = decide("GET", "https://ledger.example/accounts/a1%2fentries", *ALLOWED)
-    assert "path.encoded_slash" in done.stdout
+    assert "path.encoded_slash" in done.out
 
 
 def test_decide_explains_with_values_but_for_private_ones(decide: Pdp) -> None:
     arguments = (*ALLOWED, "--set", "email=ann@example.org", "--explain")
     done = decide("POST", "https://ledger.example/accounts/a1/transfers", *arguments)
-    assert 'token.accounts = ["a1"]' in done.stdout
-    assert "ann@example.org" not in done.stdout
+    assert 'token.accounts = ["a1"]' in done.out
+    assert "ann@example.org" not in done.out
 
 
 BAD_CALLS: dict[str, tuple[tuple[str, ...], str]] = {
@@ -217,7 +191,7 @@ def test_a_whole_request_decides_as_its_parts_do(tmp_path: Path, decide: Pdp) ->
     }
     for name, text in (("r.json", json.dumps(request)), ("r.yaml", json.dumps(request))):
         (tmp_path / name).write_text(text)
-        assert decide("--request", tmp_path / name).returncode == 0
+        assert decide("--request", tmp_path / name).code == 0
     (tmp_path / "bad.yaml").write_text("a: [")
     _refused(decide("--request", tmp_path / "bad.yaml"), 2, "bad.yaml")
 
@@ -232,7 +206,7 @@ def test_a_real_token_is_proved_and_an_expired_one_is_not(tmp_path: Path, decide
     call = ("GET", "https://ledger.example/accounts/a1", "--config", config)
     (tmp_path / "good.jwt").write_text(issuer.mint(claims, now))
     (tmp_path / "old.jwt").write_text(issuer.mint(claims, now - 7200))
-    assert decide(*call, "--token", tmp_path / "good.jwt").returncode == 0
+    assert decide(*call, "--token", tmp_path / "good.jwt").code == 0
     _refused(decide(*call, "--token", tmp_path / "old.jwt"), 1, "token.expired")
 
 

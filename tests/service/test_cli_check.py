@@ -10,18 +10,17 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from pdp.cli import main
 from pdp.cli.check_inventory import show_inventory
 from pdp.cli.check_progress import working
 from pdp.runtime.built import read_built
 from policy_lang.compile import compile_policy
 from policy_lang.ir import codec as ir_codec
+from tests.support.command import Done, Pdp
 
 KIND = 'token user { issuer "https://id.example" claim sub: string }\n'
 SERVICE = """service s { audience "s" host "s.example" tag owner = "team"
@@ -57,18 +56,11 @@ BOUND = {
 }
 
 
-@dataclass(frozen=True)
-class Done:
-    code: int
-    out: str
-    err: str
-
-
 Check = Callable[..., Done]
 
 
 @pytest.fixture
-def check(capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Check:
+def check(pdp: Pdp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Check:
     """`pdp check p ARGUMENTS` on a policy of these files, where `p` is below the current folder."""
 
     def run(files: dict[str, str], *arguments: str, folder: str | None = "p") -> Done:
@@ -77,10 +69,7 @@ def check(capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
         monkeypatch.chdir(tmp_path)
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as end:
-            main(["check", *([] if folder is None else [folder]), *arguments])
-        return Done(int(end.value.code or 0), *capfd.readouterr())
+        return pdp("check", *([] if folder is None else [folder]), *arguments)
 
     return run
 

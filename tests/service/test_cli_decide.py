@@ -4,52 +4,22 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from pdp.audit.keys import create_keys
-from pdp.cli import main
 from pdp.runtime.built import write_built
 from pdp.runtime.bundle import read_folder
 from pdp.state import prepare_state
 from policy_lang.compile import compile_policy
 from tests.support.cases import POLICY
+from tests.support.command import Done, Pdp
+from tests.support.environments import SETTINGS
 
 EMAIL = "ann@canary.example"
 TRANSFER = ("POST", "https://ledger.example/accounts/a1/transfers")
 ANN = ("--as", "user", "--set", "sub=u1", "--set", 'accounts=["a1"]', "--set", "aud=ledger", "--set", f"email={EMAIL}")
-
-
-@dataclass(frozen=True)
-class Done:
-    returncode: int
-    stdout: str
-    stderr: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.stdout)
-
-
-Pdp = Callable[..., Done]
-
-
-@pytest.fixture
-def pdp(capfd: pytest.CaptureFixture[str]) -> Pdp:
-    """`pdp` in this process."""
-
-    def run(*arguments: str | Path) -> Done:
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as end:
-            main([str(argument) for argument in arguments])
-        out, err = capfd.readouterr()
-        return Done(int(end.value.code or 0), out, err)
-
-    return run
 
 
 @pytest.fixture
@@ -80,15 +50,15 @@ def _email_reads(done: Done) -> list[object]:
 
 def test_a_private_claim_is_a_fingerprint_under_the_states_key(decide: Pdp, state: Path) -> None:
     done = decide(*TRANSFER, *ANN, "--explain", "--json", "--state", state)
-    assert EMAIL not in done.stdout
+    assert EMAIL not in done.out
     (read,) = set(map(json.dumps, _email_reads(done)))
     shown = json.loads(read)["private"]
     assert shown.startswith("fp:")
     assert len(shown) == len("fp:") + 16
     assert done.json["principal"]["email"] == {"private": shown}
     lines = decide(*TRANSFER, *ANN, "--explain", "--state", state)
-    assert f"token.email = {shown}" in lines.stdout
-    assert EMAIL not in lines.stdout
+    assert f"token.email = {shown}" in lines.out
+    assert EMAIL not in lines.out
 
 
 def test_fingerprints_are_equal_for_equal_values_and_for_no_others(decide: Pdp, state: Path, tmp_path: Path) -> None:
@@ -107,13 +77,13 @@ def test_fingerprints_are_equal_for_equal_values_and_for_no_others(decide: Pdp, 
 def test_without_a_state_a_private_claim_is_only_said_to_be_one(decide: Pdp, tmp_path: Path) -> None:
     done = decide(*TRANSFER, *ANN, "--explain", "--json", "--state", tmp_path / "nowhere")
     assert done.json["principal"]["email"] == {"private": "(private)"}
-    assert EMAIL not in done.stdout
+    assert EMAIL not in done.out
 
 
 def test_without_explain_no_value_is_shown_at_all(decide: Pdp, state: Path) -> None:
     done = decide(*TRANSFER, *ANN, "--json", "--state", state)
     assert "principal" not in done.json
-    assert "a1" not in done.stdout
+    assert "a1" not in done.out
 
 
 CANARIES = """language 1
@@ -191,11 +161,11 @@ def test_no_obligation_shows_what_is_private(
     (tmp_path / "canaries" / "m.pol").write_text(CANARIES)
     where = ("--policies", tmp_path / "canaries", "--state", state if keyed else tmp_path / "nowhere")
     done = pdp("decide", "--request", _requested(tmp_path, **form), *where, *SHAPES[sentence])
-    assert done.returncode == 0, done.stderr
+    assert done.code == 0, done.err
     for canary in ("CANARY", "1234567890", "2009-02-13"):
-        assert canary not in done.stdout + done.stderr
+        assert canary not in done.out + done.err
     if "--json" not in SHAPES[sentence]:
-        shown = [line for line in done.stdout.splitlines() if " set header " in line]
+        shown = [line for line in done.out.splitlines() if " set header " in line]
         assert sum(line.rpartition(" to ")[2].startswith("fp:" if keyed else "(private)") for line in shown) == headers
         assert ('must set header "x-plain" to "seen-claim"' in shown) == (form is WITH_TOKEN)
         assert ('must set header "x-path" to "seen-path"' in shown) == (form is WITH_TOKEN)
@@ -222,17 +192,17 @@ def test_the_trace_says_what_was_asked_decided_and_read(decide: Pdp) -> None:
 
 def test_a_sentence_says_which_rule_came_nearest(decide: Pdp) -> None:
     done = decide("GET", "https://ledger.example/accounts/a3", *ANN)
-    assert done.stdout.startswith("deny by default (default.no_rule)\nNo rule allowed this")
-    assert "The closest, `cases.guest_reads_shared_account`" in done.stdout
+    assert done.out.startswith("deny by default (default.no_rule)\nNo rule allowed this")
+    assert "The closest, `cases.guest_reads_shared_account`" in done.out
 
 
 def test_what_the_gateway_must_and_should_do_is_said(decide: Pdp) -> None:
     ann = ("--as", "user", "--set", "sub=u1", "--set", "aud=desk")
     done = decide("GET", "https://desk.example/notes/u1", *ann)
-    assert done.returncode == 0
-    assert 'must set header "x-desk-user" to "u1"' in done.stdout
-    assert 'must remove header "x-debug"' in done.stdout
-    assert 'should set header "x-desk-place" to "front"' in done.stdout
+    assert done.code == 0
+    assert 'must set header "x-desk-user" to "u1"' in done.out
+    assert 'must remove header "x-debug"' in done.out
+    assert 'should set header "x-desk-place" to "front"' in done.out
 
 
 # ---------------------------------------------------------------- requests
@@ -285,13 +255,13 @@ REQUESTS: dict[str, tuple[dict[str, object], int, str]] = {
 def test_a_whole_request_is_decided(sentence: str, tmp_path: Path, decide: Pdp) -> None:
     form, code, said = REQUESTS[sentence]
     done = decide("--request", _requested(tmp_path, **form))
-    assert (done.returncode, said in done.stdout) == (code, True), done.stdout + done.stderr
+    assert (done.code, said in done.out) == (code, True), done.out + done.err
 
 
 def test_an_action_beside_a_path_is_bad_input(tmp_path: Path, decide: Pdp) -> None:
     done = decide("--request", _requested(tmp_path, action="read", resource=DOCUMENT, path="/a"))
-    assert done.returncode == 2
-    assert "not both" in done.stderr
+    assert done.code == 2
+    assert "not both" in done.err
 
 
 def test_a_gateway_of_the_configuration_is_taken_at_its_word(tmp_path: Path, decide: Pdp) -> None:
@@ -301,57 +271,40 @@ def test_a_gateway_of_the_configuration_is_taken_at_its_word(tmp_path: Path, dec
         'capabilities = ["answer"]\n'
     )
     known = decide("--request", _requested(tmp_path, **DESK, path="/edge", gateway="front"), "--config", config)
-    assert "allow by desk.users_read" in known.stdout
+    assert "allow by desk.users_read" in known.out
     unable = decide("--request", _requested(tmp_path, **DESK, path="/notes/u1", gateway="front"), "--config", config)
-    assert "capability.set_header" in unable.stdout
+    assert "capability.set_header" in unable.out
     able = decide("--request", _requested(tmp_path, **DESK, path="/notes/u1", gateway="other"), "--config", config)
-    assert able.returncode == 0
+    assert able.code == 0
 
 
 # ---------------------------------------------------------------- environments and built policies
 
-SETTINGS = {
-    "a.pol": """module a
-setting place: string
-service s {
-  audience none
-  host place
-  endpoint ping GET /ping
-}
-allow anyone_pings
-  for anyone
-  on s.ping
-  because "ping"
-""",
-    "settings/prod.toml": 'place = "s.example"\n',
-    "settings/test.toml": 'place = "t.example"\n',
-}
-
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    for name, text in SETTINGS.items():
+    for name, data in SETTINGS.items():
         path = tmp_path / "policies" / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+        path.write_bytes(data)
     return tmp_path / "policies"
 
 
 def test_the_environment_decides_what_settings_are(folder: Path, pdp: Pdp) -> None:
     call = ("decide", "GET", "https://t.example/ping", "--policies", folder)
-    assert pdp(*call, "--settings", "test").returncode == 0
-    assert pdp(*call, "--settings", "prod").returncode == 1
+    assert pdp(*call, "--settings", "test").code == 0
+    assert pdp(*call, "--settings", "prod").code == 1
     unbound = pdp(*call)
-    assert (unbound.returncode, "prod" in unbound.stderr) == (2, True)
-    assert pdp(*call, "--settings", "stage").returncode == 2
+    assert (unbound.code, "prod" in unbound.err) == (2, True)
+    assert pdp(*call, "--settings", "stage").code == 2
 
 
 def test_the_configuration_names_the_environment(folder: Path, tmp_path: Path, pdp: Pdp) -> None:
     config = tmp_path / "pdp.toml"
     config.write_text('settings = "test"\npolicies = "policies"\n')
-    assert pdp("decide", "GET", "https://t.example/ping", "--config", config).returncode == 0
+    assert pdp("decide", "GET", "https://t.example/ping", "--config", config).code == 0
     overruled = pdp("decide", "GET", "https://t.example/ping", "--config", config, "--settings", "prod")
-    assert overruled.returncode == 1
+    assert overruled.code == 1
 
 
 def test_a_built_policy_decides_as_its_folder_does(tmp_path: Path, pdp: Pdp) -> None:
@@ -360,11 +313,23 @@ def test_a_built_policy_decides_as_its_folder_does(tmp_path: Path, pdp: Pdp) -> 
     config = tmp_path / "pdp.toml"
     config.write_text(f'policies = "built"\nbundle_digest = "{digest}"\n')
     call = ("decide", "GET", "https://ledger.example/accounts/a1", *ANN, "--config", config)
-    assert pdp(*call).returncode == 0
+    assert pdp(*call).code == 0
     with (tmp_path / "built").open("ab") as file:
         file.write(b"x")
     refused = pdp(*call)
-    assert (refused.returncode, "P132" in refused.stderr) == (2, True)
+    assert (refused.code, "P132" in refused.err) == (2, True)
+
+
+def test_a_built_policy_explains_as_its_folder_does(state: Path, tmp_path: Path, pdp: Pdp) -> None:
+    bundle = read_folder(POLICY)
+    digest = write_built(tmp_path / "built", bundle, compile_policy(bundle.files).program, None)
+    config = tmp_path / "pdp.toml"
+    config.write_text(f'policies = "built"\nbundle_digest = "{digest}"\n')
+    get = ("decide", "GET", "https://ledger.example/accounts/a1", *ANN)
+    call = (*get, "--now", "2026-03-01T12:00:00Z", "--explain", "--state", state)
+    folder, built = pdp(*call, "--policies", POLICY), pdp(*call, "--config", config)
+    assert (built.code, built.out) == (folder.code, folder.out)
+    assert folder.out.count("passes") > 1
 
 
 def test_a_digest_in_the_configuration_binds_the_place_that_it_names(folder: Path, tmp_path: Path, pdp: Pdp) -> None:
@@ -372,10 +337,10 @@ def test_a_digest_in_the_configuration_binds_the_place_that_it_names(folder: Pat
     config = tmp_path / "pdp.toml"
     config.write_text(f'policies = "policies"\nbundle_digest = "{"0" * 64}"\n')
     call = ("decide", "GET", "https://t.example/ping", "--config", config)
-    assert "P135" in pdp(*call).stderr
+    assert "P135" in pdp(*call).err
     config.write_text(f'policies = "nowhere"\nbundle_digest = "{"0" * 64}"\n')
-    assert "P131" in pdp(*call).stderr
-    assert pdp(*call, "--policies", folder, "--settings", "test").returncode == 0
+    assert "P131" in pdp(*call).err
+    assert pdp(*call, "--policies", folder, "--settings", "test").code == 0
 
 
 def test_a_built_policy_of_another_environment_than_asked_for_is_refused(
@@ -386,9 +351,9 @@ def test_a_built_policy_of_another_environment_than_asked_for_is_refused(
     config = tmp_path / "pdp.toml"
     config.write_text(f'policies = "built"\nbundle_digest = "{digest}"\n')
     call = ("decide", "GET", "https://s.example/ping", "--config", config)
-    assert pdp(*call).returncode == 0
+    assert pdp(*call).code == 0
     refused = pdp(*call, "--settings", "test")
-    assert (refused.returncode, "P134" in refused.stderr) == (2, True)
+    assert (refused.code, "P134" in refused.err) == (2, True)
 
 
 # ---------------------------------------------------------------- hostile requests
@@ -401,7 +366,7 @@ def test_a_request_of_aliases_within_aliases_is_refused(tmp_path: Path, decide: 
     path = tmp_path / "request.yaml"
     path.write_text("\n".join(lines))
     done = decide("--request", path)
-    assert (done.returncode, "C203" in done.stderr) == (2, True), done.stderr
+    assert (done.code, "C203" in done.err) == (2, True), done.err
 
 
 BAD_FILES: dict[str, bytes] = {
@@ -417,13 +382,13 @@ def test_is_refused_in_a_request(sentence: str, ending: str, tmp_path: Path, dec
     path = tmp_path / f"request.{ending}"
     path.write_bytes(BAD_FILES[sentence])
     done = decide("--request", path)
-    assert (done.returncode, "C203" in done.stderr) == (2, True), done.stderr
+    assert (done.code, "C203" in done.err) == (2, True), done.err
 
 
 @pytest.mark.parametrize("now", [99_999_999_999_999_999, -1, 100_000_000_000])
 def test_an_instant_that_no_trace_can_show_is_refused(now: int, tmp_path: Path, decide: Pdp) -> None:
     done = decide("--request", _requested(tmp_path, **DESK, path="/notes/u1", now=now), "--explain", "--json")
-    assert (done.returncode, "C201" in done.stderr) == (2, True), done.stderr
+    assert (done.code, "C201" in done.err) == (2, True), done.err
 
 
 def test_the_last_instant_that_can_be_written_is_shown(tmp_path: Path, decide: Pdp) -> None:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from pdp.cli import main
+from tests.support.command import Pdp
 
 POLICY = """module mesh
 token customer { issuer "https://id.example" claim sub: string }
@@ -32,29 +30,13 @@ CUSTOMER = ("--as", "customer", "--set", "sub=u1", "--set", "aud=s")
 PRINCIPAL = {"kind": "token", "name": "customer", "claims": {"sub": "u1", "aud": "s"}}
 
 
-@dataclass(frozen=True)
-class Done:
-    code: int
-    out: str
-    err: str
-
-
-Decide = Callable[..., Done]
-
-
 @pytest.fixture
-def decide(capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Decide:
+def decide(pdp: Pdp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pdp:
     """`pdp decide` in the folder of the policy."""
     (tmp_path / "mesh.pol").write_text(POLICY)
     monkeypatch.chdir(tmp_path)
 
-    def run(*arguments: str) -> Done:
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as end:
-            main(["decide", *arguments])
-        return Done(int(end.value.code or 0), *capfd.readouterr())
-
-    return run
+    return lambda *arguments: pdp("decide", *arguments)
 
 
 def _requested(**form: object) -> tuple[str, str]:
@@ -62,7 +44,7 @@ def _requested(**form: object) -> tuple[str, str]:
     return "--request", "request.json"
 
 
-def test_the_address_and_the_peer_of_a_call(decide: Decide) -> None:
+def test_the_address_and_the_peer_of_a_call(decide: Pdp) -> None:
     near = ("GET", "https://s.example/near", *CUSTOMER)
     assert decide(*near, "--ip", "10.1.2.3").code == 0
     assert decide(*near, "--ip", "192.0.2.1").code == 1
@@ -84,13 +66,13 @@ SLIPS: dict[str, tuple[tuple[str, ...], str]] = {
 
 
 @pytest.mark.parametrize(("words", "said"), SLIPS.values(), ids=SLIPS.keys())
-def test_a_slip_is_bad_input_and_no_decision(words: tuple[str, ...], said: str, decide: Decide) -> None:
+def test_a_slip_is_bad_input_and_no_decision(words: tuple[str, ...], said: str, decide: Pdp) -> None:
     done = decide("GET", "https://s.example/one", *words)
     assert (done.code, done.out) == (2, "")
     assert said in done.err
 
 
-def test_a_written_request_with_a_kind_that_is_none_is_bad_input(decide: Decide) -> None:
+def test_a_written_request_with_a_kind_that_is_none_is_bad_input(decide: Pdp) -> None:
     for kind, said in (("token", "there are `customer`, `employee`"), ("subject", "there is `robot`")):
         asked = _requested(service="s", method="GET", path="/one", principal={"kind": kind, "name": "x"})
         done = decide(*asked)
@@ -98,13 +80,13 @@ def test_a_written_request_with_a_kind_that_is_none_is_bad_input(decide: Decide)
         assert f"request.json: `principal`: no {kind} kind `x`; {said}" in done.err
 
 
-def test_a_policy_without_subjects_says_so(decide: Decide) -> None:
+def test_a_policy_without_subjects_says_so(decide: Pdp) -> None:
     Path("mesh.pol").write_text(POLICY.replace('subject robot { type "robot" }\n', ""))
     done = decide(*_requested(action="read", principal={"kind": "subject", "name": "x"}))
     assert "no subject kind `x`; this policy declares none" in done.err
 
 
-def test_a_request_without_a_host_has_the_first_of_its_service(decide: Decide) -> None:
+def test_a_request_without_a_host_has_the_first_of_its_service(decide: Pdp) -> None:
     call = {"method": "GET", "path": "/one", "principal": PRINCIPAL}
     assert decide(*_requested(service="s", **call)).code == 0
     assert decide(*_requested(service="s", host="t.example", **call)).code == 0
@@ -126,14 +108,14 @@ MISSING: dict[str, tuple[dict[str, object], str]] = {
 
 
 @pytest.mark.parametrize(("form", "said"), MISSING.values(), ids=MISSING.keys())
-def test_what_a_request_lacks_is_named(form: dict[str, object], said: str, decide: Decide) -> None:
+def test_what_a_request_lacks_is_named(form: dict[str, object], said: str, decide: Pdp) -> None:
     done = decide(*_requested(**form))
     assert done.code == 1
     assert done.out.startswith("deny by path (request.missing)\n")
     assert said in done.out.splitlines()
 
 
-def test_an_instant_of_yaml_needs_no_quotes(decide: Decide) -> None:
+def test_an_instant_of_yaml_needs_no_quotes(decide: Pdp) -> None:
     Path("request.yaml").write_text(
         "service: s\nmethod: GET\npath: /one\nnow: 2026-12-20T10:00:00Z\n"
         "principal: { kind: token, name: customer, claims: { sub: u1, aud: s } }\n"
@@ -144,7 +126,7 @@ def test_an_instant_of_yaml_needs_no_quotes(decide: Decide) -> None:
 
 
 @pytest.mark.parametrize("beside", [("--service", "s"), ("--ip", "10.0.0.1"), ("--set", "a=b"), ("GET", "https://s/")])
-def test_nothing_stands_beside_a_whole_request(beside: tuple[str, ...], decide: Decide) -> None:
+def test_nothing_stands_beside_a_whole_request(beside: tuple[str, ...], decide: Pdp) -> None:
     done = decide(*_requested(service="s", method="GET", path="/one"), *beside)
     assert (done.code, "--request holds the whole request" in done.err) == (2, True)
 
@@ -166,6 +148,6 @@ UNREADABLE: dict[str, tuple[tuple[str, ...], str]] = {
 
 
 @pytest.mark.parametrize(("words", "said"), UNREADABLE.values(), ids=UNREADABLE.keys())
-def test_a_file_that_cannot_be_read_is_told_in_words(words: tuple[str, ...], said: str, decide: Decide) -> None:
+def test_a_file_that_cannot_be_read_is_told_in_words(words: tuple[str, ...], said: str, decide: Pdp) -> None:
     done = decide(*words)
     assert (done.code, done.err) == (2, said)

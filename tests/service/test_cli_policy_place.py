@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 import xml.etree.ElementTree as ET
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import click
 import pytest
 
-from pdp.cli import main
 from pdp.cli.check import check as check_command
 from pdp.cli.decide import decide as decide_command
+from tests.support.command import Pdp
 
 POLICY = """module shop
 setting place: string
@@ -32,31 +30,14 @@ FILES = {
 }
 
 
-@dataclass(frozen=True)
-class Done:
-    code: int
-    out: str
-    err: str
-
-
-Pdp = Callable[..., Done]
-
-
 @pytest.fixture
-def pdp(capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pdp:
+def pdp(pdp: Pdp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pdp:
     """`pdp` where the folder `p` is a policy of two environments."""
     for name, text in FILES.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
     monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: str) -> Done:
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as end:
-            main(list(arguments))
-        return Done(int(end.value.code or 0), *capfd.readouterr())
-
-    return run
+    return pdp
 
 
 # ---------------------------------------------------------------- what is no folder

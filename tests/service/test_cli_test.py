@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from pdp.cli import main
+from tests.support.command import Done, Pdp
 
 POLICY = """module shop
 setting place: string = "s"
@@ -50,27 +49,17 @@ CLOSEST = (
 )
 
 
-@dataclass(frozen=True)
-class Done:
-    code: int
-    out: str
-    err: str
-
-
 Run = Callable[..., Done]
 
 
 @pytest.fixture
-def pdp_test(capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+def pdp_test(pdp: Pdp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """`pdp test` on a policy, where the policy is the current folder."""
 
     def run(text: str, *arguments: str) -> Done:
         (tmp_path / "shop.pol").write_text(text)
         monkeypatch.chdir(tmp_path)
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as end:
-            main(["test", *arguments])
-        return Done(int(end.value.code or 0), *capfd.readouterr())
+        return pdp("test", *arguments)
 
     return run
 

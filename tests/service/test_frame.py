@@ -19,14 +19,11 @@ from pdp.audit.frame import (
     read_frames,
     scan,
 )
+from tests.support.logs import wal_bytes
 
 
 def _file(*groups: list[bytes], writer: int = 3) -> bytes:
-    data, previous, seq = b"", GENESIS, 0
-    for group in groups:
-        frame = encode_frame(writer, seq, group, previous)
-        data, previous, seq = data + frame, frame[-32:], seq + len(group)
-    return data
+    return wal_bytes(groups, writer)
 
 
 ONE = _file([b"a", b"bb"])

@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
+from collections.abc import Iterator, Mapping
 
 import pytest
 
 from pdp.errors import PolicyError
 from pdp.runtime.acceptance import UNCONDITIONAL
-from pdp.runtime.bundle import bundle_of
+from pdp.runtime.bundle import Bundle, bundle_of
 from pdp.runtime.loading import load_beside
 from policy_lang.compile import compile_policy
 from policy_lang.ir import codec as ir_codec
-from tests.support.crowded import crowded, repeated
+from tests.support.crowded import crowded
 
 FILES = {"m.pol": crowded(3)}
 BUNDLE = bundle_of(FILES)
@@ -41,19 +42,42 @@ def test_what_is_wrong_with_a_policy_is_raised_where_it_is_waited_for() -> None:
     assert refused.value.code == "P112"
 
 
+class _Held(Mapping[str, bytes]):
+    """No files, which whoever lists them waits for until they are `released`."""
+
+    def __init__(self) -> None:
+        self.released = threading.Event()
+
+    def __getitem__(self, path: str) -> bytes:
+        raise KeyError(path)
+
+    def __len__(self) -> int:
+        return 0
+
+    def __iter__(self) -> Iterator[str]:
+        assert self.released.wait(60)
+        return iter(())
+
+
 def test_nobody_who_gave_up_waits_for_the_thread_and_it_ends() -> None:
-    compiled = ir_codec.dump(repeated(compile_policy(FILES).program, 5_000))
+    compiled = ir_codec.dump(compile_policy(FILES).program)
+    held = _Held()
 
     async def give_up() -> None:
-        task = asyncio.ensure_future(load_beside(BUNDLE, compiled, UNCONDITIONAL))
+        task = asyncio.ensure_future(load_beside(Bundle(held, BUNDLE.digest), compiled, UNCONDITIONAL))
         await asyncio.sleep(0)  # the thread is started
         assert _loading()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
 
-    asyncio.run(give_up())
-    for thread in _loading():
+    try:
+        asyncio.run(give_up())
+        threads = _loading()
+        assert threads  # amidst a step that is not over
+    finally:
+        held.released.set()
+    for thread in threads:
         assert thread.daemon
         thread.join(30)
     assert _loading() == []
