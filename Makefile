@@ -62,10 +62,11 @@ grammar: setup-test ## write the parser's tables and the editor's grammar anew f
 	@$(BIN)/python -m tools.grammar_tables
 	@$(BIN)/python -m tools.editor_grammar
 
-bench: setup-test ## measure parsing, compiling, loading and deciding as policy grows
+bench: setup-test ## measure parsing, compiling, loading and deciding as policy grows, and Casbin models beside Casbin
 	@$(BIN)/python -m benchmarks.parsing
 	@$(BIN)/python -m benchmarks.compiling
 	@$(BIN)/python -m benchmarks.plans
+	@$(BIN)/python -m benchmarks.casbin
 
 docs: setup-test ## write docs/configuration.md anew from the code
 	@$(BIN)/python tools/config_docs.py

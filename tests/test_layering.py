@@ -30,6 +30,7 @@ LANGUAGE_ROWS = {
     "verdict": {"ir", "request"},
     "meaning": {"addresses", "diagnostics", "ir", "request", "spiffe", "typesystem", "verdict"},
     "plan": {"addresses", "ir", "meaning", "uncollected", "verdict"},
+    "casbin": {"diagnostics", "ir", "meaning", "mistakes", "plan", "source"},
     "cost": {"ir", "plan"},
     "reach": {"ir"},
     "capabilities": {"diagnostics", "ir", "mistakes", "source", "verdict"},

@@ -1,8 +1,8 @@
 """The meeting point: a compiled policy as flat, typed, serialisable values, and nothing of its syntax.
 
-`lower` writes it from checked trees (a Casbin front end will, later); `reference` defines what it means; the service
-loads it without parsing anything. Atoms and guards are hash-consed: equal ones stand once and are named by index, and
-a guard's parts have smaller indices than itself, so that any walk ends.
+`lower` writes it from checked trees, `casbin` its tables (policy_lang/ir/tables.py); `reference` defines what it means;
+the service loads it without parsing anything. Atoms and guards are hash-consed: equal ones stand once and are named by
+index, and a guard's parts have smaller indices than itself, so that any walk ends.
 
 A cell is one (endpoint, principal kind): its rules have everything static folded away. Kind None is the anonymous
 caller. A guard index refers to `Program.guards`, a rule index to `Program.rules`, an endpoint index to

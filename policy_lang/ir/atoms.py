@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-VERSION = 2
+VERSION = 3
 
 
 ScalarValue = bool | int | str

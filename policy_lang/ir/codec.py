@@ -16,6 +16,7 @@ says; what rules come to stands in tables that refer to each other by index, eac
     placed    rule, body                                 flat
     groups    n and n placed
     cells     endpoint, kind, deny, allow, require, shadow      flat; kind 0 is nobody, else one more than its index
+    tables    Casbin tables, as table_json.py says
 
 Keys are sorted, sets are sorted lists, tables are in the order in which a walk over the program meets their values, and
 nothing is written that can be worked out, so equal programs give equal bytes.

@@ -10,6 +10,7 @@ from typing import Literal
 
 from policy_lang.ir.atoms import Atom, Guard, Value
 from policy_lang.ir.rules import Body, Cell, Place, Rule
+from policy_lang.ir.tables import Table
 from policy_lang.typesystem import Type
 
 
@@ -180,7 +181,7 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """One compiled policy."""
+    """One compiled policy. `tables` are those of its `casbin` blocks, each with the id of its block."""
 
     version: int
     modules: tuple[str, ...]
@@ -195,3 +196,4 @@ class Program:
     rules: tuple[Rule, ...]
     bodies: tuple[Body, ...]
     cells: tuple[Cell, ...]
+    tables: tuple[Table, ...] = ()

@@ -11,12 +11,14 @@ from typing import assert_never
 
 from policy_lang import ir
 from policy_lang.addresses import text_of
+from policy_lang.ir.table_text import print_table
 from policy_lang.typesystem import EnumType, RoleType, SetType, Type
 
 
 def print_program(program: ir.Program) -> str:
     """The text of a program, with a final line end."""
-    return "".join(f"{line}\n" for line in (*_inventory(program), *_graph(program), *_cells(program)))
+    tables = (line for table in program.tables for line in print_table(table))
+    return "".join(f"{line}\n" for line in (*_inventory(program), *_graph(program), *tables, *_cells(program)))
 
 
 def _inventory(program: ir.Program) -> Iterator[str]:

@@ -22,6 +22,7 @@ from policy_lang.ir.declarations import (
 )
 from policy_lang.ir.json_values import JsonValue, Reader
 from policy_lang.ir.obligations import read_needs, read_obligations
+from policy_lang.ir.table_json import read_table
 from policy_lang.ir.writing import EFFECTS, TAGS
 from policy_lang.typesystem import INT_MAX, INT_MIN
 
@@ -46,7 +47,8 @@ _HEX = re.compile(r"0|[1-9a-f][0-9a-f]{0,31}")
 
 KEYS = (
     *("atoms", "bodies", "cells", "clauses", "duties", "endpoints", "groups", "guards", "kinds", "modules"),
-    *("operands", "others", "placed", "relations", "rules", "services", "signals", "texts", "version", "workloads"),
+    *("operands", "others", "placed", "relations", "rules", "services", "signals", "tables", "texts", "version"),
+    "workloads",
 )
 
 
@@ -83,6 +85,7 @@ class Loader:
             rules=self._rules(),
             bodies=self._bodies(),
             cells=self._cells((None, *(kind.id for kind in kinds))),
+            tables=tables["tables"].each(read_table),
         )
 
     def _list(self, name: str) -> list[JsonValue]:

@@ -12,6 +12,7 @@
 (6) every type has values, and roles are of relations only; columns are scalars; what a call has without its being
     declared is not declared; roles come from texts; the fallback of a signal is of its type, and what is counted an int
 (7) rules read what their cells have, and ask of it what its type answers (policy_lang/ir/well_typed.py)
+(8) Casbin tables are whole (policy_lang/ir/table_validity.py)
 
 Source: policy_lang/ir.
 """
@@ -27,6 +28,7 @@ from policy_lang import ir
 from policy_lang.addresses import HIGHEST
 from policy_lang.ir.atom_types import is_value
 from policy_lang.ir.footprints import Footprints
+from policy_lang.ir.table_validity import check_tables
 from policy_lang.ir.well_typed import IMPLICIT, check_types, claims_of
 from policy_lang.typesystem import EnumType, IntType, RoleType, Scalar, SetType, Type
 
@@ -63,6 +65,7 @@ def check_program(program: ir.Program) -> None:
     footprints = Footprints.of(program)
     _check_cells(program, footprints)
     check_types(program, footprints)
+    check_tables(program.tables)
 
 
 def _unique(what: str, ids: Sequence[object]) -> None:

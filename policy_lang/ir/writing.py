@@ -16,6 +16,7 @@ from policy_lang.ir.declarations import (
 )
 from policy_lang.ir.json_values import JsonValue
 from policy_lang.ir.obligations import written_needs, written_obligations
+from policy_lang.ir.table_json import written_table
 
 EFFECTS: tuple[ir.Effect, ...] = ("allow", "deny", "require")
 """By their number in the table of rules."""
@@ -72,6 +73,7 @@ class Writer:
             "others": self._others.written,
             "operands": self._operands.written,
             "texts": self._texts.written,
+            "tables": [written_table(each) for each in program.tables],
         }
 
     def _text(self, text: str) -> int:

@@ -298,6 +298,7 @@ CONSTANT = next(index for index, each in enumerate(DOCUMENT["operands"]) if not 
 PARTS = next(index for index, each in enumerate(DOCUMENT["guards"]) if each == 4 * 2 + 2)
 DUTIES = {DOCUMENT["duties"][index][0]: index for index in range(len(DOCUMENT["duties"]))}
 SUMS = range(len(DOCUMENT["operands"]) - 1, len(DOCUMENT["operands"]) + MOST_TERMS)
+VERSION = f'"version":{ir.VERSION}'.encode()
 ASKED = DUTIES[next(i for i, body in enumerate(PROGRAM.bodies) if body.needs)]
 
 REFUSED = {
@@ -312,9 +313,9 @@ REFUSED = {
     "a type deeper than any program": changed("kinds", 0, 3, 0, 1, to=None).replace(
         b"null", b'["set",' * 50_000 + b'["int",null,null]' + b"]" * 50_000, 1
     ),
-    "a key twice": BYTES.replace(b'{"atoms"', b'{"version":2,"atoms"', 1),
-    "the version before": changed("version", to=1),
-    "a version to come": changed("version", to=3),
+    "a key twice": BYTES.replace(b'{"atoms"', b"{" + VERSION + b',"atoms"', 1),
+    "the version before": changed("version", to=ir.VERSION - 1),
+    "a version to come": changed("version", to=ir.VERSION + 1),
     "version true": changed("version", to=True),
     "no version": without("version"),
     "no cells": without("cells"),
@@ -323,8 +324,8 @@ REFUSED = {
     "texts that are none": changed("texts", to="abc"),
     "half a character": BYTES.replace(b'"texts":["', b'"texts":["\\ud800', 1),
     "halves in the wrong order": BYTES.replace(b'"texts":["', b'"texts":["\\udc00\\ud800', 1),
-    "not a number": BYTES.replace(b'"version":2', b'"version":NaN', 1),
-    "an integer of 5,000 digits": BYTES.replace(b'"version":2', b'"version":' + b"2" * 5000, 1),
+    "not a number": BYTES.replace(VERSION, b'"version":NaN', 1),
+    "an integer of 5,000 digits": BYTES.replace(VERSION, b'"version":' + b"2" * 5000, 1),
     "an unknown atom": changed("atoms", 0, to=10),
     "an atom of minus one": changed("atoms", 0, to=-1),
     "an atom of true": changed("atoms", 0, to=True),

@@ -1,0 +1,111 @@
+"""Rows and links after a change: some taken out, some put behind the others.
+
+In go the rows of a policy, records to remove and rows to add; out come the rows after it, and the table that they make
+where rows stand as they are written. What did not change is the same object.
+Source: language.md 6.4 "Policy changes at run time"; Casbin's documentation, "Management API".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from policy_lang.casbin.definitions import Model
+from policy_lang.casbin.rows import PolicyRows
+from policy_lang.ir.tables import Link, Row, Table
+from policy_lang.source import Source
+
+Values = tuple[str, ...]
+
+Gone = Mapping[str, Collection[Values]]
+"""What is to be removed, by type."""
+
+
+def by_type(records: Iterable[Sequence[str]]) -> dict[str, set[Values]]:
+    """Records by their type, which stands first; values trimmed, as they are where rows are read."""
+    found: dict[str, set[Values]] = {}
+    for record in records:
+        kind, *values = (value.strip() for value in (record or ("",)))
+        found.setdefault(kind, set()).add(tuple(values))
+    return found
+
+
+def merged(rows: PolicyRows, gone: Gone, more: PolicyRows, model: Model) -> PolicyRows:
+    """The rows without those to remove, and then those to add, which have no line. ValueError where one to remove is
+    not there.
+    """
+    unknown = sorted(gone.keys() - rows.rows.keys() - rows.links.keys())
+    if unknown:
+        raise ValueError(f"no row to remove is of the type `{unknown[0]}`: the model does not declare it")
+    of_rows = {
+        name: (*_rows_left(name, each, gone), *(replace(row, line=0) for row in more.rows[name]))
+        if name in gone or more.rows[name]
+        else each
+        for name, each in rows.rows.items()
+    }
+    of_links = {
+        name: (*_links_left(name, each, gone, model), *(replace(link, line=0) for link in more.links[name]))
+        if name in gone or more.links[name]
+        else each
+        for name, each in rows.links.items()
+    }
+    return PolicyRows(rows.source, of_rows, of_links, ())
+
+
+def numbered(rows: PolicyRows, model: Model) -> PolicyRows:
+    """The same rows, each with a line of its own in a text that is made of them."""
+    lines: list[str] = []
+    of_rows: dict[str, tuple[Row, ...]] = {}
+    of_links: dict[str, tuple[Link, ...]] = {}
+    for name, each in rows.rows.items():
+        of_rows[name] = tuple(replace(row, line=line) for line, row in enumerate(each, len(lines) + 1))
+        lines += [", ".join((name, *row.values)) for row in each]
+    for name, links in rows.links.items():
+        of_links[name] = tuple(replace(link, line=line) for line, link in enumerate(links, len(lines) + 1))
+        lines += [", ".join((name, *_values(link, model, name))) for link in links]
+    return PolicyRows(Source(rows.source.name, "\n".join(lines)), of_rows, of_links, ())
+
+
+def joined(table: Table, gone: Collection[Values], added: Table, rows: PolicyRows) -> Table:
+    """The table after the change: `added` is that of the added rows alone, `gone` are the values of rows, `rows` are
+    all rows after it.
+    """
+    left = tuple(row for row in table.rows if row.values not in gone) if gone else table.rows
+    known = {text for text, _ in table.expressions}
+    more = tuple(each for each in added.expressions if each[0] not in known)
+    return replace(
+        table,
+        rows=(*left, *(replace(row, line=0) for row in added.rows)) if added.rows else left,
+        graphs=tuple(
+            graph if rows.links[graph.name] is graph.links else replace(graph, links=rows.links[graph.name])
+            for graph in table.graphs
+        ),
+        expressions=(*table.expressions, *more) if more else table.expressions,
+        own=tuple(sorted({*table.own, *added.own})),
+    )
+
+
+def _rows_left(name: str, rows: Sequence[Row], gone: Gone) -> Sequence[Row]:
+    if name not in gone:
+        return rows
+    _all_there(name, gone[name], (row.values for row in rows))
+    return [row for row in rows if row.values not in gone[name]]
+
+
+def _links_left(name: str, links: Sequence[Link], gone: Gone, model: Model) -> Sequence[Link]:
+    if name not in gone:
+        return links
+    values = [_values(link, model, name) for link in links]
+    _all_there(name, gone[name], values)
+    return [link for link, of in zip(links, values, strict=True) if of not in gone[name]]
+
+
+def _all_there(name: str, wanted: Collection[Values], there: Iterable[Values]) -> None:
+    missing = sorted(set(wanted).difference(there))
+    if missing:
+        raise ValueError(f"no row to remove: there is no `{', '.join((name, *missing[0]))}`")
+
+
+def _values(link: Link, model: Model, name: str) -> Values:
+    """A link as it is written, its type left out."""
+    return (link.member, link.role, *((link.domain,) if model.roles[name].domains else ()), *link.condition)

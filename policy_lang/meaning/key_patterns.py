@@ -1,0 +1,226 @@
+"""The second arguments of Casbin's functions, compiled once: keyMatch to keyMatch5, globMatch, regexMatch, ipMatch.
+
+In come a function, a text and the mode, out comes a `Pattern` that tells of every name whether it fits, or the `Trap`
+that says why the text means nothing or otherwise than it looks.
+INVARIANT: nothing raises; nothing takes more than linear time in the name. What `form` keeps out does not fit. A text
+that is a pattern in strict is the same pattern in compat.
+Source: language.md 6.4, 6.6 (7, 8, 10 to 13); Casbin's documentation, "Functions".
+
+Decision (2026-11-21): strict refuses what means otherwise than it looks, and gives nothing another meaning: a table
+that strict takes answers as it does in compat. Two things that mean more than they look are taken with a remark, since
+policies in use are full of them: text after the first `*` of keyMatch, and a regexMatch without an end.
+Decision (2026-11-21): `fits` of a name that is no address is None for ipMatch. Whatever the pattern, so that a plan can
+ask this once for all rows.
+Decision (2026-11-21): a pattern of whole segments is met by splitting the name, without a regular expression: 100,000
+rows compile in the time of their text and hold no automata. tests/casbin/test_key_patterns.py compares it with the
+regular expression of the same text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import assert_never
+
+from policy_lang.addresses import number
+from policy_lang.ir.tables import FunctionName, Mode
+from policy_lang.meaning.address_patterns import Block, read_block
+from policy_lang.meaning.globs import read_glob
+from policy_lang.meaning.key_signs import (
+    KeyFunction,
+    form_of,
+    in_whole_segments,
+    names,
+    places,
+    read_key,
+    regex_text,
+    trap_in,
+)
+from policy_lang.meaning.linear_regex import LONGEST_PATTERN, Regex, opening, read_regex, unreadable
+from policy_lang.meaning.pattern_forms import (
+    Anything,
+    Exact,
+    Form,
+    Network,
+    Other,
+    Plain,
+    Prefix,
+    Reduced,
+    Reduction,
+    Segments,
+    Trap,
+    admits,
+    reduced,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Walk:
+    """Of the segments of a name: with `rest` one more than `count` at least and no line break from there on; those of
+    each group of `same` are equal.
+    """
+
+    count: int
+    rest: bool
+    same: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Named:
+    """The groups of the expression with the same name took the same text."""
+
+    regex: Regex
+    names: tuple[str, ...]
+
+
+_Check = _Walk | _Named | Regex | Block
+"""What of the truth the form does not say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """A text as a function reads it. `form` is what every name has that fits, for an index; `fits` is the truth.
+    `remark`: the pattern is taken in both modes, and worth a warning.
+    """
+
+    function: FunctionName
+    text: str
+    form: Form
+    remark: Trap | None = None
+    _check: _Check | None = None
+
+    def fits(self, name: str) -> bool | None:
+        """Whether the function holds of the name; None where it has no value for this name, whatever the pattern (only
+        ipMatch, of a name that is no address).
+        """
+        match self._check:
+            case Block() as block:
+                at = number(name)
+                return None if at is None else block.holds(at)
+            case None:
+                return admits(self.form, name)
+            case check:
+                return admits(self.form, name) and _holds(check, self._asked(name))
+
+    def _asked(self, name: str) -> str:
+        return reduced(name, "before_query") if self.function == "keyMatch5" else name
+
+
+def pattern(function: FunctionName, text: str, *, mode: Mode) -> Pattern | Trap:
+    """The text compiled for a function; of a `keyGet` one as its `keyMatch` one reads it. timeMatch has no pattern.
+
+    A `Trap` of the kind "unreadable" in both modes; of the other kinds in strict only.
+    """
+    match function:
+        case "keyMatch" | "keyGet":
+            return _prefix(function, text)
+        case "keyMatch2" | "keyMatch3" | "keyMatch4" | "keyMatch5" | "keyGet2" | "keyGet3":
+            return _key(function, text, mode)
+        case "regexMatch":
+            return _regex(text)
+        case "globMatch":
+            glob = _within_length(text) or read_glob(text, mode=mode)
+            if isinstance(glob, Trap):
+                return glob
+            return Pattern(function, text, _of(glob.form, "single_slashes"), None, glob.regex)
+        case "ipMatch":
+            block = read_block(text, mode=mode)
+            if isinstance(block, Trap):
+                return block
+            return Pattern(function, text, Network(block.first, block.last), None, block)
+        case "timeMatch":
+            return unreadable("timeMatch takes two times and no pattern")
+        case _:
+            assert_never(function)
+
+
+def _prefix(function: FunctionName, text: str) -> Pattern:
+    start, star, after = text.partition("*")
+    if not star:
+        return Pattern(function, text, Exact(text))
+    remark = Trap("ignored", f"`{after}` after the first `*` is ignored") if after else None
+    return Pattern(function, text, Prefix(start) if start else Anything(), remark)
+
+
+def _key(function: KeyFunction, text: str, mode: Mode) -> Pattern | Trap:
+    too_long = _within_length(text)
+    if too_long:
+        return too_long
+    pieces = read_key(function, text)
+    trap = trap_in(function, pieces) if mode == "strict" else None
+    if trap:
+        return trap
+    plain = form_of(pieces)
+    form = _of(plain, "before_query") if function == "keyMatch5" else plain
+    same = places(pieces) if function == "keyMatch4" else ()
+    match plain:
+        case Exact():
+            return Pattern(function, text, form)
+        case Segments(parts, rest) if in_whole_segments(pieces):
+            return Pattern(function, text, form, None, _Walk(len(parts), rest, same))
+        case _:
+            return _key_by_regex(function, text, form)
+
+
+def _key_by_regex(function: KeyFunction, text: str, form: Form) -> Pattern | Trap:
+    pieces = read_key(function, text)
+    told_apart = function == "keyMatch4"
+    regex = read_regex(regex_text(function, pieces), groups=told_apart)
+    if isinstance(regex, Trap):
+        return regex
+    if not told_apart:
+        return Pattern(function, text, form, None, regex)
+    if regex.count != len(names(pieces)):
+        return unreadable("it has groups besides its wildcards")
+    return Pattern(function, text, form, None, _Named(regex, names(pieces)))
+
+
+def _regex(text: str) -> Pattern | Trap:
+    regex = _within_length(text) or read_regex(text)
+    if isinstance(regex, Trap):
+        return regex
+    ended = text.endswith((".*", "$")) and not text.endswith(("\\.*", "\\$"))
+    remark = None if ended else Trap("open_end", "it takes every name that begins so: there is no `$` at its end")
+    start, extent = opening(text)
+    match extent:
+        case "exact":
+            return Pattern("regexMatch", text, Exact(start), remark)
+        case "prefix":
+            return Pattern("regexMatch", text, Prefix(start) if start else Anything(), remark)
+        case "more":
+            return Pattern("regexMatch", text, Prefix(start) if start else Other(), remark, regex)
+        case _:
+            assert_never(extent)
+
+
+def _within_length(text: str) -> Trap | None:
+    if len(text) <= LONGEST_PATTERN:
+        return None
+    return unreadable(f"it is longer than {LONGEST_PATTERN} characters")
+
+
+def _of(form: Plain, by: Reduction) -> Form:
+    """The form, of the reduced name; nothing needs to be reduced where nothing is known."""
+    return form if isinstance(form, Other | Anything) else Reduced(by, form)
+
+
+def _holds(check: _Walk | _Named | Regex, name: str) -> bool:
+    match check:
+        case Regex():
+            return check.begins(name)
+        case _Named(regex, of):
+            taken = regex.groups(name)
+            return taken is not None and _agree(zip(of, taken, strict=True))
+        case _Walk(count, rest, same):
+            segments = name.split("/", count) if rest else name.split("/")
+            if rest and (len(segments) <= count or "\n" in segments[-1]):
+                return False
+            return all(len({segments[at] for at in each}) == 1 for each in same)
+        case _:
+            assert_never(check)
+
+
+def _agree(taken: Iterable[tuple[str, str | None]]) -> bool:
+    """Whether each name took one text only."""
+    first: dict[str, str | None] = {}
+    return all(first.setdefault(name, text) == text for name, text in taken)

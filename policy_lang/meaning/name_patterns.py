@@ -1,0 +1,121 @@
+"""Names and the patterns they fit, found without asking every one: by the text that a fitting name must begin with.
+
+In come names and compiled patterns of one function; out come the patterns that one name fits, and the names that fit
+one pattern. The answers are those of asking `Pattern.fits` of each; a form only says whom there is no need to ask.
+INVARIANT: a name that a pattern fits begins with the pattern's stem, and is it where the stem is whole.
+Source: language.md 6.4, "matching function on a role manager or domain".
+
+Decision (2026-11-21): a name that cannot be read as a pattern, and one whose pattern fits it alone, stands for itself;
+`read` has neither. Casbin too takes what its matching function raises for "does not fit"; where that would surprise,
+the front end has refused the name or warned of it (E610). A name that no pattern can be asked about (no address, under
+`ipMatch`) fits none.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+from typing import assert_never
+
+from policy_lang.ir.tables import FunctionName, Mode
+from policy_lang.meaning.key_patterns import Pattern, pattern
+from policy_lang.meaning.pattern_forms import (
+    Anything,
+    Exact,
+    Form,
+    Network,
+    Other,
+    Prefix,
+    Reduced,
+    Segments,
+    Trap,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Stem:
+    """What a fitting name begins with; `whole`: what it is."""
+
+    text: str
+    whole: bool
+
+
+def stem(form: Form) -> Stem:
+    """The stem of a form; empty where nothing is known."""
+    match form:
+        case Exact(text):
+            return Stem(text, whole=True)
+        case Prefix(text):
+            return Stem(text, whole=False)
+        case Segments(parts, rest):
+            literal = [part for part in takewhile(lambda part: part is not None, parts) if part is not None]
+            if len(literal) == len(parts):
+                return Stem("/".join(literal), whole=not rest)
+            return Stem("/".join([*literal, ""]), whole=False)
+        case Reduced("before_query", of):
+            return Stem(stem(of).text, whole=False)
+        case Reduced() | Network() | Anything() | Other():
+            return Stem("", whole=False)
+        case _:
+            assert_never(form)
+
+
+def read(names: Iterable[str], matching: FunctionName | None, mode: Mode) -> dict[str, Pattern]:
+    """The names that stand for others, each with its pattern; none without a function."""
+    if matching is None:
+        return {}
+    found = {}
+    for name in names:
+        compiled = pattern(matching, name, mode=mode)
+        if not isinstance(compiled, Trap) and compiled.form != Exact(name):
+            found[name] = compiled
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class PatternsByStem:
+    """Patterns, to be asked for by a name. `beginning` is by the length of the stem."""
+
+    whole: Mapping[str, tuple[Pattern, ...]]
+    beginning: tuple[tuple[int, Mapping[str, tuple[Pattern, ...]]], ...]
+
+    @classmethod
+    def of(cls, patterns: Iterable[Pattern]) -> PatternsByStem:
+        """The index; the order of the patterns does not matter."""
+        whole: dict[str, list[Pattern]] = {}
+        beginning: dict[int, dict[str, list[Pattern]]] = {}
+        for each in patterns:
+            begins = stem(each.form)
+            among = whole if begins.whole else beginning.setdefault(len(begins.text), {})
+            among.setdefault(begins.text, []).append(each)
+        return cls(_closed(whole), tuple((length, _closed(beginning[length])) for length in sorted(beginning)))
+
+    def fitting(self, name: str) -> tuple[str, ...]:
+        """The texts of the patterns that fit the name."""
+        if not self.whole and not self.beginning:
+            return ()
+        asked = list(self.whole.get(name, ()))
+        for length, by_stem in self.beginning:
+            if length > len(name):
+                break
+            asked.extend(by_stem.get(name[:length], ()))
+        return tuple(each.text for each in asked if each.fits(name) is True)
+
+
+def _closed(lists: Mapping[str, list[Pattern]]) -> dict[str, tuple[Pattern, ...]]:
+    return {text: tuple(patterns) for text, patterns in lists.items()}
+
+
+def names_fitting(of: Pattern, names: Sequence[str]) -> list[str]:
+    """The names, of a sorted sequence, that the pattern fits."""
+    begins = stem(of.form)
+    found = []
+    for at in range(bisect_left(names, begins.text), len(names)):
+        name = names[at]
+        if not name.startswith(begins.text):
+            break
+        if of.fits(name) is True:
+            found.append(name)
+    return found

@@ -1,0 +1,247 @@
+"""What role graphs say: whether a name has a role in a domain at an instant.
+
+A graph goes in; `linked` is the definition, by walking from link to link, and `held` gives at once all the roles of a
+name that are ever asked about, which is what an index over rows looks up. Total: what is no string is UNKNOWN.
+    linked(member, role) is TRUE     where links lead from one to the other, `longest` at the most, and each holds
+                         is UNKNOWN  where none of such ways is known to hold, and one may
+                         is FALSE    elsewhere
+INVARIANT: for each wanted name r: r is in held(m) where linked(m, r) is TRUE, in doubted(m) where it is UNKNOWN, and
+in neither where it is FALSE. Nothing changes once made: safe from many threads. Names asked about are remembered only
+in caches of a fixed size.
+Source: language.md 6.4, 6.6 points 5, 6 and 25; ir/tables.py `RoleGraph`; Casbin's documentation, "RBAC" and after.
+
+Decision (2026-11-21): a condition without a value (no time, no such zone) leaves its link in doubt. Casbin raises.
+Decision (2026-11-21): two links alike but for their conditions are two links, and either will do. Casbin keeps the
+condition of the last.
+Decision (2026-11-21): a link under a condition is under it also for the names that fit its member, and a name that fits
+a role does not thereby have that role. Casbin asks no condition of the first, and grants the second where a definition
+has conditions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from policy_lang.ir.tables import Link, Mode, RoleGraph
+from policy_lang.meaning.key_functions import call
+from policy_lang.meaning.key_patterns import Pattern
+from policy_lang.meaning.local_time import LocalTime
+from policy_lang.meaning.name_patterns import PatternsByStem, read
+from policy_lang.meaning.role_closures import Closures
+from policy_lang.meaning.role_links import LONGEST_KEPT, Condition, DomainLinks, Kept, LinksInForce
+from policy_lang.meaning.values import FALSE, TRUE, UNKNOWN
+from policy_lang.verdict import Truth3
+
+MOST_FITTED_KEPT = 65_536
+MOST_DOMAINS_KEPT = 4_096
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Roles:
+    """A role graph, ready to be asked. `domains` are those that links were written for. `patterns` and
+    `domain_patterns` are the names of links, and the domains, that stand for others.
+    """
+
+    graph: RoleGraph
+    mode: Mode
+    domains: Mapping[str, DomainLinks]
+    patterns: Mapping[str, Pattern]
+    domain_patterns: Mapping[str, Pattern]
+    domains_by_stem: PatternsByStem
+    closures: Closures
+    fitted: Kept[tuple[str, ...]]
+    in_force: Kept[LinksInForce]
+
+    @classmethod
+    def of(cls, graph: RoleGraph, wanted: frozenset[str] | None = None, *, mode: Mode) -> Roles:
+        """The graph, indexed. `wanted`: the names ever asked about as a role; None where they are not known beforehand:
+        then those of the links, and the member itself.
+        """
+        patterns = read(_names(graph.links), graph.matching, mode)
+        written = _by_domain(graph, graph.links)
+        matching = graph.matching is not None
+        domains = {name: DomainLinks.of(links, patterns, matching=matching) for name, links in written.items()}
+        among = read(domains, graph.domain_matching, mode)
+        closures = Closures.of(wanted, graph.longest)
+        return cls._made(graph, mode, domains, patterns, among, closures, Kept(MOST_FITTED_KEPT))
+
+    @classmethod
+    def _made(
+        cls,
+        graph: RoleGraph,
+        mode: Mode,
+        domains: Mapping[str, DomainLinks],
+        patterns: Mapping[str, Pattern],
+        domain_patterns: Mapping[str, Pattern],
+        closures: Closures,
+        fitted: Kept[tuple[str, ...]],
+    ) -> Roles:
+        by_stem = PatternsByStem.of(domain_patterns.values())
+        in_force = Kept[LinksInForce](MOST_DOMAINS_KEPT)
+        return cls(graph, mode, domains, patterns, domain_patterns, by_stem, closures, fitted, in_force)
+
+    # ---------------------------------------------------------------- asking
+
+    def linked(self, member: object, role: object, domain: object = "", *, now: LocalTime) -> Truth3:
+        """Whether the member is the role or has it, in the domain, at the instant. `domain` is of no account in a graph
+        without domains.
+        """
+        if not (isinstance(member, str) and isinstance(role, str) and isinstance(domain, str)):
+            return UNKNOWN
+        # A subclass may compare otherwise, or raise; the text it holds does neither.
+        member, role, domain = str.__str__(member), str.__str__(role), str.__str__(domain)
+        if member == role:
+            return TRUE
+        links = self._links(domain)
+        found, best, level = FALSE, {member: TRUE}, {member: TRUE}
+        left = self.graph.longest
+        while level and found is not TRUE and (left is None or left > 0):
+            left = None if left is None else left - 1
+            arrived: dict[str, Truth3] = {}
+            for name, truth in level.items():
+                for onward, condition in self._onward(links, name):
+                    there = _both(truth, self._truth(condition, now))
+                    if links.reaches(onward, role):
+                        found = _better(found, there)
+                    for landed in links.landed(onward):
+                        arrived[landed] = _better(arrived.get(landed, FALSE), there)
+            level = {name: truth for name, truth in arrived.items() if _RANK[truth] > _RANK[best.get(name, FALSE)]}
+            best |= level
+        return found
+
+    def held(self, member: str, domain: str, *, now: LocalTime) -> frozenset[str]:
+        """The wanted names of which `linked` says TRUE. A set shared with others: about a microsecond."""
+        links = self._links(domain)
+        if not links.conditional:
+            return self.closures.held(links, member, _never)
+        return self.closures.held(links, member, self._asked(now, TRUE))
+
+    def doubted(self, member: str, domain: str, *, now: LocalTime) -> frozenset[str]:
+        """The wanted names of which `linked` says UNKNOWN: none where no link has a condition."""
+        links = self._links(domain)
+        if not links.conditional:
+            return frozenset()
+        perhaps = self.closures.held(links, member, self._asked(now, TRUE, UNKNOWN))
+        return perhaps - self.held(member, domain, now=now)
+
+    def _links(self, domain: str) -> LinksInForce:
+        asked = domain if self.graph.domains else ""
+        return self.in_force.entries.get(asked) or self._gathered(asked)
+
+    def _gathered(self, asked: str) -> LinksInForce:
+        others = set(self.domains_by_stem.fitting(asked))
+        parts = tuple(self.domains[name] for name in sorted(others | {asked}) if name in self.domains)
+        links = LinksInForce.of(parts, self.patterns, self.fitted)
+        return self.in_force.keep(asked, links) if parts and len(asked) <= LONGEST_KEPT else links
+
+    def _onward(self, links: LinksInForce, name: str) -> Iterable[tuple[str, Condition]]:
+        yield from ((role, ()) for role in links.always(name))
+        yield from ((step.role, step.condition) for step in links.at_times(name))
+
+    def _truth(self, condition: Condition, now: LocalTime) -> Truth3:
+        if not condition:
+            return TRUE
+        match call("timeMatch", condition, mode=self.mode, now=now):
+            case True:
+                return TRUE
+            case False:
+                return FALSE
+            case _:
+                return UNKNOWN
+
+    def _asked(self, now: LocalTime, *accepted: Truth3) -> Callable[[Condition], bool]:
+        """Whether a condition comes out as one of these, each worked out once."""
+        known: dict[Condition, bool] = {}
+
+        def holds(condition: Condition) -> bool:
+            found = known.get(condition)
+            if found is None:
+                found = known[condition] = self._truth(condition, now) in accepted
+            return found
+
+        return holds
+
+    # ---------------------------------------------------------------- changing
+
+    def changed(self, add: Sequence[Link], remove: Sequence[Link]) -> Roles:
+        """The graph without the links to remove, whatever their lines and however often they stand there, and then with
+        those to add; this one stays as it is. Domains without a change are shared, and so are the closures that a
+        change cannot reach.
+        """
+        graph = self._changed_graph(add, remove)
+        patterns = self._changed_patterns(graph, add)
+        same_key = self._closures_stay(graph, [*add, *remove])
+        domains = dict(self.domains)
+        to_add, to_remove = _by_domain(graph, add), _by_domain(graph, remove)
+        for name in {**to_add, **to_remove}:
+            changed = domains.get(name, _NOTHING).changed(
+                to_add.get(name, ()),
+                to_remove.get(name, ()),
+                patterns,
+                matching=graph.matching is not None,
+                same_key=same_key and name in domains,
+            )
+            if changed.always or changed.at_times:
+                domains[name] = changed
+            else:
+                domains.pop(name, None)
+        among = {name: of for name, of in self.domain_patterns.items() if name in domains}
+        among |= read(domains.keys() - self.domains.keys(), graph.domain_matching, self.mode)
+        return self._made(graph, self.mode, domains, patterns, among, self.closures, self.fitted)
+
+    def wanting(self, wanted: frozenset[str] | None) -> Roles:
+        """The same graph, asked about other roles."""
+        return replace(self, closures=Closures.of(wanted, self.graph.longest))
+
+    def _changed_graph(self, add: Sequence[Link], remove: Sequence[Link]) -> RoleGraph:
+        gone = {replace(link, line=0) for link in remove}
+        members = {link.member for link in remove}
+        stay = self.graph.links
+        if gone:
+            stay = tuple(link for link in stay if link.member not in members or replace(link, line=0) not in gone)
+        return replace(self.graph, links=(*stay, *add))
+
+    def _changed_patterns(self, graph: RoleGraph, add: Sequence[Link]) -> Mapping[str, Pattern]:
+        if graph.matching is None:
+            return self.patterns
+        present = _names(graph.links)
+        stay = {name: of for name, of in self.patterns.items() if name in present}
+        return stay | read(_names(add) - stay.keys(), graph.matching, self.mode)
+
+    def _closures_stay(self, graph: RoleGraph, changes: Sequence[Link]) -> bool:
+        """Whether the change is only of names that are no role, before or after it, in any domain, and every role stays
+        one: then no closure has such a name, and none will have been made while it was a role.
+        """
+        if graph.matching is not None:
+            return False
+        before, after = {link.role for link in self.graph.links}, {link.role for link in graph.links}
+        return before <= after and after.isdisjoint(link.member for link in changes)
+
+
+_RANK = {FALSE: 0, UNKNOWN: 1, TRUE: 2}
+
+_NOTHING = DomainLinks.of((), {}, matching=False)
+
+
+def _names(links: Iterable[Link]) -> set[str]:
+    return {name for link in links for name in (link.member, link.role)}
+
+
+def _by_domain(graph: RoleGraph, links: Iterable[Link]) -> dict[str, list[Link]]:
+    found: dict[str, list[Link]] = {}
+    for link in links:
+        found.setdefault(link.domain if graph.domains else "", []).append(link)
+    return found
+
+
+def _both(left: Truth3, right: Truth3) -> Truth3:
+    return left if _RANK[left] <= _RANK[right] else right
+
+
+def _better(left: Truth3, right: Truth3) -> Truth3:
+    return left if _RANK[left] >= _RANK[right] else right
+
+
+def _never(_: Condition) -> bool:
+    return False

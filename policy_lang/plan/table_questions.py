@@ -1,0 +1,163 @@
+"""What an index asks a request: which values of a column may hold.
+
+In comes a condition that can be looked up by one column (`table_conjunctions.Keyed`); out comes the question that names
+the values of the column for which it holds, and the check that asks the same of one row. An index that is `sure` wants
+the values for which the condition is TRUE; one that is not wants those for which it is not FALSE, and where that is all
+of them, or cannot be said from the columns' texts alone, the request is lost to indexes (`Asking.lost`).
+INVARIANT: of the texts in stock, the question names those for which the condition holds, or the request is lost.
+Source: language.md 6.4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import assert_never
+
+from policy_lang.ir import tables
+from policy_lang.meaning.local_time import LocalTime
+from policy_lang.meaning.object_values import same, sort_of
+from policy_lang.meaning.values import FALSE, TRUE
+from policy_lang.plan.table_asking import Asking, Check, Condition, Question, Values
+from policy_lang.plan.table_conditions import Maker
+from policy_lang.plan.table_conjunctions import Distinct, Equal, Fits, Held, Keyed
+
+NONE: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Questions:
+    """The questions of a plan, each once. Its state is what was asked for."""
+
+    asked: list[Question] = field(default_factory=list)
+    numbers: dict[tuple[bool, str], int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Makes questions and checks. `pattern_indexes` number the pattern indexes in stock, by column and function."""
+
+    maker: Maker
+    sure: bool
+    pattern_indexes: Mapping[tuple[int, tables.FunctionName], int]
+    questions: Questions
+
+    def number(self, of: Keyed) -> int:
+        """The number of a question, which is made where there is none yet."""
+        # Not by equality: Python holds the constants 1 and True for one.
+        key = self.sure, repr(of)
+        if key not in self.questions.numbers:
+            self.questions.numbers[key] = len(self.questions.asked)
+            self.questions.asked.append(self.question(of))
+        return self.questions.numbers[key]
+
+    def question(self, of: Keyed) -> Question:
+        """Which values of its column may hold."""
+        match of:
+            case Equal():
+                return self._equal(of)
+            case Held():
+                return self._held(of)
+            case Fits():
+                return self._fits(of)
+            case Distinct():
+                return self._distinct(of)
+            case _:
+                assert_never(of)
+
+    def check(self, of: Keyed, question: int) -> Check:
+        """Whether the condition holds for one row. What would be asked of many values for the sake of few rows is asked
+        of the rows, unless it was asked already.
+        """
+        column = of.column
+        match of:
+            case Equal() | Held():
+                return lambda asking, row: row[column] in asking.keys(question)
+            case Distinct(_, condition):
+                holds = self.holds(self.maker.condition(condition))
+                return _known_or(question, column, holds)
+            case Fits(_, function, name):
+                here = self.pattern_indexes[column, function]
+                condition = tables.BuiltIn(function, (name, tables.Column(column)))
+                holds = _known_or(question, column, self.holds(self.maker.condition(condition)))
+
+                def check(asking: Asking, row: Values) -> bool:
+                    if asking.stock.patterns[here].slow:
+                        return holds(asking, row)
+                    return row[column] in asking.keys(question)
+
+                return check
+            case _:
+                assert_never(of)
+
+    def holds(self, condition: Condition) -> Check:
+        """Whether a condition is as this index wants it."""
+        if self.sure:
+            return lambda asking, row: condition(asking, row) is TRUE
+        return lambda asking, row: condition(asking, row) is not FALSE
+
+    # ---------------------------------------------------------------- questions
+
+    def _equal(self, of: Equal) -> Question:
+        reading, mode, sure = self.maker.reading(of.of), self.maker.mode, self.sure
+
+        def question(asking: Asking) -> Collection[str]:
+            value = reading(asking, NONE)
+            if type(value) is str:
+                return (value,)
+            # In compat an object says itself what it equals.
+            asks_itself = mode == "compat" and sort_of(value) == "other"
+            if asks_itself or not (sure or same(value, "", mode=mode) is FALSE):
+                asking.lost = True
+            return NONE
+
+        return question
+
+    def _held(self, of: Held) -> Question:
+        member_of = self.maker.reading(of.of)
+        domain_of = self.maker.reading(tables.Constant("") if of.domain is None else of.domain)
+        graph, zone, sure = of.graph, self.maker.zone, self.sure
+
+        def question(asking: Asking) -> Collection[str]:
+            member, domain = member_of(asking, NONE), domain_of(asking, NONE)
+            if type(member) is str and type(domain) is str:
+                roles, now = asking.stock.roles[graph], LocalTime.of(asking.now_ms, zone)
+                held = roles.held(member, domain, now=now)
+                return held if sure else held | roles.doubted(member, domain, now=now)
+            if not sure:
+                asking.lost = True
+            return NONE
+
+        return question
+
+    def _fits(self, of: Fits) -> Question:
+        reading, sure = self.maker.reading(of.of), self.sure
+        here = self.pattern_indexes[of.column, of.function]
+
+        def question(asking: Asking) -> Collection[str]:
+            name, index = reading(asking, NONE), asking.stock.patterns[here]
+            if type(name) is str and index.takes(name):
+                fitting = index.fitting(name)
+                return fitting if sure else fitting | index.unreadable
+            if not sure:
+                asking.lost = True
+            return NONE
+
+        return question
+
+    def _distinct(self, of: Distinct) -> Question:
+        holds, column = self.holds(self.maker.condition(of.condition)), of.column
+
+        def question(asking: Asking) -> Collection[str]:
+            # The condition reads one column, so that the others may hold anything.
+            return frozenset(text for text in asking.stock.texts[column] if holds(asking, (text,) * (column + 1)))
+
+        return question
+
+
+def _known_or(question: int, column: int, holds: Check) -> Check:
+    def check(asking: Asking, row: Values) -> bool:
+        keys = asking.answers[question]
+        return holds(asking, row) if keys is None else row[column] in keys
+
+    return check
