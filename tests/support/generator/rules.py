@@ -197,7 +197,7 @@ class Rules:
     def _duty(self, proved: Place) -> str:
         """What a require may ask."""
         choices = [self._set_header, self._set_header, self._remove_header, self._redact, self._alert, self._log]
-        tokens = {kind.name for kind in self._world.kinds if kind.form == "token"}
+        tokens = {kind.name for kind in self._world.kinds if kind.form == "token" and kind.held}
         if tokens & proved.kinds():
             choices.append(self._issue_token)
         return self._rng.choice(choices)(proved)

@@ -177,7 +177,8 @@ def _user(rng: random.Random, enums: Sequence[EnumType]) -> tuple[Kind, list[str
         if rng.random() < 0.6:
             items.append("exclusive auditor, admin")
     factors = _factors(rng, fields, "token", "auth_time")
-    return _declared(Kind("user", "token", tuple(fields), tuple(factors), roles), factors, gives, items)
+    kind = Kind("user", "token", tuple(fields), tuple(factors), roles, held=gives != "none")
+    return _declared(kind, factors, gives, items)
 
 
 def _partner(rng: random.Random, enums: Sequence[EnumType]) -> tuple[Kind, list[str]]:

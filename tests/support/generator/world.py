@@ -38,13 +38,14 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of principal; `roles` are the names of its roles, `role_claim` what gives them, if a claim does."""
+    """A kind of principal; `roles` are the names of its roles, which nobody has where they are not `held`."""
 
     name: str
     form: Literal["token", "subject"]
     fields: tuple[Field, ...]
     factors: tuple[str, ...]
     roles: tuple[str, ...]
+    held: bool = True
 
 
 @dataclass(frozen=True, slots=True)
