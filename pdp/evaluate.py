@@ -193,7 +193,8 @@ class Evaluator:
         primary = decided_by(verdict)[0]
         if isinstance(call, Refused) or "." not in primary:
             return verdict
-        return replace(verdict, rules=engine.primary(call, primary))
+        outcome = verdict.outcome if verdict.observed is None else verdict.observed.outcome
+        return replace(verdict, rules=engine.primary(call, primary, outcome))
 
     def _is_explained(self, engine: Engine, call: Call | Refused, verdict: Verdict, now_ms: int) -> bool:
         """Whether all clauses are looked at: where every one is to be recorded, and of refusals by `default`, of which

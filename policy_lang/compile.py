@@ -1,13 +1,14 @@
 """The whole way from the files of a bundle to a program: the one entry the rest of the house uses.
 
 Files by path go in, `Compiled` comes out, or `CompileError` with the mistakes of all files in one run. Files whose name
-ends neither in `.pol` nor, of the settings chosen, in `.toml` are not looked at. Pure.
+ends neither in `.pol` nor, of the settings chosen, in `.toml` are not looked at, but for the models and policies that
+`casbin` blocks name. Pure.
 
 (0) parse     each file alone
 (1) settings  the values that differ per environment
 (2) inventory what the modules declare
 (3) names     what each name means
-(4) check     every rule and proof in each of its environments; tests
+(4) check     every rule, `casbin` block and proof in each of its environments; tests
 (5) extent    how much the program would hold
 (6) lower     only if no phase found an error
 (7) cost      what one call may have to look at
@@ -26,6 +27,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from policy_lang.attached import attached
 from policy_lang.checking.cost import check_cost
 from policy_lang.checking.extent import check_extent
 from policy_lang.checking.guards import Formula
@@ -118,7 +120,7 @@ def _compiled(
     found: list[Diagnostic] = []
     inventory = take_inventory([each.module for each in parsed if each.module is not None], values, found, broken)
     names = bind_names(inventory, found)
-    policy = check(inventory, names, found, today_ms, written_ms)
+    policy = check(inventory, names, found, today_ms, written_ms, files)
     tests = lower_tests(inventory, policy.challenges, found)
     found = [*_once_a_place(_unless_broken(found, broken)), *syntax]
     if has_errors(found):
@@ -130,7 +132,7 @@ def _compiled(
     found += check_cost(inventory, program)
     if has_errors(found):
         raise CompileError(_errors(found))
-    sources = {each.source.name: each.source for each in parsed}
+    sources = {each.source.name: each.source for each in parsed} | _attached_sources(files)
     proofs = tuple(proof.title for proof in policy.proofs)
     return Compiled(program, tests, ordered(found), sources, proofs, policy.written)
 
@@ -153,8 +155,17 @@ def _errors(found: Iterable[Diagnostic]) -> list[Diagnostic]:
 
 
 def sources_of(files: Mapping[str, bytes]) -> Mapping[str, Source]:
-    """The texts of the policy files among `files`, for rendering what `compile_policy` found in them."""
-    return {name: _source(name, files[name]) for name in sorted(files) if name.endswith(".pol")}
+    """The texts of the policy files among `files`, and of the models and policies that they name, for rendering what
+    `compile_policy` found in them.
+    """
+    own = {name: _source(name, files[name]) for name in sorted(files) if name.endswith(".pol")}
+    return _attached_sources(files) | own
+
+
+def _attached_sources(files: Mapping[str, bytes]) -> dict[str, Source]:
+    """The texts of what `casbin` blocks name; empty where one is not UTF-8, or may be no text at all."""
+    named = sorted(path for path in attached(files) if path in files and not path.endswith(".pol"))
+    return {path: Source(path, files[path].decode("utf-8", "replace")) for path in named}
 
 
 def _source(name: str, data: bytes) -> Source:

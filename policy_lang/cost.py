@@ -7,6 +7,10 @@ Source: language.md 6.2 (discriminators), 4.6 (W816, E801).
 
 Decision: 2026-11-21. The worst case takes for each attribute the one constant that finds the most: a caller who holds
 every role at once is not what a budget is for. A rule without conditions costs nothing, so it is not counted.
+Decision: 2026-11-21. What the index of a Casbin table leaves in the worst case is not known. A table counts as an atom
+for a hundred rows, at least `LEAST_OF_TABLE` and at most `MOST_OF_TABLE`, so that a large one can be asked, and two of
+them on one endpoint cannot; where some part of its matcher has no index, as an atom for each row. A table that is asked
+for both votes on the same values counts once.
 Decision: 2026-11-21. What the index uses is asked of the index itself, so that no rule is called cheap which is not:
 `via w` alone, or a relation alone, tells no rules apart.
 """
@@ -15,14 +19,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 
 from policy_lang import ir
+from policy_lang.ir.tables import Table
+from policy_lang.meaning.tables import NO_FUNCTIONS
 from policy_lang.plan.index import Asked, asked, is_told_apart
+from policy_lang.plan.table_conjunctions import Conjunction, Distinct
+from policy_lang.plan.table_stock import Design
 
 Key = tuple[str, object]
 """An input, and the constant (or the ranges) that the index finds rules by."""
+
+ROWS_AN_ATOM, LEAST_OF_TABLE, MOST_OF_TABLE = 100, 4, 256
+"""What a Casbin table counts for."""
 
 Ways = tuple[tuple[int, ...], ...]
 """The ways to find a rule: each by keys, which are numbered."""
@@ -62,6 +73,7 @@ class _Bodies:
     def __init__(self, program: ir.Program) -> None:
         self.inputs: list[str] = []
         self._program = program
+        self._rows = {table.id: _weight(table) for table in program.tables}
         self._numbers: dict[Key, int] = {}
         self._below: dict[int, frozenset[int]] = {}
         self._known: dict[int, tuple[frozenset[int], Ways]] = {}
@@ -78,6 +90,17 @@ class _Bodies:
             ways = tuple(tuple(self._number(key) for key in way) for way in told_apart)
             known = self._known[index] = (atoms, ways)
         return known
+
+    def weight(self, atoms: Iterable[int]) -> int:
+        """What some atoms count for."""
+        if not self._rows:
+            return len(set(atoms))
+        return sum(self._rows[atom.table] if isinstance(atom, ir.Vote) else 1 for atom in self._each_once(atoms))
+
+    def _each_once(self, atoms: Iterable[int]) -> Iterable[ir.Atom]:
+        """The atoms of these indices; of those that ask a table about the same values, one."""
+        found = (self._program.atoms[index] for index in sorted(atoms))
+        return {replace(each, vote="allow") if isinstance(each, ir.Vote) else each: None for each in found}
 
     def _number(self, key: Key) -> int:
         number = self._numbers.get(key)
@@ -96,6 +119,20 @@ class _Bodies:
             below = frozenset((guard.atom,)) if isinstance(guard, ir.Lit) else self._atoms(guard.parts)
             known = self._below[index] = below
         return known
+
+
+def _weight(table: Table) -> int:
+    """What a table counts for."""
+    rows = len(table.rows)
+    if any(map(_walks, Design.of(table, NO_FUNCTIONS).parts)):
+        return max(rows, LEAST_OF_TABLE)
+    return max(LEAST_OF_TABLE, min(rows // ROWS_AN_ATOM, MOST_OF_TABLE))
+
+
+def _walks(part: Conjunction) -> bool:
+    """Whether a conjunction asks rows, or values of a column, one by one, and nothing leaves any of them out."""
+    one_by_one = [key for key in part.keyed if isinstance(key, Distinct)]
+    return bool(one_by_one or part.rest) and len(one_by_one) == len(part.keyed)
 
 
 def _keys(of: Asked) -> tuple[Key, ...]:
@@ -127,5 +164,5 @@ def _cell_cost(rules: Iterable[ir.CellRule], bodies: _Bodies) -> Cost:
     most: dict[str, int] = {}
     for key, atoms_found in found.items():
         name = bodies.inputs[key]
-        most[name] = max(most.get(name, 0), len(atoms_found - always))
-    return Cost(len(always) + sum(most.values()), tuple(sorted(unindexable)))
+        most[name] = max(most.get(name, 0), bodies.weight(atoms_found - always))
+    return Cost(bodies.weight(always) + sum(most.values()), tuple(sorted(unindexable)))

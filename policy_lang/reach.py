@@ -14,7 +14,7 @@ from policy_lang import ir
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """An allow that may hold: its id, and whom its `for` clause names, as written."""
+    """An allow that may hold: its id, and whom its `for` clause names, as written; of a `casbin` block its files."""
 
     rule: str
     who: str
@@ -40,7 +40,8 @@ def reach(program: ir.Program) -> tuple[Row, ...]:
     for cell in program.cells:
         for each in cell.allow:
             clauses = program.bodies[each.body].clauses
-            who[cell.endpoint][each.rule] = next((clause.text for clause in clauses if clause.label == "for"), "")
+            said = (clause.text for clause in clauses if clause.label in {"for", "casbin"})
+            who[cell.endpoint][each.rule] = next(said, "")
     return tuple(
         Row(
             service=endpoint.service,

@@ -165,7 +165,9 @@ class ClauseTrace:
 
 @dataclass(frozen=True, slots=True)
 class RuleTrace:
-    """One rule of the cell: whether it applied, and each clause up to the first that was false."""
+    """One rule of the cell: whether it applied, and each clause up to the first that was false. `row` is the row of a
+    Casbin table by which it applied, `file:line`; "" where there is none, or it was not looked for.
+    """
 
     id: str
     effect: Literal["allow", "deny", "require"]
@@ -174,6 +176,7 @@ class RuleTrace:
     applies: bool
     clauses: tuple[ClauseTrace, ...]
     shadow: bool = False
+    row: str = ""
 
     @property
     def distance(self) -> int:

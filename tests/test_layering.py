@@ -16,6 +16,7 @@ LONGEST_FUNCTION = 60
 
 LANGUAGE_ROWS = {
     "addresses": set(),
+    "attached": set(),
     "source": set(),
     "spiffe": set(),
     "typesystem": set(),
@@ -31,7 +32,7 @@ LANGUAGE_ROWS = {
     "meaning": {"addresses", "diagnostics", "ir", "request", "spiffe", "typesystem", "verdict"},
     "plan": {"addresses", "ir", "meaning", "uncollected", "verdict"},
     "casbin": {"diagnostics", "ir", "meaning", "mistakes", "plan", "source"},
-    "cost": {"ir", "plan"},
+    "cost": {"ir", "meaning", "plan"},
     "reach": {"ir"},
     "capabilities": {"diagnostics", "ir", "mistakes", "source", "verdict"},
     "syntax": {"addresses", "diagnostics", "mistakes", "source", "tree", "typesystem"},
@@ -40,15 +41,16 @@ LANGUAGE_ROWS = {
         *("addresses", "diagnostics", "ir", "meaning", "mistakes", "source", "spiffe", "syntax", "tree", "typesystem"),
     },
     "checking": {
-        *("addresses", "cost", "declared", "diagnostics", "ir", "meaning", "mistakes", "source", "tree", "typesystem"),
-        *("verdict", "wording"),
+        *("addresses", "attached", "casbin", "cost", "declared", "diagnostics", "ir", "meaning", "mistakes", "source"),
+        *("tree", "typesystem", "verdict", "wording"),
     },
     "trials": {
         *("checking", "declared", "diagnostics", "ir", "meaning", "mistakes", "request", "source", "spiffe", "tree"),
         *("typesystem", "verdict", "wording"),
     },
     "compile": {
-        *("checking", "declared", "diagnostics", "ir", "mistakes", "source", "syntax", "trials", "uncollected"),
+        *("attached", "checking", "declared", "diagnostics", "ir", "mistakes", "source", "syntax", "trials"),
+        "uncollected",
     },
 }
 """The modules and packages of policy_lang, each with the others that it may import; what stands lower may import what
@@ -71,6 +73,14 @@ AUTHORING_ROWS = {
     "updates": {"matching", "model", "pol_text", "policy_text"},
     "proto_query": {"model"},
     "merge": {"matching", "model", "pol_text", "policy_text", "updates"},
+    "casbin_sites": set(),
+    "casbin_shapes": set(),
+    "casbin_rows_text": {"model"},
+    "casbin_requests": {"casbin_sites"},
+    "casbin_parameters": {"casbin_sites", "pol_text"},
+    "casbin_entries": {"casbin_parameters", "casbin_shapes", "model", "pol_text"},
+    "casbin_convert": {"casbin_entries", "casbin_shapes", "model", "pol_text"},
+    "casbin_folder": {"casbin_parameters", "casbin_requests", "casbin_sites", "pol_text", "scaffold"},
 }
 """Modules of pdp/authoring that may import only these others of it: readers know nothing of files, files of readers."""
 

@@ -193,7 +193,11 @@ def _clauses(rule: RuleTrace) -> Json:
 
 def _primary(decision: Decision) -> tuple[RuleTrace, ...]:
     wanted = decision.nearest if decision.nearest is not None else decided_by(decision)[0]
-    return tuple(rule for rule in decision.rules if rule.id == wanted)
+    found = [rule for rule in decision.rules if rule.id == wanted]
+    # Of one `casbin` block there may be two: the nearest is an allow, and what decided applies.
+    if decision.nearest is not None:
+        return tuple(rule for rule in found if rule.effect == "allow")
+    return tuple(rule for rule in found if rule.applies or len(found) == 1)
 
 
 def decided_by(told: Decision | Verdict) -> tuple[str, ...]:

@@ -29,6 +29,7 @@ VERBS = {
     "decide": "pdp.cli.decide",
     "new": "pdp.cli.new",
     "import": "pdp.cli.import_",
+    "casbin": "pdp.cli.casbin",
     "audit": "pdp.cli.audit",
     "admin": "pdp.cli.admin",
 }

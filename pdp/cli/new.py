@@ -1,40 +1,82 @@
-"""`pdp new`: a folder with a first policy, its tests, its facts and a CI file."""
+"""`pdp new`: a folder with a first policy, its tests, its facts and a CI file; or one around a Casbin model.
+
+Decision (2026-11-21): with `--from-casbin` the model is taken in strict where it compiles so, else in compat, and the
+folder's policy says which; what then warns stands on standard error, as `pdp check` will say it.
+"""
 
 from __future__ import annotations
 
 import shlex
+import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
 
-from pdp.authoring.model import AuthoringError
+from pdp.authoring.casbin_folder import CasbinTexts, casbin_files
+from pdp.authoring.casbin_rows_text import rows_text
 from pdp.authoring.scaffold import bundle_files, service_name
+from pdp.cli.casbin_input import Taken, Wishes, matching_options, program_of, taken
+from pdp.cli.new_folder import write_folder
 from pdp.cli.options import path_type
+from policy_lang.ir.tables import FunctionName
 
 
 @click.command(short_help="Write a first policy into an empty folder.")
 @click.argument("folder", type=path_type)
 @click.option("--service", default=None, metavar="NAME", help="The name of its service, in place of the folder's.")
-def new(folder: Path, service: str | None) -> None:
+@click.option(
+    "--from-casbin",
+    "casbin",
+    nargs=2,
+    metavar="MODEL POLICY",
+    help="Write a policy around a Casbin model; POLICY as for `pdp casbin`.",
+)
+@matching_options
+def new(
+    folder: Path,
+    service: str | None,
+    casbin: tuple[str, str] | None,
+    matching: Mapping[str, FunctionName],
+    domain_matching: Mapping[str, FunctionName],
+    zone: str | None,
+) -> None:
     """Write a first policy into FOLDER, which must be empty or not exist.
 
-    It checks and its tests pass; its README says where to begin.
+    It checks and its tests pass; its README says where to begin. With --from-casbin the model and its rows are copied,
+    and the tests expect what they answer.
     """
     name = service_name(service, folder.resolve().name)
-    _write(folder, name)
+    if casbin is None:
+        if matching or domain_matching or zone is not None:
+            raise click.UsageError("--match, --match-domain and --zone go with --from-casbin")
+        write_folder(folder, bundle_files(name))
+    else:
+        model, policy = casbin
+        found = _taken(Path(model), policy, Wishes("strict", matching, domain_matching, zone))
+        table = program_of(found)
+        options = found.options
+        texts = CasbinTexts(
+            found.source.text,
+            found.policy if isinstance(found.policy, str) else rows_text(found.policy),
+            options.mode,
+            options.matching,
+            options.domain_matching,
+            options.zone,
+        )
+        write_folder(folder, casbin_files(name, table, texts, time.time_ns() // 1_000_000))
     click.echo(f"{folder}: a policy for the service `{name}`")
     named = shlex.quote(str(folder))
     click.echo(f"next: pdp check {named}, pdp test {named}, then read {shlex.quote(str(folder / 'README.md'))}")
 
 
-def _write(folder: Path, service: str) -> None:
-    try:
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise AuthoringError("I301", f"{folder} is there and not an empty folder: name another one, or empty it")
-        for name, text in bundle_files(service).items():
-            path = folder / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("x", encoding="utf-8", newline="") as file:
-                file.write(text)
-    except OSError as error:
-        raise AuthoringError("I302", f"cannot write {folder}: {error}") from error
+def _taken(model: Path, policy: str, wishes: Wishes) -> Taken:
+    """The model in strict, or in compat where only that takes it."""
+    strict = taken(model, policy, wishes)
+    if strict.table is not None:
+        return strict
+    compat = taken(model, policy, Wishes("compat", wishes.matching, wishes.domain_matching, wishes.zone))
+    if compat.table is None:
+        return strict
+    click.echo("strict refuses the model: it is taken in compat, which answers as Casbin does", err=True)
+    return compat

@@ -8,6 +8,7 @@ Source: language.md 5.6, 5.7.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from pdp.cli.traces import Told, rule_text
@@ -59,7 +60,8 @@ def _source_line(result: TestResult, sources: Mapping[str, Source]) -> list[str]
 def _telling(result: TestResult, background: Background) -> list[RuleTrace]:
     """The rules whose clauses say why: those expected, those that decided or contradict each other, the nearest."""
     verdict, missed = result.verdict, result.near_miss
-    by_id = {rule.id: rule for rule in verdict.rules} | ({} if missed is None else {missed.id: missed})
+    traced = sorted(verdict.rules, key=lambda rule: rule.applies)
+    by_id = {rule.id: rule for rule in traced} | ({} if missed is None else {missed.id: missed})
     nearest = (verdict.nearest or "", "" if missed is None else missed.id)
     named = dict.fromkeys((*background.contradicting, *result.case.expected.by, *verdict.by, *nearest))
     return [by_id[each] for each in named if each in by_id][:MOST_RULES]
@@ -68,9 +70,11 @@ def _telling(result: TestResult, background: Background) -> list[RuleTrace]:
 def coverage_lines(coverage: Coverage) -> str:
     """The table of rules, then of endpoints, then what no test has shown."""
     rules: list[tuple[str, ...]] = [("rule", "named", "applied", "blocked", "conditions", "half seen")]
+    ids = Counter(rule.id for rule in coverage.rules)
     for rule in coverage.rules:
+        vote = f" ({rule.effect})" if ids[rule.id] > 1 else ""
         counts = (rule.named, rule.applied, rule.blocked, len(rule.conditions), len(rule.half_seen))
-        rules.append((f"{rule.id}{' (shadow)' if rule.shadow else ''}", *map(str, counts)))
+        rules.append((f"{rule.id}{vote}{' (shadow)' if rule.shadow else ''}", *map(str, counts)))
     endpoints: list[tuple[str, ...]] = [("endpoint", "allowed", "step-up", "refused")]
     for each in coverage.endpoints:
         name = f"{each.id}{' (closed)' if each.closed else ''}"

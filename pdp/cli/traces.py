@@ -115,7 +115,8 @@ def rule_text(
     """
     privacy = Privacy(private, key)
     shadow = " (shadow)" if trace.shadow else ""
-    lines = [f"{'*' if trace.applies else '-'} {trace.effect} {trace.id}{shadow}  ({trace.place})"]
+    place = f"{trace.place}, {trace.row}" if trace.row else trace.place
+    lines = [f"{'*' if trace.applies else '-'} {trace.effect} {trace.id}{shadow}  ({place})"]
     for clause in trace.clauses:
         failed = f", failed at `{clause.failed}`" if clause.failed and clause.failed != clause.text else ""
         lines.append(f"    {HOW[clause.truth]:<8} {clause.label}: {clause.text}{failed}")

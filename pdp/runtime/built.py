@@ -32,7 +32,7 @@ from pathlib import Path, PurePosixPath
 
 from pdp.audit.files import sync_directory
 from pdp.errors import PolicyError
-from pdp.runtime.bundle import MOST_BYTES, MOST_FILES, ZIP_EPOCH, Bundle, belongs, bundle_of
+from pdp.runtime.bundle import MOST_BYTES, MOST_FILES, ZIP_EPOCH, Bundle, bundle_of, strays
 from policy_lang.ir import Program
 from policy_lang.ir import codec as ir_codec
 
@@ -64,8 +64,9 @@ def write_built(path: Path, bundle: Bundle, program: Program, settings: str | No
         failed, the new one; and for a file whose name `read_built` refuses: then nothing is written.
     """
     named = bundle_of(bundle.files, settings)
+    strange = strays(named.files)
     for name in named.files:
-        if not _is_bundled(FILES + name):
+        if not _is_placed(FILES + name) or name in strange:
             raise PolicyError("P130", f"a built policy cannot hold `{name}`: rename the file, without a backslash")
     compiled = ir_codec.dump(program)
     stated = {
@@ -144,6 +145,9 @@ def _unpacked(data: bytes, digest: str) -> Built:
         }
     if not isinstance(stated, dict) or stated.get("format") != FORMAT or not isinstance(stated.get("settings"), str):
         raise ValueError(f"{STATED} states no format {FORMAT}")
+    others = strays(files)
+    if others:
+        raise ValueError(f"{FILES}{others[0]!a} is no part of a policy")
     bundle = bundle_of(files, stated["settings"] or None)
     if bundle.digest != stated.get("policy"):
         raise ValueError("it holds other files than it states")
@@ -162,7 +166,7 @@ def _check_members(members: list[zipfile.ZipInfo]) -> None:
     for info in members:
         if stat.S_IFMT(info.external_attr >> 16) not in {0, stat.S_IFREG}:
             raise ValueError(f"{info.filename!a} is no file")
-        if info.filename not in {STATED, COMPILED} and not _is_bundled(info.filename):
+        if info.filename not in {STATED, COMPILED} and not _is_placed(info.filename):
             raise ValueError(f"{info.filename!a} is no part of a built policy")
     sizes = {info.filename: info.file_size for info in members}
     inside = sum(size for name, size in sizes.items() if name.startswith(FILES))
@@ -171,11 +175,11 @@ def _check_members(members: list[zipfile.ZipInfo]) -> None:
         raise ValueError("a part of it is larger than it may be")
 
 
-def _is_bundled(name: str) -> bool:
-    """Whether a member is a file of a bundle, at a place below its folder."""
+def _is_placed(name: str) -> bool:
+    """Whether a member is a file at a place below the folder of a bundle, where one may be."""
     if not name.startswith(FILES) or "\\" in name or "\0" in name:
         return False
     relative = PurePosixPath(name.removeprefix(FILES))
     plain = relative.as_posix() == name.removeprefix(FILES) and not relative.is_absolute()
     hidden = any(part.startswith(".") for part in relative.parts)
-    return plain and bool(relative.parts) and not hidden and belongs(relative)
+    return plain and bool(relative.parts) and not hidden

@@ -1,8 +1,8 @@
 """A bundle: the files of one policy folder, their digest, and the archive that is kept beside the log.
 
 A folder goes in (or an archive), `Bundle` comes out: relative paths with `/`, bytes, the environment chosen, and the
-digest that names exactly these. Policy files, `settings/*.toml` and fact files are part of one; what is not (a README,
-hidden files) is left out, so that it changes no digest.
+digest that names exactly these. Policy files, `settings/*.toml`, fact files, and the models and policies that `casbin`
+blocks name are part of one; what is not (a README, hidden files) is left out, so that it changes no digest.
 INVARIANT: nothing outside the folder is read, and nothing of it is left out in silence: a policy without the file that
 denies is another policy. A link that leads out, a folder that is a link, a folder that cannot be listed and a name that
 is no file are refusals, never skipped. What is looked at and what is read are the same file: a link or a pipe put in
@@ -23,11 +23,13 @@ import os
 import stat
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path, PurePosixPath
 
 from pdp.errors import PolicyError
+from policy_lang.attached import attached
 
 LANGUAGE_VERSION = 1
 MOST_FILES = 10_000
@@ -58,7 +60,8 @@ def bundle_of(files: Mapping[str, bytes], settings: str | None = None) -> Bundle
 
 
 def read_folder(folder: Path, settings: str | None = None, named_by: str = "with --policies") -> Bundle:
-    """Read every policy, settings and facts file below `folder`; `named_by` is how the command that asks takes one.
+    """Read every policy, settings and facts file below `folder`, and what the policy files name; `named_by` is how the
+    command that asks takes one. A file that is named and is not there is left to the compiler to miss.
 
     Errors: PolicyError P101 no such folder, P102 a link that is not followed, P103 too large, P104 unreadable.
     """
@@ -68,7 +71,7 @@ def read_folder(folder: Path, settings: str | None = None, named_by: str = "with
     files: dict[str, bytes] = {}
     left = MOST_BYTES
     try:
-        for relative, place in _members(root):
+        for relative, place in chain(_members(root), _attached(root, files)):
             data = read_member(root, place, left) if len(files) < MOST_FILES else None
             if data is None:
                 raise PolicyError("P103", f"{folder} holds more than {MOST_FILES} files or {MOST_BYTES} bytes")
@@ -94,6 +97,14 @@ def _members(root: Path) -> Iterator[tuple[str, PurePosixPath]]:
             relative = PurePosixPath(path.relative_to(root).as_posix())
             if not name.startswith(".") and belongs(relative):
                 yield str(relative), _checked(root, path, relative)
+
+
+def _attached(root: Path, files: Mapping[str, bytes]) -> Iterator[tuple[str, PurePosixPath]]:
+    """The same of the files that policy files name, and that are not among `files`: begun once these are all read."""
+    for relative in sorted(attached(files) - files.keys()):
+        path = root / relative
+        if os.path.lexists(path):
+            yield relative, _checked(root, path, PurePosixPath(relative))
 
 
 def _raise(error: OSError) -> None:
@@ -140,7 +151,7 @@ def read_member(root: Path, place: PurePosixPath, most: int) -> bytes | None:
 
 
 def belongs(relative: PurePosixPath) -> bool:
-    """Whether a file at this place below the folder is part of the bundle."""
+    """Whether a file at this place below the folder is part of the bundle, whatever policy files name."""
     match relative.parts:
         case ("settings", _):
             return relative.suffix in {".toml", ".pol"}
@@ -148,6 +159,22 @@ def belongs(relative: PurePosixPath) -> bool:
             return relative.suffix in {".csv", ".json", ".pol"}
         case _:
             return relative.suffix == ".pol"
+
+
+def strays(files: Mapping[str, bytes]) -> list[str]:
+    """Those of some files that are part of no bundle: by their place, or since a policy file among them names them."""
+    others = sorted(name for name in files if not belongs(PurePosixPath(name)))
+    named = attached(files) if others else ()
+    return [name for name in others if name not in named]
+
+
+def vanished(before: Iterable[str], files: Mapping[str, bytes]) -> list[str]:
+    """The files of an earlier bundle that are not among `files`, sorted. A model or a policy that no policy file names
+    any more was left out on purpose.
+    """
+    gone = sorted(set(before) - files.keys())
+    named = attached(files) if gone else ()
+    return [name for name in gone if belongs(PurePosixPath(name)) or name in named]
 
 
 def pack(bundle: Bundle) -> bytes:

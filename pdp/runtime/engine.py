@@ -28,7 +28,7 @@ from pdp.runtime.bundle import Bundle
 from pdp.runtime.vocabulary import Vocabulary
 from pdp.runtime.warming import calls
 from pdp.runtime.work import MOST_COUNTED, MOST_TRACED, Work
-from policy_lang.ir import Cell, CellRule, Endpoint, Kind, Program, Service, rules_of
+from policy_lang.ir import Cell, CellRule, Effect, Endpoint, Kind, Program, Service, rules_of
 from policy_lang.ir import codec as ir_codec
 from policy_lang.meaning.admission import Call, Refused
 from policy_lang.meaning.facts import FactsError, load_facts
@@ -38,13 +38,16 @@ from policy_lang.meaning.tracing import trace_rule
 from policy_lang.meaning.values import TRUE
 from policy_lang.plan.plans import Plans
 from policy_lang.request import Path
-from policy_lang.verdict import ANONYMOUS, ClauseTrace, Facts, HttpCall, Question, RuleTrace, Verdict
+from policy_lang.verdict import ANONYMOUS, ClauseTrace, Facts, HttpCall, Outcome, Question, RuleTrace, Verdict
 
 MOST_COMPARED = 100_000
 """Steps (pdp/runtime/work.py) that the reference evaluator takes in one self-test: about a second."""
 
 MOST_MET = 150_000
 """Rules of all cells that one self-test asks for the first time."""
+
+DECIDING: Mapping[Outcome, Effect] = {"allow": "allow", "deny": "deny", "step_up": "require"}
+"""The effect of the rules that decide so. Of one `casbin` block there may be an allow and a deny."""
 
 Going = Callable[[], bool]
 """Whether to go on: asked between the questions of a self-test, and before each phase of loading."""
@@ -87,7 +90,7 @@ class Engine:
     vocabulary: Vocabulary
     work: Work
     tested: Tested = Tested()
-    _rules: dict[tuple[int, str | None], Mapping[str, CellRule]] = field(default_factory=dict)
+    _rules: dict[tuple[int, str | None], Mapping[tuple[str, Effect], CellRule]] = field(default_factory=dict)
     _granting: dict[CellRule, tuple[RuleTrace, ...]] = field(default_factory=dict)
 
     def admit(self, question: Question) -> Call | Refused:
@@ -114,12 +117,12 @@ class Engine:
         """What a decision took in, for its record."""
         return self.recorder.record(question, call)
 
-    def primary(self, call: Call, rule: str) -> tuple[RuleTrace, ...]:
-        """The trace of the rule that decided a call; nothing where its cell has none of that id.
+    def primary(self, call: Call, rule: str, outcome: Outcome) -> tuple[RuleTrace, ...]:
+        """The trace of the rule that decided a call so; nothing where its cell has none of that id.
 
         An allow decides where all its clauses are true, so its trace is known without asking them again.
         """
-        found = self._rule(call.cell, rule)
+        found = self._rule(call.cell, rule, DECIDING[outcome])
         if found is None or self.work.of_rule(found) > MOST_TRACED:
             return ()
         if self.program.rules[found.rule].effect != "allow":
@@ -128,11 +131,12 @@ class Engine:
             self._granting[found] = (_all_true(self.program, found),)
         return self._granting[found]
 
-    def _rule(self, cell: Cell, rule: str) -> CellRule | None:
+    def _rule(self, cell: Cell, rule: str, effect: Effect) -> CellRule | None:
         place = (cell.endpoint, cell.kind)
         if place not in self._rules:
-            self._rules[place] = {self.program.rules[each.rule].id: each for each in rules_of(cell)}
-        return self._rules[place].get(rule)
+            rules = self.program.rules
+            self._rules[place] = {(rules[each.rule].id, rules[each.rule].effect): each for each in rules_of(cell)}
+        return self._rules[place].get((rule, effect))
 
 
 def _all_true(program: Program, found: CellRule) -> RuleTrace:
@@ -252,7 +256,7 @@ def _first(engine: Engine, question: Question, call: Call | Refused) -> Verdict:
         verdict = engine.judge(question, call)
         engine.inputs(question, call)
         if isinstance(call, Call):
-            engine.primary(call, "")
+            engine.primary(call, "", verdict.outcome)
     except Exception as error:
         detail = f"the compiled policy fails in a call for `{place_of(call)}`: {type(error).__name__}"
         raise PolicyError("P111", f"{detail}: it is not put in force") from error

@@ -36,7 +36,7 @@ from dataclasses import dataclass, replace
 
 from pdp.errors import AuditError, PdpError, PolicyError
 from pdp.model import Json
-from pdp.runtime.bundle import Bundle
+from pdp.runtime.bundle import Bundle, vanished
 from pdp.runtime.engine import Engine
 from pdp.runtime.sources import Source
 from pdp.runtime.store import BundleStore, EngineHolder, InForce
@@ -191,9 +191,9 @@ class Reloader:
             return Outcome("unchanged", "the policy folder is changing")
         swapped = target != self._target
         self._target = target
-        vanished = sorted(engine.files - set(bundle.files)) if engine is not None else []
-        if vanished and not (confirmed or self._development or self._source.pinned or swapped):
-            names = printable(", ".join(vanished[:5]))
+        gone = vanished(engine.files, bundle.files) if engine is not None else []
+        if gone and not (confirmed or self._development or self._source.pinned or swapped):
+            names = printable(", ".join(gone[:5]))
             detail = f"{names} vanished: `pdp admin reload --confirm` puts the policy in force without"
             log.warning("policy waits: %s", detail)
             return self._hold(bundle, Outcome("waiting", detail))
@@ -211,7 +211,7 @@ class Reloader:
         if self._source.leads_to() != self._target:
             return False
         try:
-            return not set(files) <= set(self._source.read().files)
+            return bool(vanished(files, self._source.read().files))
         except (PdpError, OSError):
             return True
 

@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from policy_lang.casbin.conditions import last_conditions
 from policy_lang.casbin.definitions import Model
 from policy_lang.casbin.rows import PolicyRows
-from policy_lang.ir.tables import Link, Row, Table
+from policy_lang.ir.tables import Link, RoleGraph, Row, Table
 from policy_lang.source import Source
 
 Values = tuple[str, ...]
@@ -66,9 +67,9 @@ def numbered(rows: PolicyRows, model: Model) -> PolicyRows:
     return PolicyRows(Source(rows.source.name, "\n".join(lines)), of_rows, of_links, ())
 
 
-def joined(table: Table, gone: Collection[Values], added: Table, rows: PolicyRows) -> Table:
+def joined(table: Table, gone: Collection[Values], added: Table, rows: PolicyRows, model: Model) -> Table:
     """The table after the change: `added` is that of the added rows alone, `gone` are the values of rows, `rows` are
-    all rows after it.
+    all rows after it. A graph whose links the model does not ask stays without.
     """
     left = tuple(row for row in table.rows if row.values not in gone) if gone else table.rows
     known = {text for text, _ in table.expressions}
@@ -76,13 +77,18 @@ def joined(table: Table, gone: Collection[Values], added: Table, rows: PolicyRow
     return replace(
         table,
         rows=(*left, *(replace(row, line=0) for row in added.rows)) if added.rows else left,
-        graphs=tuple(
-            graph if rows.links[graph.name] is graph.links else replace(graph, links=rows.links[graph.name])
-            for graph in table.graphs
-        ),
+        graphs=tuple(_with_links(graph, rows.links[graph.name], model) for graph in table.graphs),
         expressions=(*table.expressions, *more) if more else table.expressions,
         own=tuple(sorted({*table.own, *added.own})),
     )
+
+
+def _with_links(graph: RoleGraph, links: tuple[Link, ...], model: Model) -> RoleGraph:
+    role = model.roles[graph.name]
+    if links is graph.links or model.by_name_only(role):
+        return graph
+    holding = last_conditions(links) if role.conditions else links
+    return graph if holding == graph.links else replace(graph, links=holding)
 
 
 def _rows_left(name: str, rows: Sequence[Row], gone: Gone) -> Sequence[Row]:

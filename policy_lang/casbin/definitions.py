@@ -110,6 +110,12 @@ class Model:
     matchers: Mapping[str, MatcherDefinition]
     diagnostics: tuple[Diagnostic, ...]
 
+    def by_name_only(self, role: RoleDefinition) -> bool:
+        """Whether Casbin for Python asks none of its links and compares two names instead: it has no conditions, and
+        another definition has, wherever the two stand.
+        """
+        return not role.conditions and any(each.conditions for each in self.roles.values())
+
 
 def read_model(source: Source, *, mode: Mode) -> Model:
     """The definitions of `source`, the text of a `model.conf`.

@@ -3,7 +3,8 @@
 In go a model and the names of the definitions that are combined, out comes the expression, or mistakes: names and
 functions that do not exist (E604, E605), kinds that never go together (E616), and what Casbin takes that lets more
 through than it seems to (E612, E620, W626).
-INVARIANT: an expression that comes out is at most `DEEPEST` levels of syntax deep; every place in it is one of the
+INVARIANT: an expression that comes out is at most `DEEPEST` levels of syntax deep, and no deeper than a table may be
+(ir/table_validity.py); every place in it is one of the
 combined definitions, every graph the place of a role definition in `Model.roles`, with as many arguments as that has
 places; a list stands only right of `in`.
 Source: language.md 6.4, 6.6; Casbin's documentation, "Syntax for Models", "Functions", "ABAC".
@@ -43,8 +44,9 @@ from policy_lang.casbin.matcher_syntax import (
     Syntax,
 )
 from policy_lang.casbin.matcher_text import DEEPEST, parse_matcher
+from policy_lang.casbin.parts import deeper_than
 from policy_lang.diagnostics import MOST_SHOWN, Diagnostic, has_errors, hint_for, ordered
-from policy_lang.ir import tables
+from policy_lang.ir import table_validity, tables
 from policy_lang.ir.tables import ARITY, Expression, FunctionName, Mode
 from policy_lang.mistakes.casbin_models import (
     GraphArguments,
@@ -95,7 +97,7 @@ def resolved(model: Model, sections: Sections, functions: Collection[str], *, mo
     if matcher.syntax is None:
         return None, ()
     scope = _Scope.of(model, sections, functions, mode, matcher.text, in_row=False)
-    expression = scope.truth(matcher.syntax, 1)
+    expression = scope.whole(matcher.syntax)
     free = None if has_errors(scope.found) else part_without_row(matcher.syntax, sections.p)
     if free is not None:
         scope.found.append(ReadsNoRow(span=free.span))
@@ -114,7 +116,7 @@ def row_expression(
     parsed = parse_matcher(written, mode=mode, in_row=True)
     scope = _Scope.of(model, sections, functions, mode, written, in_row=True)
     scope.found.extend(parsed.diagnostics)
-    expression = None if parsed.syntax is None else scope.truth(parsed.syntax, 1)
+    expression = None if parsed.syntax is None else scope.whole(parsed.syntax)
     found = ordered(scope.found)
     if span.end - span.start != len(text):
         found = ordered(replace(each, span=span, others=()) for each in found)
@@ -161,6 +163,13 @@ class _Scope:
             in_row=in_row,
             found=[],
         )
+
+    def whole(self, node: Syntax) -> Expression:
+        """The expression of a whole text, no deeper than tables may be: a chain of comparisons is two levels of it."""
+        expression = self.truth(node, 1)
+        if deeper_than(expression, table_validity.DEEPEST):
+            self.found.append(MatcherTooDeep(span=node.span, most=table_validity.DEEPEST))
+        return expression
 
     def truth(self, node: Syntax, depth: int) -> Expression:
         """`node` where a truth is needed."""

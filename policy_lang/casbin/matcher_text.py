@@ -12,8 +12,7 @@ INVARIANT: reading nests at most `DEEPEST` deep, and no chain of arithmetic or o
 still make a deeper tree, which `matcher` refuses. Time is linear in the text.
 Source: Casbin's documentation, "Syntax for Models"; Python's grammar as simpleeval takes it; govaluate.
 
-Decision (2026-11-21): `a&&b` and `a &&!b` without blanks are read as Go does; Casbin for Python makes one word of it
-and raises at each request. Blanks around the dot of a name are refused, since Casbin then finds no name.
+Decision (2026-11-21): blanks around the dot of a name are refused, since Casbin then finds no name.
 """
 
 from __future__ import annotations

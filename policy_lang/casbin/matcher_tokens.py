@@ -11,6 +11,8 @@ Decision (2026-11-21): a literal that no rewriting leaves whole (one with `#`, o
 first place of the matcher to say `p.` or `r.`, after whose number Casbin rewrites all others) is refused in `compat`
 too: Casbin raises at each request. Whole numbers end at 2^53, where Go's begin to lose their last digits. Names are
 ASCII: Python folds other letters, so that two spellings are one name.
+Decision (2026-11-21): `a&&b` and `a &&!b` without blanks are read in strict, as Go does, and refused in compat: Casbin
+for Python makes one word of `andb` or `andnot`, and raises, or says no where it never comes to that word.
 """
 
 from __future__ import annotations
@@ -96,6 +98,7 @@ _OTHER_PYTHON_ESCAPES = frozenset("abfvxuUN01234567")
 
 _EVALUATED = re.compile(r"\beval\(")
 _OPERATOR = re.compile(r"&&|\|\||!(?!=)")
+_GLUED = re.compile(r"(?<=\w)(?:&&|\|\||!(?!=))|(?:&&|\|\|)(?=[\w!])", re.ASCII)
 _WORDS = {"&&": "and", "||": "or", "!": "not "}
 
 
@@ -136,6 +139,9 @@ class _Reader:
             match mark.lastgroup:
                 case "blank":
                     continue
+                case "sign" if self.mode == "compat" and _GLUED.match(written, mark.start()):
+                    self._refuse_glued(mark)
+                    return
                 case "name" | "sign":
                     yield Token("name" if mark.lastgroup == "name" else "sign", mark[0], *mark.span())
                 case "string":
@@ -168,6 +174,13 @@ class _Reader:
                 found, remedy = "a string without its end", f"write `{found}` behind it"
             case _:
                 found, remedy = f"`{found}` belongs to no expression", "names are ASCII; other text stands in quotes"
+        self.found.append(Unreadable(span=self.text.span(*mark.span()), what=found, remedy=remedy))
+
+    def _refuse_glued(self, mark: re.Match[str]) -> None:
+        found, remedy = (
+            f"`{mark[0]}` without blanks",
+            "write blanks around it: Casbin makes one word of it and the next",
+        )
         self.found.append(Unreadable(span=self.text.span(*mark.span()), what=found, remedy=remedy))
 
     def _cut(self, start: int, end: int) -> bool:

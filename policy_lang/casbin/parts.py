@@ -21,6 +21,14 @@ def all_in(expression: Expression) -> Iterator[Expression]:
         left += reversed(parts_of(taken))
 
 
+def deeper_than(expression: Expression, most: int) -> bool:
+    """Whether more than `most` expressions stand within one another."""
+    level = [expression]
+    for _ in range(most):
+        level = [part for each in level for part in parts_of(each)]
+    return bool(level)
+
+
 def parts_of(expression: Expression) -> tuple[Expression, ...]:
     """The parts that an expression is made of directly, from left to right."""
     match expression:

@@ -22,13 +22,16 @@ from types import MappingProxyType
 from typing import get_args
 
 from policy_lang.casbin.changes import by_type, joined, merged, numbered
+from policy_lang.casbin.conditions import clashes_with
 from policy_lang.casbin.definitions import Model, Sections, read_model
+from policy_lang.casbin.findings import Findings
 from policy_lang.casbin.ranking import PRIORITY_COLUMN
 from policy_lang.casbin.rows import Options, PolicyRows, read_rows, rows_of
 from policy_lang.casbin.tables import table as table_of
 from policy_lang.diagnostics import CompileError, Diagnostic, has_errors, ordered
 from policy_lang.ir.tables import FunctionName, Mode, Table
 from policy_lang.meaning.tables import NO_FUNCTIONS, Functions
+from policy_lang.mistakes.casbin_rows import TwoConditions, TwoConditionsPassed
 from policy_lang.plan.tables import TablePlan
 from policy_lang.source import Source
 
@@ -161,10 +164,26 @@ class CasbinProgram:
             said = (*more.diagnostics, *said)
         else:
             added, said = _table(self._model, more, self._sections, self._options)
-            table = joined(self._plan.table, gone.get(self._sections.p, ()), added, rows)
+            said = (*said, *self._second_conditions(more, rows))
+            table = joined(self._plan.table, gone.get(self._sections.p, ()), added, rows, self._model)
             said = (*self.diagnostics, *said)
         plan = self._plan.changed(table)
         return replace(self, _rows=rows, _updated=True, _plan=plan, diagnostics=ordered(said))
+
+    def _second_conditions(self, more: PolicyRows, rows: PolicyRows) -> tuple[Diagnostic, ...]:
+        """What is said of added links that are alike to one of the others but for their conditions; `rows` has them
+        all. CompileError in strict.
+        """
+        strict = self._options.mode == "strict"
+        made = TwoConditions if strict else TwoConditionsPassed
+        found = Findings(more.source)
+        for name, links in more.links.items():
+            there = rows.links[name][: len(rows.links[name]) - len(links)]
+            for link in clashes_with(there, links) if self._model.roles[name].conditions and links else ():
+                found.note(made(span=more.line_place(link.line), member=link.member, role=link.role))
+        if strict and found.all():
+            raise CompileError(found.all())
+        return found.all()
 
     def _ranks(self) -> bool:
         """Whether rows stand otherwise than they are written."""

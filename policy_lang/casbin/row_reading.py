@@ -161,6 +161,11 @@ class Reading:
         return self.found.wants("error" if self._strict else "warning")
 
 
+def values_taken(model: Model) -> dict[str, int]:
+    """How many values each type takes."""
+    return {name: shape.takes for name, shape in _shapes(model).items()}
+
+
 def _shapes(model: Model) -> dict[str, _Shape]:
     shapes = {
         name: _Shape(

@@ -16,7 +16,9 @@ Decision (2026-11-21): a byte order mark is left out in both modes, with a warni
 Casbin for Python loses. Characters that cannot be seen, a CR within a line among them, are refused in strict wherever
 they stand, in comments too.
 Decision (2026-11-21): values of records are trimmed, as Casbin for Python does; a comma in one is a character of it,
-for its limits are known. A record ends with its last value that is neither NULL nor empty.
+for its limits are known. A record ends before its first NULL; what has as many values as its type asks for has them,
+empty ones too. Of a longer one, in a table that holds empty strings where others hold NULL, nobody can tell an empty
+value from none: it ends with the last one that is not empty, so that no row gets an empty pattern by accident.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ from dataclasses import dataclass, field
 
 from policy_lang.casbin.definitions import Model
 from policy_lang.casbin.row_lines import BYTE_ORDER_MARK, ODD, line_span, lines, span_of, values_of
-from policy_lang.casbin.row_reading import Reading
+from policy_lang.casbin.row_reading import Reading, values_taken
 from policy_lang.diagnostics import Diagnostic
 from policy_lang.ir.tables import FunctionName, Link, Mode, Row
 from policy_lang.mistakes.casbin_rows import HoleInRecord, MarkBeforeRow, PolicyTooLarge
@@ -110,13 +112,19 @@ def rows_of(
     taken: list[list[str]] = []
     holes: list[int] = []
     size = 0
+    takes = values_taken(model)
     for number, record in enumerate(records, 1):
-        ended = list(record)
-        while ended and not (ended[-1] or "").strip():
-            ended.pop()
-        if None in ended:
-            holes.append(number)
-        taken.append([(value or "").strip() for value in ended])
+        values = [(value or "").strip() for value in record]
+        if None in record:
+            end = list(record).index(None)
+            if any(values[end:]):
+                holes.append(number)
+            else:
+                del values[end:]
+        longer = values and len(values) > 1 + takes.get(values[0], 0)
+        while longer and values and not values[-1]:
+            values.pop()
+        taken.append(values)
         size += sum(len(value.encode("utf-8", "surrogatepass")) + 2 for value in taken[-1])
         if size > MOST_BYTES:
             return _too_large(Reading(Source(name, ""), model, options.mode), size)

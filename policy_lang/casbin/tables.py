@@ -12,6 +12,8 @@ where Casbin does: at 9 links, of a definition with conditions at 10.
 Decision (2026-11-21): the condition of a link is `timeMatch` of its two values, and always asked; Casbin takes a link
 for unconditional until a program sets its function. Another number of values is refused in both modes, since nothing
 says what they ask.
+Decision (2026-11-21): a definition without conditions beside one that has them is refused in strict, whatever its place
+(E609). In compat its graph has no links and no matching functions: a name has itself, as in Casbin for Python.
 Decision (2026-11-21): without a time zone compat takes UTC, with a warning: the machine's own zone is no input.
 Decision (2026-11-21): a matching function for a definition without that place, or with conditions, where Casbin takes
 none, is refused in both modes.
@@ -23,6 +25,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from policy_lang.casbin.chains import CASBIN_FOLLOWS, CASBIN_FOLLOWS_CONDITIONS, longer_than
+from policy_lang.casbin.conditions import clashes, last_conditions
 from policy_lang.casbin.dead_rows import note_dead_rows
 from policy_lang.casbin.definitions import Model, RoleDefinition, Sections
 from policy_lang.casbin.findings import Findings
@@ -33,7 +36,7 @@ from policy_lang.casbin.rows import STRICT, Options, PolicyRows
 from policy_lang.casbin.traps import Traps, uses_in
 from policy_lang.diagnostics import Diagnostic, Label, has_errors, nearest, ordered
 from policy_lang.ir import tables
-from policy_lang.ir.tables import Expression, FunctionName, RoleGraph, Row, Table
+from policy_lang.ir.tables import Expression, FunctionName, Link, RoleGraph, Row, Table
 from policy_lang.meaning.local_time import OPEN, zone_known
 from policy_lang.mistakes.casbin_rows import (
     LongChain,
@@ -43,6 +46,8 @@ from policy_lang.mistakes.casbin_rows import (
     NoZonePassed,
     PlainBesideConditional,
     PlainBesideConditionalPassed,
+    TwoConditions,
+    TwoConditionsPassed,
     UnaskedCondition,
     UnknownZone,
 )
@@ -89,7 +94,7 @@ def _made(
 ) -> tuple[Table, tuple[Diagnostic, ...]]:
     """The table as far as it goes; what is wrong with the policy goes to `found`, the rest comes back."""
     policy, effect, asked = model.policies[sections.p], model.effects[sections.e], model.matchers[sections.m]
-    graphs = tuple(_graph(each, rows, options, found) for each in model.roles.values())
+    graphs = tuple(_graph(each, model, rows, options, found) for each in model.roles.values())
     order, said = ranked(model, rows, policy, effect, mode=options.mode, found=found)
     columns = [part.column for part in all_in(matcher) if isinstance(part, tables.Written)]
     texts = _texts(rows.rows[policy.name], columns, policy.name, rows)
@@ -136,9 +141,11 @@ def _texts(of: tuple[Row, ...], columns: list[int], kind: str, rows: PolicyRows)
 # ---------------------------------------------------------------- roles
 
 
-def _graph(role: RoleDefinition, rows: PolicyRows, options: Options, found: Findings) -> RoleGraph:
+def _graph(role: RoleDefinition, model: Model, rows: PolicyRows, options: Options, found: Findings) -> RoleGraph:
     followed = CASBIN_FOLLOWS_CONDITIONS if role.conditions else CASBIN_FOLLOWS
-    links = rows.links[role.name]
+    if options.mode == "compat" and model.by_name_only(role):
+        return RoleGraph(role.name, role.domains, (), longest=followed)
+    links = _links(role, rows, options, found)
     chain = longer_than(links, followed)
     strict = options.mode == "strict"
     if chain is not None:
@@ -153,6 +160,19 @@ def _graph(role: RoleDefinition, rows: PolicyRows, options: Options, found: Find
         options.domain_matching.get(role.name),
         None if strict else followed,
     )
+
+
+def _links(role: RoleDefinition, rows: PolicyRows, options: Options, found: Findings) -> tuple[Link, ...]:
+    """The links that hold, of those alike but for their conditions the last."""
+    links = rows.links[role.name]
+    if not role.conditions:
+        return links
+    made = TwoConditions if options.mode == "strict" else TwoConditionsPassed
+    for link, before in clashes(links):
+        if found.wants(made.severity):
+            others = (Label(rows.line_place(before.line), "here first"),)
+            found.add(made(span=rows.line_place(link.line), others=others, member=link.member, role=link.role))
+    return last_conditions(links)
 
 
 def _of_options(model: Model, options: Options) -> Iterator[Diagnostic]:
@@ -187,7 +207,7 @@ def _beside_conditions(model: Model, options: Options) -> Iterator[Diagnostic]:
     """Role definitions without conditions, where another one has them."""
     conditional = next((each for each in model.roles.values() if each.conditions), None)
     for role in model.roles.values() if conditional else ():
-        if conditional and not role.conditions:
+        if conditional and model.by_name_only(role):
             made = PlainBesideConditional if options.mode == "strict" else PlainBesideConditionalPassed
             yield made(span=role.span, others=(Label(conditional.span, "conditions here"),), name=role.name)
 

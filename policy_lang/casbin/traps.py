@@ -8,6 +8,10 @@ Source: language.md 6.6, 7, 8, 11 to 13, 25.
 Decision (2026-11-21): an error stands at each row; a warning once for each text, since the rows beside it are alike.
 Decision (2026-11-21): a name that its matching function cannot read stands for itself, without a word under `ipMatch`,
 where most names are no networks.
+Decision (2026-11-21): `j.doe@x.org` under keyMatch2 to keyMatch5 is a name of somebody and no pattern: strict takes it
+as itself, with one warning for a role definition, and refuses nobody for a dot. In Casbin the dot of a member stands
+for any character, so that `jxdoe@x.org` has its roles too, and is denied what they are denied. What has a wildcard, a
+star or another sign of regular expressions, or `.+`, is meant as a pattern, and is refused as in a row.
 """
 
 from __future__ import annotations
@@ -20,7 +24,9 @@ from policy_lang.casbin.parts import all_in
 from policy_lang.casbin.rows import PolicyRows
 from policy_lang.ir import tables
 from policy_lang.ir.tables import Expression, FunctionName, Link, Mode, RoleGraph, Table
+from policy_lang.meaning.clean_patterns import sign_in_name
 from policy_lang.meaning.key_patterns import pattern
+from policy_lang.meaning.key_signs import KeyFunction
 from policy_lang.meaning.local_time import OPEN, LocalTime
 from policy_lang.meaning.pattern_forms import Trap, TrapKind
 from policy_lang.mistakes.casbin_rows import NoTime, NoTimePassed, TrickyPattern, TrickyPatternPassed
@@ -44,6 +50,10 @@ _REMEDIES: Mapping[TrapKind, str] = {
     "ignored": "leave it out, or compare by `keyMatch2`, which asks for it",
     "open_end": "write `$` at its end, or `.*` where more may follow",
 }
+
+_KEYS: Mapping[FunctionName, KeyFunction] = {
+    "keyMatch2": "keyMatch2", "keyMatch3": "keyMatch3", "keyMatch4": "keyMatch4", "keyMatch5": "keyMatch5",
+}  # fmt: skip
 
 _TIMES = LocalTime.of(0, "UTC")
 
@@ -136,18 +146,38 @@ class Traps:
         """Those of the names, domains and conditions of links."""
         if graph.matching is None and graph.domain_matching is None and not any(each.condition for each in graph.links):
             return
+        asked: list[tuple[FunctionName, int]] = []
+        if graph.matching is not None:
+            asked += [(graph.matching, 0), (graph.matching, 1)]
+        if graph.domain_matching is not None:
+            asked.append((graph.domain_matching, 2))
+        warned = False
         for link in graph.links:
             values = values_of_link(link, domains=graph.domains)
-            asked: list[tuple[FunctionName, int]] = []
-            if graph.matching is not None:
-                asked += [(graph.matching, 0), (graph.matching, 1)]
-            if graph.domain_matching is not None:
-                asked.append((graph.domain_matching, 2))
-            conditions = range(len(values) - len(link.condition), len(values))
-            for function, at in [*asked, *(("timeMatch", at) for at in conditions)]:
-                verdict = self._verdict(function, values[at])
+            for function, at in asked:
+                sign = self._sign_in_name(function, values[at])
+                if sign and not warned:
+                    self._note_name(function, values[at], sign, Value(graph.name, link.line, values, at))
+                warned = warned or bool(sign)
+                verdict = None if sign else self._verdict(function, values[at])
                 if verdict is not None and not (function == "ipMatch" and verdict.trap.kind == "unreadable"):
                     self._note(function, values[at], verdict, Value(graph.name, link.line, values, at))
+            for at in range(len(values) - len(link.condition), len(values)):
+                verdict = self._verdict("timeMatch", values[at])
+                if verdict is not None:
+                    self._note("timeMatch", values[at], verdict, Value(graph.name, link.line, values, at))
+
+    def _sign_in_name(self, function: FunctionName, text: str) -> str:
+        """The sign of regular expressions in a name that strict takes as itself."""
+        key = _KEYS.get(function) if self._strict else None
+        return "" if key is None else sign_in_name(key, text)
+
+    def _note_name(self, function: FunctionName, text: str, sign: str, where: Value) -> None:
+        if self._found.wants("warning"):
+            span = self._rows.place(where.kind, where.line, where.values, where.at)
+            said = f"here `{sign}` is itself, also in other names; in Casbin it is a sign of regular expressions"
+            remedy = f"write `\\{sign}` where Casbin is to read the same"
+            self._found.add(TrickyPatternPassed(span=span, text=text, function=function, said=said, remedy=remedy))
 
     def _verdict(self, function: FunctionName, text: str) -> _Verdict | None:
         asked = (function, text)

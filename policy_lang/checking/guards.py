@@ -38,6 +38,7 @@ from policy_lang.ir import (
     Shift,
     Truth,
     Value,
+    Vote,
     attrs_of,
     operands_of,
 )
@@ -202,7 +203,7 @@ def _folded(atom: Atom) -> Truth3:
             return values.in_network(value, ranges)
         case Truth() | Compare() | Member() | Overlap() | Cover() | Empty() | Like() | InNetwork():
             return Truth3.UNKNOWN
-        case Has() | Lookup() | Age():
+        case Has() | Lookup() | Age() | Vote():
             return Truth3.UNKNOWN
         case _:
             assert_never(atom)
@@ -296,6 +297,8 @@ def _key(atom: Atom) -> Key:
             return ("lookup", relation, *(operand_key(each) for each in arguments))
         case Age(at, most_ms):
             return ("age", operand_key(at), most_ms)
+        case Vote(table, vote, arguments):
+            return ("vote", table, vote, *(operand_key(each) for each in arguments))
         case _:
             assert_never(atom)
 

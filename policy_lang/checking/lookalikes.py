@@ -51,7 +51,7 @@ def _paths(decl: tree.Decl) -> Iterator[tree.Text]:
             for endpoint in endpoints:
                 if isinstance(endpoint.route, tree.HttpRoute):
                     yield endpoint.route.pattern
-        case tree.Rule(clauses=clauses) | tree.ProveDecl(clauses=clauses):
+        case tree.Rule(clauses=clauses) | tree.ProveDecl(clauses=clauses) | tree.CasbinDecl(items=clauses):
             for clause in clauses:
                 for target in clause.targets if isinstance(clause, tree.OnClause) else ():
                     if isinstance(target.base, tree.OfPattern):

@@ -62,6 +62,7 @@ def lower(inventory: Inventory, policy: CheckedPolicy) -> ir.Program:
         rules=tuple(rule.rule for rule in policy.rules),
         bodies=bodies.all(),
         cells=tuple(cells.cell(where, found) for where, found in _held(inventory, places).items()),
+        tables=policy.tables,
     )
 
 

@@ -1,4 +1,4 @@
-"""The whole bundle checked: factors, every rule, every proof, and what is legal but hardly meant.
+"""The whole bundle checked: factors, every rule, every `casbin` block, every proof, and what is legal but hardly meant.
 
 Inventory and bindings go in; `CheckedPolicy` comes out, from which `lower` makes a program if no mistake was found.
 Source: language.md 4.2, 4.5, 4.6.
@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from policy_lang import tree
+from policy_lang.checking.casbin_blocks import check_block
 from policy_lang.checking.environment import Bound
 from policy_lang.checking.factors import check_factors
 from policy_lang.checking.guards import Formula
@@ -21,18 +22,22 @@ from policy_lang.checking.unused import unused
 from policy_lang.checking.warnings import warnings
 from policy_lang.declared.entries import Inventory, Names
 from policy_lang.diagnostics import Diagnostic
+from policy_lang.ir.tables import Table
+
+NO_FILES: Mapping[str, bytes] = {}
 
 
 @dataclass(frozen=True, slots=True)
 class CheckedPolicy:
     """The rules of all modules, sorted by id; proofs in the order of modules and places.
 
-    `challenges` are the names a step-up may carry. `written` are the words of formulas that are one condition to
-    whoever wrote them (policy_lang/checking/written.py).
+    `tables` are those that `casbin` blocks ask, sorted by id. `challenges` are the names a step-up may carry. `written`
+    are the words of formulas that are one condition to whoever wrote them (policy_lang/checking/written.py).
     """
 
     rules: tuple[CheckedRule, ...]
     proofs: tuple[CheckedProof, ...]
+    tables: tuple[Table, ...]
     challenges: frozenset[str]
     written: Mapping[Formula, str] = field(default_factory=dict)
 
@@ -43,15 +48,22 @@ def check(
     found: list[Diagnostic],
     today_ms: int | None = None,
     written_ms: Mapping[str, int] | None = None,
+    files: Mapping[str, bytes] = NO_FILES,
 ) -> CheckedPolicy:
-    """Check every rule and proof of the bundle; mistakes and warnings are appended to `found`.
+    """Check every rule, `casbin` block and proof of the bundle; mistakes and warnings are appended to `found`.
 
-    Units: Unix milliseconds. `written_ms` says when rules were written, by id, as far as that is known.
+    Units: Unix milliseconds. `written_ms` says when rules were written, by id, as far as that is known. `files` are
+    those of the bundle, among them the models and policies of its blocks.
     """
     bound = Bound.of(inventory, names)
     bound = replace(bound, factors=check_factors(bound, found))
     rules = [check_rule(entry, rule, bound, found) for entry in inventory.modules for rule in entry.rules.values()]
+    blocks = [
+        check_block(entry, block, bound, files, found) for entry in inventory.modules for block in entry.blocks.values()
+    ]
+    rules += [rule for block in blocks for rule in block.rules]
     rules.sort(key=lambda rule: rule.rule.id)
+    tables = tuple(sorted((each.table for each in blocks if each.table is not None), key=lambda table: table.id))
     proofs = [
         check_proof(entry, decl, bound, found)
         for entry in inventory.modules
@@ -62,7 +74,7 @@ def check(
     found += warnings(inventory, rules, today_ms, written_ms or {})
     found += unused(inventory, names)
     found += lookalikes(inventory)
-    return CheckedPolicy(tuple(rules), tuple(proofs), _challenges(inventory), bound.memory.written)
+    return CheckedPolicy(tuple(rules), tuple(proofs), tables, _challenges(inventory), bound.memory.written)
 
 
 def _challenges(inventory: Inventory) -> frozenset[str]:

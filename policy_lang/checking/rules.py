@@ -99,7 +99,8 @@ def check_rule(module: ModuleEntry, rule: tree.Rule, bound: Bound, found: list[D
     shape = shape_of_rule(rule, source, found)
     endpoints = () if shape.on is None else bound.names[module.name].targets.get(shape.on.id, ())
     here = _Meeting(rule, shape, duties_of(rule, found), endpoints, source, Outcomes(), set(), {})
-    found += _closed_ones(here, bound)
+    if rule.effect == "allow" and shape.on is not None:
+        found += closed_ones(shape.on, endpoints, bound)
     placed: tuple[Placed, ...] = ()
     signals: tuple[str, ...] = ()
     refused = True
@@ -184,15 +185,13 @@ class _Meeting:
         return known is not None and known.when_true is None
 
 
-def _closed_ones(here: _Meeting, bound: Bound) -> Iterator[Diagnostic]:
-    """The mistake of an allow on an endpoint that is for nobody; the first one is named."""
-    if here.rule.effect != "allow" or here.shape.on is None or not bound.closed:
-        return
-    first = next((index for index in here.endpoints if index in bound.closed), None)
+def closed_ones(on: tree.OnClause, endpoints: Indices, bound: Bound) -> Iterator[Diagnostic]:
+    """The mistake of granting on an endpoint that is for nobody; the first one is named."""
+    first = next((index for index in endpoints if index in bound.closed), None) if bound.closed else None
     if first is not None:
         closed = bound.inventory.endpoints[first]
         others = (Label(closed.decl.name.span, "closed here"),)
-        yield ClosedEndpoint(span=here.shape.on.span, endpoint=closed.endpoint.id, others=others)
+        yield ClosedEndpoint(span=on.span, endpoint=closed.endpoint.id, others=others)
 
 
 def _of_the_whole(here: _Meeting, bound: Bound) -> Iterator[Diagnostic]:

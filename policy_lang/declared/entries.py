@@ -120,7 +120,9 @@ Entry = (
     LabelEntry | EnumEntry | EnumValue | SettingEntry | NetworkEntry | WorkloadEntry | RoleEntry | KindEntry
     | RelationEntry | SignalEntry | ConditionEntry | ServiceEntry
 )  # fmt: skip
-"""What a name of a module's scope may stand for. Rules have names too, but nothing refers to them but tests."""
+"""What a name of a module's scope may stand for. Rules and `casbin` blocks have names too, but nothing refers to them
+but tests.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +138,7 @@ class ModuleEntry:
     scope: Mapping[str, Entry]
     imported: Mapping[str, tree.Name]
     rules: Mapping[str, tree.Rule]
+    blocks: Mapping[str, tree.CasbinDecl]
     broken: frozenset[str]
     mentioned: frozenset[str]
 

@@ -154,7 +154,7 @@ class _Bundle:
                     pass_over(decl)
 
     def _plain_names(self) -> None:
-        """Take what a name says it all: labels, values of enums, rules."""
+        """Take what a name says it all: labels, values of enums, rules and `casbin` blocks."""
         for scope in self._scopes.values():
             for text, (name, decl) in scope.declared.items():
                 match decl:
@@ -166,10 +166,13 @@ class _Bundle:
                             scope.own[text] = EnumValue(enum.type, text, name)
                         else:
                             scope.broken.add(text)
-                    case tree.Rule():
+                    case tree.Rule() | tree.CasbinDecl():
                         if text in DECIDERS:
                             self._found.append(ReservedRuleName(span=name.span, name=text))
-                        scope.rules[text] = decl
+                        if isinstance(decl, tree.Rule):
+                            scope.rules[text] = decl
+                        else:
+                            scope.blocks[text] = decl
                     case _:
                         pass
 

@@ -142,6 +142,8 @@ class _Binder:
             match decl:
                 case tree.Rule(name=name) if self._entry.rules.get(name.text) is decl:
                     self._clauses(name, decl.clauses, grants=decl.effect == "allow")
+                case tree.CasbinDecl(name=name) if self._entry.blocks.get(name.text) is decl:
+                    self._block(decl)
                 case tree.ProveDecl(title=title, clauses=clauses):
                     self._clauses(title, clauses, grants=False)
                 case tree.TestDecl():
@@ -231,6 +233,18 @@ class _Binder:
                 case _:
                     assert_never(clause)
 
+    def _block(self, decl: tree.CasbinDecl) -> None:
+        """Bind what a `casbin` block reads, and where it votes: who grants nothing else may not grant by it either."""
+        for item in decl.items:
+            match item:
+                case tree.OnClause():
+                    self._clauses(decl.name, (item,), grants=True)
+                case tree.CasbinBind(bindings=bindings):
+                    for binding in bindings:
+                        self._ref(binding.value, {})
+                case _:
+                    pass
+
     def _subject(self, subject: tree.Subject) -> None:
         match subject:
             case tree.Anyone():
@@ -303,6 +317,8 @@ class _Binder:
         where = NOT_HERE if entry is None else f"this is {entry_word(entry)}"
         if name.text in self._entry.rules:
             where = "this is a rule"
+        elif name.text in self._entry.blocks:
+            where = "this is a `casbin` block"
         hint = (foreign if entry is None else "") or hint_for(
             name.text, (each for each in known if each != name.text), self._found
         )

@@ -65,6 +65,7 @@ class Scope:
         self.declared: dict[str, tuple[tree.Name, tree.Decl]] = {}
         self.own: dict[str, Entry] = {}
         self.rules: dict[str, tree.Rule] = {}
+        self.blocks: dict[str, tree.CasbinDecl] = {}
         self.broken: set[str] = set()
         self.imported: dict[str, tree.Name] = {}
         self.exporters = {name.text: made.module.value for made in module.imports for name in made.names}
@@ -184,6 +185,7 @@ class Scope:
             scope=scope,
             imported=self.imported,
             rules=self.rules,
+            blocks=self.blocks,
             broken=frozenset(broken),
             mentioned=frozenset(mentioned),
         )
@@ -215,6 +217,7 @@ def declared_names(decl: tree.Decl) -> tuple[tree.Name, ...]:
             | tree.SignalDecl()
             | tree.ConditionDecl()
             | tree.ServiceDecl()
+            | tree.CasbinDecl()
             | tree.Rule()
         ):
             return (decl.name,)
@@ -249,6 +252,8 @@ def word_of(decl: tree.Decl) -> str:
             return "a condition"
         case tree.ServiceDecl():
             return "a service"
+        case tree.CasbinDecl():
+            return "a `casbin` block"
         case tree.Rule():
             return "a rule"
         case tree.TestDecl() | tree.ProveDecl():

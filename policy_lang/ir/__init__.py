@@ -49,6 +49,7 @@ from policy_lang.ir.atoms import (
     Shift,
     Truth,
     Value,
+    Vote,
 )
 from policy_lang.ir.inventory import (
     Action,
@@ -163,6 +164,7 @@ __all__ = [
     "Signal",
     "Truth",
     "Value",
+    "Vote",
     "Workload",
     "atoms_of",
     "attrs_of",

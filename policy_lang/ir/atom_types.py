@@ -14,6 +14,7 @@ atom asks of it, which says what is wrong and leaves the place to whoever knows 
     net                  an address
     lookup               the types of the relation's columns
     age                  a time
+    vote                 what is neither a time nor a duration, and no set of them
     the value of a header    a scalar
 
 Types are one where `typesystem.same` says so. A constant has no type of its own: it stands beside every type whose
@@ -80,8 +81,22 @@ def check_atom(atom: ir.Atom, type_of: TypeOf, columns: Columns) -> None:
                 _check(argument, column, type_of, f"a column of {relation!r}")
         case ir.Age(at, _):
             _check(at, Scalar.TIME, type_of, "an age")
+        case ir.Vote(table, _, arguments):
+            for argument in arguments:
+                if any(map(_is_of_time, _types(_read(argument, type_of)))):
+                    raise ValueError(f"the table {table!r} is asked of {_shown(argument, type_of)}")
         case _:
             assert_never(atom)
+
+
+def asks_of(declared: Type) -> bool:
+    """Whether a table may be asked of values of a type: what Casbin compares as we do, so no times and durations."""
+    return not _is_of_time(declared)
+
+
+def _is_of_time(declared: Type) -> bool:
+    element = declared.element if isinstance(declared, SetType) else declared
+    return element is Scalar.TIME or element is Scalar.DURATION
 
 
 def check_header(value: ir.Operand, type_of: TypeOf) -> None:
@@ -142,6 +157,11 @@ def _read(operand: ir.Operand, type_of: TypeOf) -> _Read:
             return types
         case _:
             assert_never(operand)
+
+
+def _types(read: _Read) -> tuple[Type, ...]:
+    """The types that an operand may be of; none of a constant."""
+    return () if isinstance(read, ir.Const) else read
 
 
 def _spans(read: _Read) -> tuple[Type, ...]:

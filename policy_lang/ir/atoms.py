@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from policy_lang.ir import tables
+
 VERSION = 3
 
 
@@ -141,7 +143,18 @@ class Age:
     most_ms: int | None
 
 
-Atom = Truth | Compare | Member | Overlap | Cover | Empty | Like | Has | InNetwork | Lookup | Age
+@dataclass(frozen=True, slots=True)
+class Vote:
+    """Whether a Casbin table, by its id, casts this vote on a request of these values, one for each of its parameters;
+    unknown where one of them has no value.
+    """
+
+    table: str
+    vote: tables.Vote
+    arguments: tuple[Operand, ...]
+
+
+Atom = Truth | Compare | Member | Overlap | Cover | Empty | Like | Has | InNetwork | Lookup | Age | Vote
 
 
 CLOCK_SKEW_MS = 30_000

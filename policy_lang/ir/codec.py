@@ -8,6 +8,7 @@ says; what rules come to stands in tables that refer to each other by index, eac
     atoms     tag, operand, operand (0 where there is none)   flat; `other` refers to the next table instead
     others    ["like", operand, pattern]  ["net", operand, name, hexadecimal first, last, …]
               ["lookup", relation, operands …]  ["age", operand, milliseconds or null]
+              ["vote", table, "allow" or "deny", operands …]
     guards    4 * atom, and 1 more where it is negated; 4 * n + 2 and n parts for all, 4 * n + 3 and n parts for any
     clauses   label, text, guard                         flat
     bodies    n and n clauses

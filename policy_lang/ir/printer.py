@@ -171,6 +171,8 @@ def print_atom(atom: ir.Atom) -> str:
             return f"{print_operand(of)} in {network} [{spans}]"
         case ir.Lookup(relation, arguments):
             return f"{relation}({', '.join(print_operand(each) for each in arguments)})"
+        case ir.Vote(table, vote, arguments):
+            return f"{table} says {vote} of ({', '.join(print_operand(each) for each in arguments)})"
         case ir.Age(at, most_ms):
             within = "" if most_ms is None else f" within {most_ms}ms"
             return f"age of {print_operand(at)}{within}"

@@ -219,6 +219,12 @@ def _at(index: JsonValue, operands: Sequence[ir.Operand]) -> ir.Operand | None:
     return operands[index] if type(index) is int and 0 <= index < len(operands) else None
 
 
+def _all_at(places: Sequence[JsonValue], operands: Sequence[ir.Operand]) -> tuple[ir.Operand, ...] | None:
+    """The operands at some indices; None where one is none."""
+    found = [operand for place in places if (operand := _at(place, operands)) is not None]
+    return tuple(found) if len(found) == len(places) else None
+
+
 def _operand(written: JsonValue, before: Sequence[ir.Operand]) -> ir.Operand | None:
     """An operand, which refers to none but those before it; None where it is none."""
     if not isinstance(written, list):
@@ -291,8 +297,11 @@ def _other(written: JsonValue, operands: Sequence[ir.Operand]) -> ir.Atom | None
     """An atom that has more than operands."""
     match written:
         case ["lookup", str() as relation, *places]:
-            arguments = [operand for place in places if (operand := _at(place, operands)) is not None]
-            return ir.Lookup(relation, tuple(arguments)) if len(arguments) == len(places) else None
+            arguments = _all_at(places, operands)
+            return None if arguments is None else ir.Lookup(relation, arguments)
+        case ["vote", str() as table, "allow" | "deny" as vote, *places]:
+            arguments = _all_at(places, operands)
+            return None if arguments is None else ir.Vote(table, vote, arguments)
         case [tag, place, *words]:
             operand = _at(place, operands)
             return None if operand is None else _worded(tag, operand, words)

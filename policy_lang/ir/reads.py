@@ -23,6 +23,7 @@ from policy_lang.ir.atoms import (
     Overlap,
     Shift,
     Truth,
+    Vote,
 )
 from policy_lang.ir.inventory import Program
 from policy_lang.ir.rules import Cell, CellRule, SetHeader
@@ -62,7 +63,7 @@ def operands_of(atom: Atom) -> tuple[Operand, ...]:
             return (item, among)
         case Has(attr):
             return (attr,)
-        case Lookup(_, arguments):
+        case Lookup(_, arguments) | Vote(_, _, arguments):
             return arguments
         case Age(at, _):
             return (at,)

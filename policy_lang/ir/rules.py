@@ -85,7 +85,7 @@ class Rule:
 @dataclass(frozen=True, slots=True)
 class Clause:
     """One `for`, `when`, `unless` or `until` of a rule, with its text as written; `label` is `for`, `when 1`,
-    `unless 2`, `until`. `for` holds what `via` asks too.
+    `unless 2`, `until`. `for` holds what `via` asks too. Of a `casbin` block it is the vote, with its files; `casbin`.
     """
 
     label: str

@@ -70,7 +70,9 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A named part of a value: `r.sub.Age`. No value where the value has no such part."""
+    """A named part of a value: `r.sub.Age`. No value where the value has no such part, and in compat where a mapping
+    has a method of that name, such as `items`, which Casbin for Python reads.
+    """
 
     of: Expression
     name: str
@@ -105,8 +107,9 @@ class Or:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """`eq` and `ne` of any two values (of different types: not equal, bool and number included; whole and fractional
-    numbers are one type); `lt` to `ge` of two numbers or two strings, of anything else unknown.
+    """`eq` and `ne` of any two values (of different types: not equal; whole and fractional numbers are one type); `lt`
+    to `ge` of two numbers or two strings, of anything else unknown. A boolean is of another type than a number in
+    strict; in compat it is 0 or 1, as in Python.
     """
 
     op: Literal["eq", "ne", "lt", "le", "gt", "ge"]
@@ -116,8 +119,8 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Within:
-    """`in`: whether a sequence or a set has the item; of two strings, in compat, whether one holds the other. Of
-    anything else unknown.
+    """`in`: whether a sequence or a set has the item, as `eq` has it; of two strings, in compat, whether one holds the
+    other. Of anything else unknown.
     """
 
     item: Expression
@@ -145,7 +148,10 @@ class Linked:
 
 @dataclass(frozen=True, slots=True)
 class BuiltIn:
-    """One of Casbin's own functions. What it cannot take (no strings, no address, no pattern) has no value."""
+    """One of Casbin's own functions. What it cannot take (no strings, no address, no pattern) has no value. To
+    `ipMatch` the address `::ffff:10.0.0.1` is 10.0.0.1 in strict, and one of IPv6 in compat. A name that ends with a
+    line break has no value in compat for those that are regular expressions to Casbin.
+    """
 
     function: FunctionName
     arguments: tuple[Expression, ...]
@@ -193,10 +199,11 @@ class RoleGraph:
     """A role definition and its links, in the order of the policy.
 
     A name has itself, known or not. It has the role of each link whose member is that name, or (`matching`) a pattern
-    that the name fits; where the role of a link is a pattern, it has every name that fits it. `matching` and
-    `domain_matching` are functions of `FunctionName` with two arguments: name, pattern. Links of a domain hold in that
-    domain, and in each that fits it as a pattern (`domain_matching`). `longest` is how many links lead to a role at the
-    most; None: any number.
+    that the name fits; where the role of a link is a pattern, it has every name that fits it. Whether those have each
+    other, which depends in Casbin on the order of the links, is unknown in compat. `matching` and `domain_matching` are
+    functions of `FunctionName` with two arguments: name, pattern. Links of a domain hold in that domain, and in each
+    that fits it as a pattern (`domain_matching`). `longest` is how many links lead to a role at the most; None: any
+    number.
     """
 
     name: str

@@ -1,8 +1,10 @@
 """The invariants of a program, checked one by one on a program that came from outside.
 
-(0) ids are unique; what refers to a kind, a service, a relation, a claim or an index refers to one that exists
+(0) ids are unique, those of rules for each effect; what refers to a kind, a service, a relation, a claim, a table or
+    an index refers to one that exists
 (1) a guard's parts have smaller indices than itself
-(2) a lookup has as many arguments as its relation has columns; ranges of addresses ascend, disjoint and not adjacent
+(2) a lookup has as many arguments as its relation has columns, a vote as its table has parameters; ranges of addresses
+    ascend, disjoint and not adjacent
 (3) a cell's groups hold rules of their own effect, each once, in the order in which they are primary; shadow rules
     stand apart; there is one cell for each endpoint and each kind that can call it, and no other
 (4) only require rules have needs; obligations are of the kinds that a rule of their effect may have, headers in lower
@@ -58,7 +60,7 @@ def check_program(program: ir.Program) -> None:
     _unique("workload", [each.id for each in program.workloads])
     _unique("service", [each.id for each in program.services])
     _unique("endpoint", [each.id for each in program.endpoints])
-    _unique("rule", [each.id for each in program.rules])
+    _unique("rule", [(each.id, each.effect) for each in program.rules])
     _check_declarations(program)
     _check_graph(program)
     _check_bodies(program)
@@ -190,9 +192,12 @@ def _check_type(owner: str, name: str, declared: Type) -> None:
 
 def _check_graph(program: ir.Program) -> None:
     columns = {relation.id: len(relation.columns) for relation in program.relations}
+    parameters = {table.id: len(table.parameters) for table in program.tables}
     for atom in program.atoms:
         if isinstance(atom, ir.Lookup) and columns.get(atom.relation) != len(atom.arguments):
             raise ValueError(f"a lookup in {atom.relation!r} with {len(atom.arguments)} argument(s)")
+        if isinstance(atom, ir.Vote) and parameters.get(atom.table) != len(atom.arguments):
+            raise ValueError(f"a vote of {atom.table!r} on {len(atom.arguments)} argument(s)")
         if isinstance(atom, ir.InNetwork):
             _check_ranges(atom)
     atoms = len(program.atoms)

@@ -121,7 +121,7 @@ class Writer:
     def _tagged(self, tag: str, left: ir.Operand, right: ir.Operand | None = None) -> tuple[int, int, int]:
         return TAGS.index(tag), self._operand(left), 0 if right is None else self._operand(right)
 
-    def _other(self, atom: ir.Like | ir.InNetwork | ir.Lookup | ir.Age) -> list[str | int | None]:
+    def _other(self, atom: ir.Like | ir.InNetwork | ir.Lookup | ir.Age | ir.Vote) -> list[str | int | None]:
         match atom:
             case ir.Like(of, pattern):
                 return ["like", self._operand(of), pattern]
@@ -131,6 +131,8 @@ class Writer:
                 return ["lookup", relation, *(self._operand(each) for each in arguments)]
             case ir.Age(at, most_ms):
                 return ["age", self._operand(at), most_ms]
+            case ir.Vote(table, vote, arguments):
+                return ["vote", table, vote, *(self._operand(each) for each in arguments)]
             case _:
                 assert_never(atom)
 

@@ -51,7 +51,7 @@ ROLE = Shape(widest=(40,), gaps=(2,), wrap=1)
 SIGNAL = Shape(widest=(48, 40, 40, 16), gaps=(2,), wrap=1)
 CONDITION = Shape(wrap=1, hang=INDENT)
 ENDPOINT = Shape(widest=(48, 24, 64), gaps=(2, 1, 2), across=True, wrap=3, below=2)
-CASBIN = Shape(widest=(8,), across=True)
+CASBIN = Shape(widest=(12,), across=True)
 CALL = Shape(widest=(72,), gaps=(2,), wrap=1, hang=5, slides=True)
 CALL_PATH = Shape(widest=(40, 8, 60), gaps=(1, 1, 2), wrap=3, hang=5, slides=True)
 TABLE = Shape(widest=(96,) * 64, across=True, rigid=True)
@@ -211,7 +211,7 @@ def _item_cells(file: _File, item: Tree[Token], start: int, end: int) -> tuple[t
             return _endpoint_cells(file, item, start, end), ENDPOINT
         case "case":
             return _case_cells(file, item, start, end)
-        case "casbin_item":
+        case str() as kind if kind.startswith("casbin_"):
             return file.cells([start, start + 1], end), CASBIN
         case _:
             return (Cell(start, end),), PLAIN

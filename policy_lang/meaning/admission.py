@@ -29,6 +29,7 @@ from policy_lang.meaning.schema import (
     conform_resource,
     root_of,
 )
+from policy_lang.meaning.voters import Voters
 from policy_lang.request import decoded_path
 from policy_lang.verdict import ActionCall, Origin, Question
 
@@ -66,6 +67,7 @@ class Admission:
     cells: Mapping[tuple[int, str | None], int]
     kinds: Mapping[str, Kind]
     columns: Columns
+    voters: Voters
 
     @classmethod
     def of(cls, program: Program) -> Admission:
@@ -76,6 +78,7 @@ class Admission:
             {(cell.endpoint, cell.kind): place for place, cell in enumerate(program.cells)},
             {kind.id: kind for kind in program.kinds},
             {relation.id: tuple(declared for _, declared in relation.columns) for relation in program.relations},
+            Voters.of(program),
         )
 
     def admit(self, question: Question) -> Call | Refused:
@@ -109,6 +112,7 @@ class Admission:
             now_ms=question.now_ms,
             facts=question.facts,
             columns=self.columns,
+            tables=self.voters,
         )
         place = self.cells.get((index, caller.kind))
         cell = Cell(index, caller.kind, (), (), (), ()) if place is None else self.program.cells[place]

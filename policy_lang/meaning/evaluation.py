@@ -6,7 +6,8 @@ Kleene's connectives do not care.
 
 UNKNOWN comes from four places only: a claim that is not at hand (`Environment.unread`), a signal or an attribute of the
 request that is not known, a relation whose facts are not at hand, and time arithmetic outside 64 bits. A well-typed
-policy never reads what is not there (4.2).
+policy never reads what is not there (4.2). What is unknown within a Casbin table its own rules settle
+(policy_lang/meaning/tables.py): asked about values that are there, it casts a vote or casts none.
 
 INVARIANT (monotone in information): putting a value where one was not known, or facts where there were none, turns no
 TRUE or FALSE into anything else.
@@ -46,6 +47,7 @@ from policy_lang.ir import (
     Shift,
     Truth,
     Value,
+    Vote,
 )
 from policy_lang.ir.reads import parts_of
 from policy_lang.meaning.values import (
@@ -66,6 +68,7 @@ from policy_lang.meaning.values import (
     shift,
     truth,
 )
+from policy_lang.meaning.voters import Voters
 from policy_lang.typesystem import Type
 from policy_lang.verdict import Facts, Truth3
 
@@ -79,7 +82,7 @@ Values = Mapping[str, Value]
 @dataclass(slots=True)
 class Environment:
     """The inputs of one call: typed values by root and name, what is known to be there but not at hand, the instant,
-    the facts. An input without a value has no entry.
+    the facts, the tables. An input without a value has no entry.
 
     Made for each decision and never changed. It is not frozen, and its inputs stand under plain names, because both
     evaluators read it in every decision: a frozen one takes three times as long to make, and a string keeps its hash.
@@ -97,6 +100,7 @@ class Environment:
     now_ms: int
     facts: Facts
     columns: Columns
+    tables: Voters
 
     def value(self, attr: Attr) -> Value | None:
         """The value of an input, None where it has none."""
@@ -154,6 +158,8 @@ def truth_of_atom(atom: Atom, environment: Environment) -> Truth3:
             return among_rows([value(each) for each in arguments], rows, columns)
         case Age(at, most_ms):
             return fresh(value(at), environment.now_ms, most_ms)
+        case Vote(_, _, arguments):
+            return environment.tables.truth(atom, [value(each) for each in arguments], environment.now_ms)
         case _:
             assert_never(atom)
 

@@ -94,10 +94,15 @@ def _refusal(verdict: Verdict, background: Background) -> str:
     subject = f": `{verdict.subject}`" if verdict.subject else ""
     rules = f", by {_named(verdict, background.contradicting)}" if background.contradicting else ""
     first = f"{_finer(verdict, background) or word}{subject} ({verdict.reason}){rules}."
-    closest = next((rule for rule in verdict.rules if rule.id == verdict.nearest), None)
+    closest = _closest(verdict)
     if closest is None:
         return first
     return f"{first} The closest, {_rule_text(closest)}, failed because {_causes(closest)}."
+
+
+def _closest(verdict: Verdict) -> RuleTrace | None:
+    """The trace of the nearest allow; a `casbin` block may have a deny of its name."""
+    return next((rule for rule in verdict.rules if rule.id == verdict.nearest and rule.effect == "allow"), None)
 
 
 def _finer(verdict: Verdict, background: Background) -> str | None:
@@ -116,12 +121,13 @@ def _reasons(verdict: Verdict) -> str:
 
 def _named(verdict: Verdict, rules: Iterable[str]) -> str:
     """Rules by id, with their `because`."""
-    by_id = {rule.id: rule for rule in verdict.rules}
+    by_id = {rule.id: rule for rule in sorted(verdict.rules, key=lambda rule: rule.applies)}
     return "; ".join(_rule_text(by_id[each]) if each in by_id else f"`{each}`" for each in rules)
 
 
 def _rule_text(rule: RuleTrace) -> str:
-    return f'`{rule.id}` "{rule.because}"' if rule.because else f"`{rule.id}`"
+    row = f" ({rule.row})" if rule.row else ""
+    return f'`{rule.id}`{row} "{rule.because}"' if rule.because else f"`{rule.id}`{row}"
 
 
 def _causes(rule: RuleTrace) -> str:
@@ -246,7 +252,7 @@ def trace_json(verdict: Verdict, private: frozenset[str], *, values: bool) -> di
         "baselines": list(verdict.baselines),
         "rules": [_rule_json(rule, private, values=values) for rule in verdict.rules],
         "nearest": verdict.nearest,
-        "distance": next((rule.distance for rule in verdict.rules if rule.id == verdict.nearest), None),
+        "distance": None if (closest := _closest(verdict)) is None else closest.distance,
         "challenges": [{"name": each.name, "within_s": each.within_s} for each in verdict.challenges],
         "log": {"level": verdict.log.level, "strict": verdict.log.strict},
         "obligations": _duties_json(verdict.duties),
@@ -280,6 +286,7 @@ def _observed_json(observed: Observed) -> Json:
 
 
 def _rule_json(rule: RuleTrace, private: frozenset[str], *, values: bool) -> Json:
+    row: dict[str, Json] = {"row": rule.row} if rule.row else {}
     return {
         "id": rule.id,
         "effect": rule.effect,
@@ -287,6 +294,7 @@ def _rule_json(rule: RuleTrace, private: frozenset[str], *, values: bool) -> Jso
         "shadow": rule.shadow,
         "src": rule.place,
         "because": rule.because,
+        **row,
         "guards": [_clause_json(clause, private, values=values) for clause in rule.clauses],
     }
 

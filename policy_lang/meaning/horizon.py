@@ -11,8 +11,8 @@ Decision (2026-11-21): all atoms of the cell count, whichever rule decided, thos
 can then say the same instant without knowing what another one looked at.
 Decision (2026-11-21): what changes after the year 9999 never does: a time that no timestamp can say helps nobody, and
 every sum with the time leaves 64 bits some day.
-Decision (2026-11-21): a lookup whose argument reads the time, and a header whose value does, change with every
-millisecond as far as anybody may rely on it.
+Decision (2026-11-21): a lookup whose argument reads the time, a header whose value does, and a Casbin table of which
+some row does, change with every millisecond as far as anybody may rely on it.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from policy_lang.ir import (
     Operand,
     Program,
     Shift,
+    Vote,
     atoms_of,
     guards_of,
     operands_of,
@@ -49,27 +50,33 @@ LAST_INSTANT = 253_402_300_799_999
 
 @dataclass(frozen=True, slots=True)
 class Clockwork:
-    """What of a cell reads the time. `ticking`: it changes with every millisecond."""
+    """What of a cell reads the time. `ticking`: it changes with every millisecond. `tables` are the Casbin tables that
+    are asked, of which some may read it.
+    """
 
     atoms: tuple[Atom, ...]
     ticking: bool
+    tables: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, program: Program, cell: Cell) -> Clockwork:
         """The clockwork of a cell."""
         found: dict[int, Atom] = {}
+        tables: set[str] = set()
         for guard in dict.fromkeys(guards_of(program, cell)):
             for atom in atoms_of(program, guard):
-                if reads_time(atom):
+                if isinstance(atom, Vote):
+                    tables.add(atom.table)
+                elif reads_time(atom):
                     found[id(atom)] = atom
         lookups = any(isinstance(atom, Lookup) for atom in found.values())
         headers = any(_has_now(each.value) for each in set_headers_of(program, cell))
-        return cls(tuple(found.values()), lookups or headers)
+        return cls(tuple(found.values()), lookups or headers, frozenset(tables))
 
 
 def valid_until(clockwork: Clockwork, environment: Environment) -> int | None:
     """The next instant, Unix milliseconds, at which something of the clockwork changes."""
-    if clockwork.ticking:
+    if clockwork.ticking or not clockwork.tables.isdisjoint(environment.tables.timed):
         return environment.now_ms + 1
     instants = (_next_change(atom, environment) for atom in clockwork.atoms)
     return min((instant for instant in instants if instant is not None), default=None)

@@ -3,7 +3,7 @@
 In come the values and the instant, out comes a truth, a text of a `keyGet` function, or None where there is no value: a
 value that is no string, too few or too many, an address or a time that is none, a pattern that is a trap in this mode.
 INVARIANT: nothing raises, and no more than `_REMEMBERED` compiled patterns of each sort are kept. Of a pattern that is
-known beforehand `key_patterns.pattern(...).fits` says the same.
+known beforehand `key_patterns.pattern(...).fits` says the same, but of the names of `final_breaks`.
 Source: language.md 6.4; Casbin's documentation, "Functions".
 
 Decision (2026-11-21): a pattern may come from a request and be compiled for it: what bounds the work is the length
@@ -18,6 +18,7 @@ from functools import lru_cache
 from typing import Literal
 
 from policy_lang.ir.tables import ARITY, FunctionName, Mode
+from policy_lang.meaning.final_breaks import is_left_open
 from policy_lang.meaning.key_patterns import Pattern, pattern
 from policy_lang.meaning.key_signs import names, read_key, regex_text
 from policy_lang.meaning.linear_regex import LONGEST_PATTERN, Regex, read_regex
@@ -41,6 +42,8 @@ def call(function: FunctionName, arguments: Sequence[object], *, mode: Mode, now
     if len(texts) != len(arguments) or len(texts) != ARITY[function]:
         return None
     first, second = texts[0], texts[1]
+    if is_left_open(function, first, mode=mode):
+        return None
     match function:
         case "timeMatch":
             return now.between(first, second)

@@ -3,17 +3,18 @@
 In come a function, a text and the mode, out comes a `Pattern` that tells of every name whether it fits, or the `Trap`
 that says why the text means nothing or otherwise than it looks.
 INVARIANT: nothing raises; nothing takes more than linear time in the name. What `form` keeps out does not fit. A text
-that is a pattern in strict is the same pattern in compat.
+that is a pattern in strict is the same pattern in compat, but for the notation of addresses (`address_patterns`).
 Source: language.md 6.4, 6.6 (7, 8, 10 to 13); Casbin's documentation, "Functions".
 
 Decision (2026-11-21): strict refuses what means otherwise than it looks, and gives nothing another meaning: a table
-that strict takes answers as it does in compat. Two things that mean more than they look are taken with a remark, since
-policies in use are full of them: text after the first `*` of keyMatch, and a regexMatch without an end.
+that strict takes answers as it does in compat, the notation of addresses apart. Two things that mean more than they
+look are taken with a remark, since policies in use are full of them: text after the first `*` of keyMatch, and a
+regexMatch without an end.
 Decision (2026-11-21): `fits` of a name that is no address is None for ipMatch. Whatever the pattern, so that a plan can
 ask this once for all rows.
-Decision (2026-11-21): a pattern of whole segments is met by splitting the name, without a regular expression: 100,000
-rows compile in the time of their text and hold no automata. tests/casbin/test_key_patterns.py compares it with the
-regular expression of the same text.
+Decision (2026-11-21): a pattern of whole segments is met by splitting the name, without a regular expression, and is
+read without looking at its signs one by one (clean_patterns.py): 100,000 rows compile in the time of their text and
+hold no automata. tests/casbin/test_key_patterns.py compares it with the regular expression of the same text.
 """
 
 from __future__ import annotations
@@ -22,14 +23,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import assert_never
 
-from policy_lang.addresses import number
 from policy_lang.ir.tables import FunctionName, Mode
 from policy_lang.meaning.address_patterns import Block, read_block
+from policy_lang.meaning.clean_patterns import clean_glob, clean_key, clean_regex, sign_in_name
 from policy_lang.meaning.globs import read_glob
 from policy_lang.meaning.key_signs import (
     KeyFunction,
     form_of,
     in_whole_segments,
+    metacharacter,
     names,
     places,
     read_key,
@@ -73,7 +75,14 @@ class _Named:
     names: tuple[str, ...]
 
 
-_Check = _Walk | _Named | Regex | Block
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """Of the segments of a name those at these places do not begin with a dot."""
+
+    places: tuple[int, ...]
+
+
+_Check = _Walk | _Named | _Seen | Regex | Block
 """What of the truth the form does not say."""
 
 
@@ -95,15 +104,17 @@ class Pattern:
         """
         match self._check:
             case Block() as block:
-                at = number(name)
-                return None if at is None else block.holds(at)
+                return block.holds(name)
             case None:
                 return admits(self.form, name)
             case check:
                 return admits(self.form, name) and _holds(check, self._asked(name))
 
     def _asked(self, name: str) -> str:
-        return reduced(name, "before_query") if self.function == "keyMatch5" else name
+        """What of the name the check is of: the expression of a glob reads slashes as they stand."""
+        if self.function == "keyMatch5":
+            return reduced(name, "before_query")
+        return reduced(name, "single_slashes") if isinstance(self._check, _Seen) else name
 
 
 def pattern(function: FunctionName, text: str, *, mode: Mode) -> Pattern | Trap:
@@ -119,10 +130,7 @@ def pattern(function: FunctionName, text: str, *, mode: Mode) -> Pattern | Trap:
         case "regexMatch":
             return _regex(text)
         case "globMatch":
-            glob = _within_length(text) or read_glob(text, mode=mode)
-            if isinstance(glob, Trap):
-                return glob
-            return Pattern(function, text, _of(glob.form, "single_slashes"), None, glob.regex)
+            return _glob(text, mode)
         case "ipMatch":
             block = read_block(text, mode=mode)
             if isinstance(block, Trap):
@@ -143,9 +151,17 @@ def _prefix(function: FunctionName, text: str) -> Pattern:
 
 
 def _key(function: KeyFunction, text: str, mode: Mode) -> Pattern | Trap:
+    clean = clean_key(function, text)
+    if clean is not None:
+        form = _of(clean, "before_query") if function == "keyMatch5" else clean
+        walk = _Walk(len(clean.parts), clean.rest, ()) if isinstance(clean, Segments) else None
+        return Pattern(function, text, form, None, walk)
     too_long = _within_length(text)
     if too_long:
         return too_long
+    sign = sign_in_name(function, text) if mode == "strict" else ""
+    if sign:
+        return metacharacter(sign)
     pieces = read_key(function, text)
     trap = trap_in(function, pieces) if mode == "strict" else None
     if trap:
@@ -175,12 +191,30 @@ def _key_by_regex(function: KeyFunction, text: str, form: Form) -> Pattern | Tra
     return Pattern(function, text, form, None, _Named(regex, names(pieces)))
 
 
+def _glob(text: str, mode: Mode) -> Pattern | Trap:
+    clean = clean_glob(text)
+    if clean is not None:
+        stars = tuple([place for place, part in enumerate(clean.parts) if part is None])
+        return Pattern("globMatch", text, Reduced("single_slashes", clean), None, _Seen(stars) if stars else None)
+    glob = _within_length(text) or read_glob(text, mode=mode)
+    if isinstance(glob, Trap):
+        return glob
+    return Pattern("globMatch", text, _of(glob.form, "single_slashes"), None, glob.regex)
+
+
+_OPEN_END = Trap("open_end", "it takes every name that begins so: there is no `$` at its end")
+
+
 def _regex(text: str) -> Pattern | Trap:
+    clean = clean_regex(text)
+    if clean is not None:
+        form = clean if clean.text or isinstance(clean, Exact) else Anything()
+        return Pattern("regexMatch", text, form, None if isinstance(clean, Exact) else _OPEN_END)
     regex = _within_length(text) or read_regex(text)
     if isinstance(regex, Trap):
         return regex
     ended = text.endswith((".*", "$")) and not text.endswith(("\\.*", "\\$"))
-    remark = None if ended else Trap("open_end", "it takes every name that begins so: there is no `$` at its end")
+    remark = None if ended else _OPEN_END
     start, extent = opening(text)
     match extent:
         case "exact":
@@ -204,8 +238,11 @@ def _of(form: Plain, by: Reduction) -> Form:
     return form if isinstance(form, Other | Anything) else Reduced(by, form)
 
 
-def _holds(check: _Walk | _Named | Regex, name: str) -> bool:
+def _holds(check: _Walk | _Named | _Seen | Regex, name: str) -> bool:
     match check:
+        case _Seen(places):
+            segments = name.split("/")
+            return not any(segments[place].startswith(".") for place in places)
         case Regex():
             return check.begins(name)
         case _Named(regex, of):

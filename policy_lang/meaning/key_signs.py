@@ -97,12 +97,17 @@ def trap_in(function: KeyFunction, pieces: Pieces) -> Trap | None:
             case Sign("*"):
                 return Trap("star", "`*` has a meaning of its own only after a `/`")
             case Sign(character):
-                return Trap("metacharacter", f"`{character}` has the meaning that it has in regular expressions")
+                return metacharacter(character)
             case Wildcard(name, written) if not all(each.isalnum() or each == "_" for each in name):
                 return Trap("name", f"`{written}` as a whole stands for one or more characters")
             case _:
                 continue
     return None
+
+
+def metacharacter(character: str) -> Trap:
+    """The trap of a sign of regular expressions."""
+    return Trap("metacharacter", f"`{character}` has the meaning that it has in regular expressions")
 
 
 def form_of(pieces: Pieces) -> Plain:

@@ -29,8 +29,10 @@ from policy_lang.meaning.pattern_forms import (
     Other,
     Prefix,
     Reduced,
+    Reduction,
     Segments,
     Trap,
+    reduced,
 )
 
 
@@ -54,9 +56,11 @@ def stem(form: Form) -> Stem:
             if len(literal) == len(parts):
                 return Stem("/".join(literal), whole=not rest)
             return Stem("/".join([*literal, ""]), whole=False)
-        case Reduced("before_query", of):
-            return Stem(stem(of).text, whole=False)
-        case Reduced() | Network() | Anything() | Other():
+        case Reduced(by, of):
+            text = stem(of).text
+            before, slash, _ = text.partition("/")
+            return Stem(text if by == "before_query" else before + slash, whole=False)
+        case Network() | Anything() | Other():
             return Stem("", whole=False)
         case _:
             assert_never(form)
@@ -75,32 +79,51 @@ def read(names: Iterable[str], matching: FunctionName | None, mode: Mode) -> dic
 
 
 @dataclass(frozen=True, slots=True)
-class PatternsByStem:
-    """Patterns, to be asked for by a name. `beginning` is by the length of the stem."""
+class _Shelf:
+    """Patterns by the stem of what a name is when it is reduced by `by`. `beginning` is by the length of the stem."""
 
+    by: Reduction | None
     whole: Mapping[str, tuple[Pattern, ...]]
     beginning: tuple[tuple[int, Mapping[str, tuple[Pattern, ...]]], ...]
 
     @classmethod
-    def of(cls, patterns: Iterable[Pattern]) -> PatternsByStem:
-        """The index; the order of the patterns does not matter."""
+    def of(cls, by: Reduction | None, patterns: Iterable[tuple[Form, Pattern]]) -> _Shelf:
         whole: dict[str, list[Pattern]] = {}
         beginning: dict[int, dict[str, list[Pattern]]] = {}
-        for each in patterns:
-            begins = stem(each.form)
+        for form, each in patterns:
+            begins = stem(form)
             among = whole if begins.whole else beginning.setdefault(len(begins.text), {})
             among.setdefault(begins.text, []).append(each)
-        return cls(_closed(whole), tuple((length, _closed(beginning[length])) for length in sorted(beginning)))
+        return cls(by, _closed(whole), tuple((length, _closed(beginning[length])) for length in sorted(beginning)))
+
+    def candidates(self, name: str) -> list[Pattern]:
+        asked = name if self.by is None else reduced(name, self.by)
+        found = list(self.whole.get(asked, ()))
+        for length, by_stem in self.beginning:
+            if length > len(asked):
+                break
+            found.extend(by_stem.get(asked[:length], ()))
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class PatternsByStem:
+    """Patterns, to be asked for by a name."""
+
+    shelves: tuple[_Shelf, ...]
+
+    @classmethod
+    def of(cls, patterns: Iterable[Pattern]) -> PatternsByStem:
+        """The index; the order of the patterns does not matter."""
+        by_reduction: dict[Reduction | None, list[tuple[Form, Pattern]]] = {}
+        for each in patterns:
+            by, form = (each.form.by, each.form.of) if isinstance(each.form, Reduced) else (None, each.form)
+            by_reduction.setdefault(by, []).append((form, each))
+        return cls(tuple(_Shelf.of(by, of) for by, of in by_reduction.items()))
 
     def fitting(self, name: str) -> tuple[str, ...]:
         """The texts of the patterns that fit the name."""
-        if not self.whole and not self.beginning:
-            return ()
-        asked = list(self.whole.get(name, ()))
-        for length, by_stem in self.beginning:
-            if length > len(name):
-                break
-            asked.extend(by_stem.get(name[:length], ()))
+        asked = [each for shelf in self.shelves for each in shelf.candidates(name)]
         return tuple(each.text for each in asked if each.fits(name) is True)
 
 

@@ -4,14 +4,18 @@ In come values: strings, numbers and booleans (scalars), sequences, sets, mappin
 or None for a value that is missing. Out come a truth of Kleene's three, or a value and None where there is none. An
 exception in an object's own code is no value and UNKNOWN, and so is what an operation is not for.
 
-INVARIANT: nothing raises, and Python's `True == 1` is never seen: bool and number are two types, also within sequences.
-INVARIANT: in `strict` objects are data: items, members and fields, never an attribute beside those nor their own `==`.
-No attribute that begins with `_` is read in either mode.
+INVARIANT: nothing raises. In `strict` Python's `True == 1` is never seen: bool and number are two types, also within
+sequences; objects are data: items, members and fields, never an attribute beside those nor their own `==`. No attribute
+that begins with `_` is read in either mode.
+INVARIANT: in `compat` what has a truth has the one of pycasbin, and what has a value the value.
 Source: language.md 6.4; policy_lang/ir/tables.py, which says what each expression means.
 
-Decision (2026-11-21): equality is that of scalars. A scalar and a sequence, set or mapping differ; two of those, and
-whatever has an object of another type in it, are compared by no rule that could be stated: UNKNOWN in `strict`, and in
-`compat` what the objects' own `==` says, as in pycasbin.
+Decision (2026-11-21): equality in `strict` is that of scalars. A scalar and a sequence, set or mapping differ; two of
+those, and whatever has an object of another type in it, are compared by no rule that could be stated: UNKNOWN. In
+`compat` it is Python's: what the values' own `==` says, and a boolean is 0 or 1, in order too, as in pycasbin. Sums of
+booleans have no value in either mode.
+Decision (2026-11-21): a mapping in `compat` may have an attribute of the name that is asked for, a method mostly
+(`items`), where pycasbin reads that and not the item. Then the part has no value, or that of the attribute.
 Decision (2026-11-21): a number that is not finite is a number of which every comparison is UNKNOWN, and no value where
 arithmetic would come to it. The remainder has the sign of the divisor, as in Python.
 Decision (2026-11-21): what is asked is the type of an object, not what it says of its own class: a proxy that raises
@@ -109,9 +113,11 @@ def compare(op: str, left: object, right: object, *, mode: Mode) -> Truth3:
         return same(left, right, mode=mode)
     if op == "ne":
         return negation(same(left, right, mode=mode))
-    if (_number(left) and _number(right)) or (type(left) is str and type(right) is str):
+    if type(left) is str and type(right) is str:
         return truth(_ORDERED[op](left, right))
-    return UNKNOWN
+    if mode == "compat":
+        left, right = _as_number(left), _as_number(right)
+    return truth(_ORDERED[op](left, right)) if _number(left) and _number(right) else UNKNOWN
 
 
 def same(left: object, right: object, *, mode: Mode) -> Truth3:
@@ -119,11 +125,11 @@ def same(left: object, right: object, *, mode: Mode) -> Truth3:
     sorts = sort_of(left), sort_of(right)
     if "none" in sorts or _endless(left) or _endless(right):
         return UNKNOWN
+    if mode == "compat":
+        return _by_their_own(left, right)
     if sorts[0] == sorts[1] and sorts[0] in _SCALARS:
         return truth(left == right)
-    if "other" not in sorts and not _SCALARS.isdisjoint(sorts):
-        return FALSE
-    return _by_their_own(left, right) if mode == "compat" else UNKNOWN
+    return FALSE if "other" not in sorts and not _SCALARS.isdisjoint(sorts) else UNKNOWN
 
 
 def _by_their_own(left: object, right: object) -> Truth3:
@@ -157,6 +163,10 @@ def _number(value: object) -> TypeGuard[float]:
     return type(value) is int or (type(value) is float and isfinite(value))
 
 
+def _as_number(value: object) -> object:
+    return int(value) if type(value) is bool else value
+
+
 def _endless(value: object) -> bool:
     return type(value) is float and not isfinite(value)
 
@@ -178,15 +188,16 @@ def arithmetic(op: str, left: object, right: object) -> float | str | None:
 
 
 def part(of: object, name: str, *, mode: Mode) -> object:
-    """The part of that name: an item of a mapping, a field of a dataclass; of other objects an attribute in `compat`.
+    """The part of that name: an item of a mapping, a field of a dataclass; in `compat` an attribute of any object, of a
+    mapping too, before its items.
 
     None where there is none. Functions, modules and what the interpreter runs on are no parts.
     """
     try:
         match sort_of(of):
-            case "mapping":
+            case "mapping" if mode == "strict" or not hasattr(of, name):
                 return plain(of.get(name))  # type: ignore[attr-defined]
-            case "other" if not name.startswith("_") and (mode == "compat" or _has_field(of, name)):
+            case "mapping" | "other" if not name.startswith("_") and (mode == "compat" or _has_field(of, name)):
                 found = plain(getattr(of, name))
                 return None if callable(found) or issubclass(type(found), _INNARDS) else found
             case _:

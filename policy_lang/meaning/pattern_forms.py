@@ -1,7 +1,8 @@
 """What an index can use of a pattern: a form that every name has which the pattern fits.
 
 In come names and forms, out comes whether a name may fit. A form may let names through that the pattern does not fit;
-it never keeps one out that it does. `Exact` and `Prefix` that stand alone are the whole truth.
+it never keeps one out that it does. `Exact` that stands alone is the whole truth, and so is `Prefix` of keyMatch; that
+of regexMatch may be the beginning only of what the expression asks.
 INVARIANT: `Reduced` holds no `Reduced`.
 Source: language.md 6.4; Casbin's documentation, "Functions".
 """

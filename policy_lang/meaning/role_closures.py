@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from policy_lang.ir.tables import RoleGraph
 from policy_lang.meaning.name_patterns import names_fitting
 from policy_lang.meaning.role_links import Condition, Kept, LinksInForce
 
@@ -41,19 +42,27 @@ class Closure:
 @dataclass(frozen=True, slots=True)
 class Closures:
     """The closures of one graph. `wanted`: the names ever asked about as a role, and sorted; None: all of the links'.
-    `longest` as in `RoleGraph`.
+    `longest` as in `RoleGraph`. `broken`: the wanted names with a line break.
     """
 
     wanted: frozenset[str] | None
     wanted_sorted: tuple[str, ...]
     longest: int | None
+    broken: frozenset[str]
     kept: Kept[Closure]
     together: Kept[frozenset[str]]
 
     @classmethod
     def of(cls, wanted: frozenset[str] | None, longest: int | None) -> Closures:
         """Nothing worked out yet."""
-        return cls(wanted, tuple(sorted(wanted or ())), longest, Kept(MOST_NAMES_KEPT), Kept(MOST_NAMES_KEPT))
+        broken = frozenset(name for name in wanted or () if "\n" in name)
+        return cls(wanted, tuple(sorted(wanted or ())), longest, broken, Kept(MOST_NAMES_KEPT), Kept(MOST_NAMES_KEPT))
+
+    def asked_about(self, graph: RoleGraph, member: str) -> frozenset[str]:
+        """The wanted names; those of the links and the member where none are named."""
+        if self.wanted is not None:
+            return self.wanted
+        return frozenset({member, *(name for link in graph.links for name in (link.member, link.role))})
 
     def held(self, links: LinksInForce, name: str, holds: Callable[[Condition], bool]) -> frozenset[str]:
         """The wanted names that the name is or reaches, by links of which each has no condition or one that holds."""

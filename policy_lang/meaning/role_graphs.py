@@ -3,7 +3,8 @@
 A graph goes in; `linked` is the definition, by walking from link to link, and `held` gives at once all the roles of a
 name that are ever asked about, which is what an index over rows looks up. Total: what is no string is UNKNOWN.
     linked(member, role) is TRUE     where links lead from one to the other, `longest` at the most, and each holds
-                         is UNKNOWN  where none of such ways is known to hold, and one may
+                         is UNKNOWN  where none of such ways is known to hold, and one may; in compat also where a
+                                     matching function says nothing of a name (final_breaks.py)
                          is FALSE    elsewhere
 INVARIANT: for each wanted name r: r is in held(m) where linked(m, r) is TRUE, in doubted(m) where it is UNKNOWN, and
 in neither where it is FALSE. Nothing changes once made: safe from many threads. Names asked about are remembered only
@@ -12,7 +13,7 @@ Source: language.md 6.4, 6.6 points 5, 6 and 25; ir/tables.py `RoleGraph`; Casbi
 
 Decision (2026-11-21): a condition without a value (no time, no such zone) leaves its link in doubt. Casbin raises.
 Decision (2026-11-21): two links alike but for their conditions are two links, and either will do. Casbin keeps the
-condition of the last.
+condition of the last; the front end leaves no two of them (casbin/conditions.py).
 Decision (2026-11-21): a link under a condition is under it also for the names that fit its member, and a name that fits
 a role does not thereby have that role. Casbin asks no condition of the first, and grants the second where a definition
 has conditions.
@@ -24,12 +25,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from policy_lang.ir.tables import Link, Mode, RoleGraph
+from policy_lang.meaning.final_breaks import is_left_open
 from policy_lang.meaning.key_functions import call
 from policy_lang.meaning.key_patterns import Pattern
 from policy_lang.meaning.local_time import LocalTime
 from policy_lang.meaning.name_patterns import PatternsByStem, read
 from policy_lang.meaning.role_closures import Closures
-from policy_lang.meaning.role_links import LONGEST_KEPT, Condition, DomainLinks, Kept, LinksInForce
+from policy_lang.meaning.role_links import LONGEST_KEPT, Condition, DomainLinks, Kept, LinksInForce, Matching
 from policy_lang.meaning.values import FALSE, TRUE, UNKNOWN
 from policy_lang.verdict import Truth3
 
@@ -60,8 +62,8 @@ class Roles:
         """
         patterns = read(_names(graph.links), graph.matching, mode)
         written = _by_domain(graph, graph.links)
-        matching = graph.matching is not None
-        domains = {name: DomainLinks.of(links, patterns, matching=matching) for name, links in written.items()}
+        matching = _matching(graph, mode)
+        domains = {name: DomainLinks.of(links, patterns, matching) for name, links in written.items()}
         among = read(domains, graph.domain_matching, mode)
         closures = Closures.of(wanted, graph.longest)
         return cls._made(graph, mode, domains, patterns, among, closures, Kept(MOST_FITTED_KEPT))
@@ -93,6 +95,11 @@ class Roles:
         member, role, domain = str.__str__(member), str.__str__(role), str.__str__(domain)
         if member == role:
             return TRUE
+        found = self._walked(member, role, domain, now)
+        open_ended = self._is_left_open(member, domain) or is_left_open(self.graph.matching, role, mode=self.mode)
+        return UNKNOWN if found is FALSE and open_ended else found
+
+    def _walked(self, member: str, role: str, domain: str, now: LocalTime) -> Truth3:
         links = self._links(domain)
         found, best, level = FALSE, {member: TRUE}, {member: TRUE}
         left = self.graph.longest
@@ -118,12 +125,28 @@ class Roles:
         return self.closures.held(links, member, self._asked(now, TRUE))
 
     def doubted(self, member: str, domain: str, *, now: LocalTime) -> frozenset[str]:
-        """The wanted names of which `linked` says UNKNOWN: none where no link has a condition."""
-        links = self._links(domain)
-        if not links.conditional:
+        """The wanted names of which `linked` says UNKNOWN: none where no link has a condition or is in doubt, and no
+        name ends with a line break.
+        """
+        if self._is_left_open(member, domain):
+            return self.closures.asked_about(self.graph, member) - self.held(member, domain, now=now)
+        links, open_ended = self._links(domain), self._open_ended()
+        if not links.conditional and not open_ended:
             return frozenset()
         perhaps = self.closures.held(links, member, self._asked(now, TRUE, UNKNOWN))
-        return perhaps - self.held(member, domain, now=now)
+        return (perhaps | open_ended) - self.held(member, domain, now=now)
+
+    def _is_left_open(self, member: str, domain: str) -> bool:
+        """Whether a matching function says nothing of the member, or of the domain."""
+        by_domain = self.graph.domain_matching if self.graph.domains else None
+        return is_left_open(self.graph.matching, member, mode=self.mode) or is_left_open(
+            by_domain, domain, mode=self.mode
+        )
+
+    def _open_ended(self) -> frozenset[str]:
+        """The wanted names of which the matching function says nothing."""
+        broken = self.closures.broken
+        return frozenset(name for name in broken if is_left_open(self.graph.matching, name, mode=self.mode))
 
     def _links(self, domain: str) -> LinksInForce:
         asked = domain if self.graph.domains else ""
@@ -167,19 +190,20 @@ class Roles:
     def changed(self, add: Sequence[Link], remove: Sequence[Link]) -> Roles:
         """The graph without the links to remove, whatever their lines and however often they stand there, and then with
         those to add; this one stays as it is. Domains without a change are shared, and so are the closures that a
-        change cannot reach.
+        change cannot reach; no closure where the change makes a role of a name or takes the last link to one.
         """
         graph = self._changed_graph(add, remove)
         patterns = self._changed_patterns(graph, add)
-        same_key = self._closures_stay(graph, [*add, *remove])
-        domains = dict(self.domains)
+        same_roles = _roles(self.graph) == _roles(graph)
+        same_key = same_roles and self._closures_stay(graph, [*add, *remove])
+        domains = dict(self.domains) if same_roles else {name: of.anew() for name, of in self.domains.items()}
         to_add, to_remove = _by_domain(graph, add), _by_domain(graph, remove)
         for name in {**to_add, **to_remove}:
             changed = domains.get(name, _NOTHING).changed(
                 to_add.get(name, ()),
                 to_remove.get(name, ()),
                 patterns,
-                matching=graph.matching is not None,
+                _matching(graph, self.mode),
                 same_key=same_key and name in domains,
             )
             if changed.always or changed.at_times:
@@ -210,18 +234,25 @@ class Roles:
         return stay | read(_names(add) - stay.keys(), graph.matching, self.mode)
 
     def _closures_stay(self, graph: RoleGraph, changes: Sequence[Link]) -> bool:
-        """Whether the change is only of names that are no role, before or after it, in any domain, and every role stays
-        one: then no closure has such a name, and none will have been made while it was a role.
+        """Whether the change, which leaves the roles as they are, is of links of names that are no role in any domain.
+
+        Then all graphs that share a key have the same roles and the same links of these, whichever was made of which
+        and whatever each was asked: a closure is of a role and made of such links alone.
         """
-        if graph.matching is not None:
-            return False
-        before, after = {link.role for link in self.graph.links}, {link.role for link in graph.links}
-        return before <= after and after.isdisjoint(link.member for link in changes)
+        return graph.matching is None and _roles(graph).isdisjoint(link.member for link in changes)
 
 
 _RANK = {FALSE: 0, UNKNOWN: 1, TRUE: 2}
 
-_NOTHING = DomainLinks.of((), {}, matching=False)
+_NOTHING = DomainLinks.of((), {}, "none")
+
+
+def _matching(graph: RoleGraph, mode: Mode) -> Matching:
+    return "none" if graph.matching is None else mode
+
+
+def _roles(graph: RoleGraph) -> set[str]:
+    return {link.role for link in graph.links}
 
 
 def _names(links: Iterable[Link]) -> set[str]:

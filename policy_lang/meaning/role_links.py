@@ -9,7 +9,9 @@ pattern".
 Decision (2026-11-21): a role that is a pattern has, besides the names asked about, the names of the links that hold in
 the domain: a name that stands nowhere leads nowhere. Casbin also has names that it was asked about before.
 Decision (2026-11-21): whoever has a role that is a pattern has the names that fit it; the pattern itself, asked about
-as if it were somebody, has only the roles of its links. In Casbin this depends on the order of the links.
+as if it were somebody, has only the roles of its links. In Casbin this depends on the order of the links, and so does
+whether names that fit such a role have each other. In compat these ways are in doubt: not to have such a role would
+allow under `!g(…)`, or pass a row over that denies.
 Decision (2026-11-21): a link that a name has because it fits a pattern is one link, and so is one to a name that fits
 the role. Casbin counts two where the name is older than the link.
 """
@@ -17,14 +19,20 @@ the role. Casbin counts two where the name is older than the link.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from dataclasses import dataclass, field, replace
+from typing import Generic, Literal, TypeVar
 
 from policy_lang.ir.tables import Link
 from policy_lang.meaning.key_patterns import Pattern
 from policy_lang.meaning.name_patterns import PatternsByStem, names_fitting
 
 Condition = tuple[str, ...]
+
+IN_DOUBT: Condition = ("?",)
+"""A condition of which nobody knows whether it holds: one value is none that `timeMatch` could be asked."""
+
+Matching = Literal["none", "strict", "compat"]
+"""Whether a graph has a matching function, and the mode in which it then reads names."""
 
 Held = TypeVar("Held")
 
@@ -70,17 +78,19 @@ class DomainLinks:
 
     `always` and `at_times` hold, by member, the roles of the links without and with a condition. `patterns` are the
     members that are patterns; `names`, sorted, all members and roles; both empty in a graph without a matching
-    function. `key` stands for all that the roles of a role depend on: links with the same key agree there.
+    function. `doubts` are the links in doubt (see above), from each role that is a pattern to itself. `key` stands for
+    all that the roles of a role depend on: links with the same key agree there.
     """
 
     always: Mapping[str, tuple[str, ...]]
     at_times: Mapping[str, tuple[Step, ...]]
+    doubts: Mapping[str, tuple[Step, ...]]
     patterns: PatternsByStem
     names: tuple[str, ...]
     key: object
 
     @classmethod
-    def of(cls, links: Iterable[Link], patterns: Mapping[str, Pattern], *, matching: bool) -> DomainLinks:
+    def of(cls, links: Iterable[Link], patterns: Mapping[str, Pattern], matching: Matching) -> DomainLinks:
         """The links by member. `patterns`: the names that stand for others, at least those of these links."""
         always: dict[str, list[str]] = {}
         at_times: dict[str, list[Step]] = {}
@@ -92,7 +102,7 @@ class DomainLinks:
         shared: dict[tuple[str, ...], tuple[str, ...]] = {}
         alike = {member: _roles(roles, shared) for member, roles in always.items()}
         timed = {member: _steps(steps) for member, steps in at_times.items()}
-        return cls._made(alike, timed, patterns, object(), matching=matching)
+        return cls._made(alike, timed, patterns, object(), matching)
 
     @classmethod
     def _made(
@@ -101,23 +111,28 @@ class DomainLinks:
         at_times: Mapping[str, tuple[Step, ...]],
         patterns: Mapping[str, Pattern],
         key: object,
-        *,
-        matching: bool,
+        matching: Matching,
     ) -> DomainLinks:
-        if not matching:
-            return cls(always, at_times, NO_PATTERNS, (), key)
+        if matching == "none":
+            return cls(always, at_times, {}, NO_PATTERNS, (), key)
         members = {*always, *at_times}
-        names = members.union(*always.values(), *({step.role for step in steps} for steps in at_times.values()))
-        index = PatternsByStem.of(patterns[member] for member in members if member in patterns)
-        return cls(always, at_times, index, tuple(sorted(names)), key)
+        roles = set[str]().union(*always.values(), *({step.role for step in steps} for steps in at_times.values()))
+        doubtful = roles & patterns.keys() if matching == "compat" else set[str]()
+        doubts = {role: (Step(role, IN_DOUBT),) for role in doubtful}
+        index = PatternsByStem.of(patterns[member] for member in members | doubtful if member in patterns)
+        return cls(always, at_times, doubts, index, tuple(sorted(members | roles)), key)
+
+    def anew(self) -> DomainLinks:
+        """The same links under a key of their own."""
+        return replace(self, key=object())
 
     def changed(
         self,
         add: Iterable[Link],
         remove: Iterable[Link],
         patterns: Mapping[str, Pattern],
+        matching: Matching,
         *,
-        matching: bool,
         same_key: bool,
     ) -> DomainLinks:
         """Without the links to remove, whatever their lines, and then with those to add."""
@@ -134,7 +149,7 @@ class DomainLinks:
                 at_times[link.member] = _steps(steps)
             else:
                 always[link.member] = _roles([*always.get(link.member, ()), link.role], {})
-        return self._made(always, at_times, patterns, self.key if same_key else object(), matching=matching)
+        return self._made(always, at_times, patterns, self.key if same_key else object(), matching)
 
 
 NO_PATTERNS = PatternsByStem.of(())
@@ -144,8 +159,8 @@ NO_PATTERNS = PatternsByStem.of(())
 class LinksInForce:
     """The links that hold together in a domain: its own, and those of the domains it fits.
 
-    `patterns` are the names of the whole graph that stand for others. `conditional`: some link has a condition. `key`
-    as in `DomainLinks`. `fitted` keeps which members a name was found to fit, and which names a role.
+    `patterns` are the names of the whole graph that stand for others. `conditional`: some link has a condition or is in
+    doubt. `key` as in `DomainLinks`. `fitted` keeps which members a name was found to fit, and which names a role.
     """
 
     parts: tuple[DomainLinks, ...]
@@ -160,7 +175,7 @@ class LinksInForce:
     ) -> LinksInForce:
         """The links of the parts, whose order does not matter."""
         key = parts[0].key if len(parts) == 1 else tuple(part.key for part in parts)
-        return cls(parts, patterns, any(part.at_times for part in parts), key, fitted)
+        return cls(parts, patterns, any(part.at_times or part.doubts for part in parts), key, fitted)
 
     def members_for(self, name: str) -> tuple[str, ...]:
         """The members whose links the name has: itself, and each pattern that it fits."""
@@ -181,10 +196,15 @@ class LinksInForce:
         return [role for each in self.members_for(name) for part in self.parts for role in part.always.get(each, ())]
 
     def at_times(self, name: str) -> Sequence[Step]:
-        """The name's links that have a condition; one may come more than once."""
+        """The name's links that have a condition or are in doubt; one may come more than once."""
         if not self.conditional:
             return ()
-        return [step for each in self.members_for(name) for part in self.parts for step in part.at_times.get(each, ())]
+        return [
+            step
+            for each in self.members_for(name)
+            for part in self.parts
+            for step in (*part.at_times.get(each, ()), *part.doubts.get(each, ()))
+        ]
 
     def landed(self, role: str) -> Sequence[str]:
         """The names that a link to this role leads to: itself, and the names of the links that fit it."""

@@ -4,7 +4,9 @@ In come a rule of a cell and a call that was admitted, out goes a `RuleTrace`. T
 were compiled, so conditions stand expanded; a clause's own text is the one written. Nothing here decides anything.
 
 The name of a read is `token.accounts`, `path.account`, `signal.risk` and so on; `now` is the instant; a lookup reads
-`shared_with(path.account, token.sub)`, true, false or None where the facts are not at hand.
+`shared_with(path.account, token.sub)`, true, false or None where the facts are not at hand; a Casbin table
+`wiki(token.sub, request.path)`, which is the row that cast the vote asked for, true where the vote was cast by no row,
+false where it was not cast, None where an input is not known.
 Source: language.md 5.6.
 """
 
@@ -19,6 +21,7 @@ from policy_lang.ir import (
     AnyOf,
     Atom,
     Attr,
+    Body,
     CellRule,
     Const,
     Lit,
@@ -28,13 +31,15 @@ from policy_lang.ir import (
     Program,
     Shift,
     Value,
+    Vote,
+    atoms_of,
     operands_of,
 )
 from policy_lang.ir.reads import parts_of
 from policy_lang.meaning.admission import Call
 from policy_lang.meaning.evaluation import Environment, truth_of_atom, truths, value_of
 from policy_lang.meaning.values import FALSE, TRUE, UNKNOWN, conjunction
-from policy_lang.meaning.words import Words, atom_text, attr_name
+from policy_lang.meaning.words import Words, asked_text, atom_text, attr_name
 from policy_lang.verdict import ClauseTrace, RuleTrace, Truth3
 
 
@@ -57,7 +62,18 @@ def trace_rule(program: Program, cell_rule: CellRule, call: Call, *, whole: bool
         for number, need in enumerate(body.needs, start=1):
             clauses.append(_trace_clause(program, f"needs {number}", need.text, need.guard, call, words))
     place = f"{rule.place.file}:{rule.place.line}"
-    return RuleTrace(rule.id, rule.effect, rule.because, place, applies, tuple(clauses), rule.shadow)
+    row = _row(program, body, clauses, words) if applies else ""
+    return RuleTrace(rule.id, rule.effect, rule.because, place, applies, tuple(clauses), rule.shadow, row)
+
+
+def _row(program: Program, body: Body, clauses: list[ClauseTrace], words: Words) -> str:
+    """The row of a Casbin table by which a rule of this body applies, as its clauses read it."""
+    for clause, traced in zip(body.clauses, clauses, strict=False):
+        asked = {asked_text(atom, words) for atom in atoms_of(program, clause.guard) if isinstance(atom, Vote)}
+        for name, value in traced.reads if asked else ():
+            if name in asked and isinstance(value, str):
+                return value
+    return ""
 
 
 def _trace_clause(program: Program, label: str, text: str, guard: int, call: Call, words: Words) -> ClauseTrace:
@@ -108,6 +124,9 @@ def _reads(atom: Atom, environment: Environment, words: Words) -> Iterator[tuple
     if isinstance(atom, Lookup):
         found = truth_of_atom(atom, environment)
         yield atom_text(atom, words), None if found is UNKNOWN else found is TRUE
+    if isinstance(atom, Vote):
+        values = [value_of(each, environment) for each in atom.arguments]
+        yield asked_text(atom, words), environment.tables.told(atom, values, environment.now_ms)
 
 
 def _operand_reads(operand: Operand, environment: Environment) -> Iterator[tuple[str, Value | None]]:

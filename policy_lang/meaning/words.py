@@ -39,6 +39,7 @@ from policy_lang.ir import (
     Shift,
     Truth,
     Value,
+    Vote,
     attrs_of,
 )
 from policy_lang.ir.well_typed import claims_of, given_by
@@ -202,6 +203,9 @@ def atom_text(atom: Atom, words: Words = UNTYPED, *, negated: bool = False) -> s
         case Lookup(relation, arguments):
             text = lookup_text(relation, arguments, words)
             return f"not {text}" if negated else text
+        case Vote(_, vote, _):
+            text = f"{asked_text(atom, words)} says {vote}"
+            return f"not ({text})" if negated else text
         case _:
             return f"not ({_plain_text(atom, words)})" if negated else _plain_text(atom, words)
 
@@ -242,6 +246,11 @@ def _plain_text(atom: Overlap | Cover | Empty | Like | Has | Age, words: Words) 
             return f"{operand_text(at, words, Scalar.TIME)} within {duration_text(most_ms)} of now"
         case _:
             assert_never(atom)
+
+
+def asked_text(atom: Vote, words: Words) -> str:
+    """A Casbin table asked about values, by the name of its block."""
+    return f"{atom.table.rpartition('.')[2]}({', '.join(operand_text(each, words) for each in atom.arguments)})"
 
 
 def lookup_text(relation: str, arguments: Iterable[Operand], words: Words) -> str:

@@ -254,7 +254,28 @@ class PlainBesideConditional(Diagnostic):
 class PlainBesideConditionalPassed(PlainBesideConditional):
     code = "W609"
     severity = "warning"
-    label = "Casbin for Python then compares two names only; here its links hold, as documented"
+    label = "as in Casbin for Python, it compares two names only, and none of its links holds"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TwoConditions(Diagnostic):
+    """A link that stands there before, under another condition."""
+
+    code = "E609"
+    about = _CONDITIONS
+    title = "`{member}` has the role `{role}` under another condition too"
+    label = "Casbin keeps the last of the conditions"
+    help = "keep one of the rows, or let the second lead through a role of its own"
+
+    member: str
+    role: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TwoConditionsPassed(TwoConditions):
+    code = "W609"
+    severity = "warning"
+    label = "as in Casbin, only the last of the conditions is asked"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -220,15 +220,3 @@ class NoSuchAddress(Diagnostic):
 
     text: str
     what: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unavailable(Diagnostic):
-    """A construct of the language that this version reads and refuses; `what` names it, quoted where it is a word."""
-
-    code: ClassVar[str] = "E190"
-    title: ClassVar[str] = "{what} is not available in this version of the language"
-    label: ClassVar[str] = "the declaration it stands in is dropped"
-    help: ClassVar[str] = "say the same by rules, relations and conditions"
-
-    what: str

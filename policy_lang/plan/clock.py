@@ -26,9 +26,9 @@ class Clock:
     changes: tuple[Change, ...]
 
     @classmethod
-    def of(cls, clockwork: Clockwork) -> Clock:
-        """The clock of a cell."""
-        if clockwork.ticking:
+    def of(cls, clockwork: Clockwork, timed: frozenset[str]) -> Clock:
+        """The clock of a cell; `timed` are the Casbin tables that read the time."""
+        if clockwork.ticking or not clockwork.tables.isdisjoint(timed):
             return cls(ticks=True, changes=(partial(valid_until, clockwork),))
         fast = [change for atom in clockwork.atoms if (change := _fast(atom)) is not None]
         slow = tuple(atom for atom in clockwork.atoms if _fast(atom) is None)

@@ -6,11 +6,13 @@ Source: language.md 6.3; the operations mean what policy_lang/meaning/values.py 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from policy_lang.addresses import Intervals, number
 from policy_lang.ir import CLOCK_SKEW_MS
+from policy_lang.ir.tables import Vote
 from policy_lang.meaning import values
+from policy_lang.plan.tables import TablePlan
 
 Bounds = tuple[int, ...]
 """Where the inside begins and ends, by turns: the first number of a range, the first one after it, and so on."""
@@ -36,11 +38,17 @@ def past(at: int, now: int) -> bool:
     return now - at >= -CLOCK_SKEW_MS
 
 
+def cast(request: Sequence[object], now: int, plan: TablePlan) -> Vote | None:
+    """The vote that a Casbin table casts on a request."""
+    return plan.said(request, now_ms=now).vote
+
+
 NAMES: Mapping[str, Callable[..., object]] = {
     "number": number,
     "shift": values.shift,
     "inside": inside,
     "age": age,
     "past": past,
+    "cast": cast,
 }
 """The whole of what generated code can reach."""

@@ -42,10 +42,12 @@ from policy_lang.meaning.evaluation import Environment, truth_of_guard
 from policy_lang.meaning.horizon import Clockwork
 from policy_lang.meaning.reference import Reference, observed, refused
 from policy_lang.meaning.values import FALSE, TRUE
+from policy_lang.meaning.voters import timed_tables
 from policy_lang.plan.always import always_present
 from policy_lang.plan.clock import Clock
 from policy_lang.plan.index import Conjuncts, Look, Parts, asked, build
 from policy_lang.plan.shapes import Constants, Shapes
+from policy_lang.plan.tables import TablePlan
 from policy_lang.plan.writer import Test
 from policy_lang.uncollected import uncollected
 from policy_lang.verdict import Challenge, Question, Verdict
@@ -334,7 +336,9 @@ class _Builder:
 
     def __init__(self, program: Program) -> None:
         self._program = program
-        self._shapes = Shapes(program, always_present(program))
+        tables = {table.id: TablePlan.of(table) for table in program.tables}
+        self._timed = timed_tables(program)
+        self._shapes = Shapes(program, always_present(program), tables)
         self._groups: dict[tuple[CellRule, ...], Group] = {}
         self._shared: dict[int, Group] = {}
         self._clocks: dict[tuple[int, ...], Clock] = {}
@@ -375,7 +379,7 @@ class _Builder:
     def _clock(self, cell: Cell) -> Clock:
         shared = tuple(map(id, (cell.deny, cell.allow, cell.require, cell.shadow)))
         if shared not in self._clocks:
-            self._clocks[shared] = Clock.of(Clockwork.of(self._program, cell))
+            self._clocks[shared] = Clock.of(Clockwork.of(self._program, cell), self._timed)
         return self._clocks[shared]
 
     def _group(self, rules: tuple[CellRule, ...]) -> Group:

@@ -23,18 +23,22 @@ costs what reading twice does.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import assert_never
 
 from policy_lang import ir
 from policy_lang.plan.operations import bounds
+from policy_lang.plan.tables import TablePlan
 from policy_lang.plan.writer import Key, Test, Writer
 
 MOST_PARTS = 2_000
 MOST_DEEP = 60
 
 Constants = tuple[object, ...]
+
+Tables = Mapping[str, TablePlan]
+"""The plans of Casbin tables by id."""
 
 _COST = {
     ir.Has: 0,
@@ -48,6 +52,7 @@ _COST = {
     ir.Cover: 3,
     ir.InNetwork: 4,
     ir.Lookup: 5,
+    ir.Vote: 8,
 }
 """Cheap atoms are asked first."""
 _SIGNAL_COST = 10
@@ -76,12 +81,14 @@ class _Abstract:
 class Shapes:
     """The functions of one program. Its state is what was built: each shape once, each guard once.
 
-    `always` are the inputs that every call has wherever the program may read them.
+    `always` are the inputs that every call has wherever the program may read them; `tables` are the plans of its Casbin
+    tables, by id.
     """
 
-    def __init__(self, program: ir.Program, always: frozenset[ir.Attr]) -> None:
+    def __init__(self, program: ir.Program, always: frozenset[ir.Attr], tables: Tables) -> None:
         self._program = program
         self._always = always
+        self._tables = tables
         self._abstract: list[_Abstract] = []
         self._functions: dict[Key, tuple[Test, Test]] = {}
         self._wholes: dict[tuple[int, ...], Compiled | None] = {}
@@ -95,8 +102,8 @@ class Shapes:
     def unless(self, wanted: Iterable[ir.Atom], barring: ir.Atom, wholes: Iterable[tuple[int, ...]]) -> Compiled | None:
         """The functions of: all that is `wanted`, and neither `barring` nor any of these conjunctions of guards."""
         conjunctions = [_joined("all", [self._of(guard) for guard in guards]) for guards in wholes]
-        barred = _joined("any", [_lit(barring), *conjunctions])
-        return self._compile(_joined("all", [*map(_lit, wanted), replace(barred, key=("not", barred.key))]))
+        barred = _joined("any", [self._lit(barring), *conjunctions])
+        return self._compile(_joined("all", [*map(self._lit, wanted), replace(barred, key=("not", barred.key))]))
 
     def _compile(self, whole: _Abstract) -> Compiled | None:
         if whole.parts > MOST_PARTS or whole.depth > MOST_DEEP:
@@ -118,7 +125,7 @@ class Shapes:
     def _next(self, guard: ir.Guard) -> _Abstract:
         match guard:
             case ir.Lit(atom, negated):
-                return _lit(self._program.atoms[atom], negated=negated)
+                return self._lit(self._program.atoms[atom], negated=negated)
             case ir.All(parts):
                 return _joined("all", [self._of(part) for part in parts])
             case ir.AnyOf(parts):
@@ -126,10 +133,9 @@ class Shapes:
             case _:
                 assert_never(guard)
 
-
-def _lit(atom: ir.Atom, *, negated: bool = False) -> _Abstract:
-    key, constants = _atom(atom)
-    return _Abstract(("lit", negated, key), constants, _cost(atom), 1, 1)
+    def _lit(self, atom: ir.Atom, *, negated: bool = False) -> _Abstract:
+        key, constants = _atom(atom, self._tables)
+        return _Abstract(("lit", negated, key), constants, _cost(atom), 1, 1)
 
 
 def _joined(word: str, parts: list[_Abstract]) -> _Abstract:
@@ -151,7 +157,7 @@ def _cost(atom: ir.Atom) -> int:
 # ---------------------------------------------------------------- atoms without their constants
 
 
-def _atom(atom: ir.Atom) -> tuple[Key, Constants]:
+def _atom(atom: ir.Atom, tables: Tables) -> tuple[Key, Constants]:
     """An atom's kind and operands, and its constants in the order in which `writer` takes them."""
     match atom:
         case ir.Compare(op, left, right):
@@ -177,6 +183,8 @@ def _atom(atom: ir.Atom) -> tuple[Key, Constants]:
             return _with(("lookup", relation), arguments)
         case ir.Age(at, most_ms):
             return _with(("age", most_ms is None), (at,), *(() if most_ms is None else (most_ms,)))
+        case ir.Vote(table, vote, arguments):
+            return _with(("vote", vote), arguments, tables[table])
         case _:
             assert_never(atom)
 

@@ -18,10 +18,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TypeVar, assert_never
 
 from policy_lang.addresses import number
 from policy_lang.ir.tables import FunctionName, Mode
+from policy_lang.meaning.final_breaks import is_left_open
 from policy_lang.meaning.key_patterns import Pattern, pattern
 from policy_lang.meaning.pattern_forms import (
     Anything,
@@ -72,8 +74,10 @@ class Node:
     ends: Texts = ()
     open_ends: Texts = ()
 
-    def having(self, paths: Iterable[Path], depth: int = 0) -> Node:
+    def having(self, paths: Sequence[Path], depth: int = 0) -> Node:
         """This node with more patterns on or below it; they have `depth` segments above it."""
+        if self is EMPTY and len(paths) == 1:
+            return _alone(paths[0], depth)
         here: list[Path] = []
         below: dict[str | None, list[Path]] = {}
         for each in paths:
@@ -97,6 +101,17 @@ class Node:
 
 
 EMPTY = Node()
+
+_NO_BRANCH: Mapping[str, Node] = MappingProxyType({})
+
+
+def _alone(path: Path, depth: int) -> Node:
+    """The node below the first `depth` segments of the only pattern that goes this way."""
+    text = (path.text,)
+    node = Node(_NO_BRANCH, None, () if path.rest else text, text if path.rest else ())
+    for part in reversed(path.parts[depth:]):
+        node = Node(_NO_BRANCH, node) if part is None else Node({part: node})
+    return node
 
 
 def walked(root: Node, name: str) -> list[str]:
@@ -246,13 +261,15 @@ class PatternIndex:
 
     def takes(self, name: str) -> bool:
         """Whether the function has a value for a name at all."""
+        if is_left_open(self.function, name, mode=self.mode):
+            return False
         return self.function != "ipMatch" or number(name) is not None
 
     def fitting(self, name: str) -> frozenset[str]:
         """The texts that a name fits."""
         found = self._kept.get(name)
         if found is None:
-            found = frozenset(self._fitting(name))
+            found = frozenset(self._fitting(name)) if self.takes(name) else frozenset()
             if len(name) <= LONGEST_KEPT:
                 if len(self._kept) >= MOST_KEPT:
                     self._kept.clear()

@@ -16,13 +16,16 @@ from typing import assert_never
 
 from policy_lang.ir import tables
 from policy_lang.meaning.local_time import LocalTime
-from policy_lang.meaning.object_values import same, sort_of
+from policy_lang.meaning.object_values import same
 from policy_lang.meaning.values import FALSE, TRUE
 from policy_lang.plan.table_asking import Asking, Check, Condition, Question, Values
 from policy_lang.plan.table_conditions import Maker
 from policy_lang.plan.table_conjunctions import Distinct, Equal, Fits, Held, Keyed
 
 NONE: tuple[str, ...] = ()
+
+DATA: frozenset[type] = frozenset({type(None), bool, int, float, list, tuple, set, frozenset, dict})
+"""Types of values that say alike of all strings whether they equal them."""
 
 
 @dataclass(slots=True)
@@ -106,7 +109,7 @@ class Asker:
             if type(value) is str:
                 return (value,)
             # In compat an object says itself what it equals.
-            asks_itself = mode == "compat" and sort_of(value) == "other"
+            asks_itself = mode == "compat" and type(value) not in DATA
             if asks_itself or not (sure or same(value, "", mode=mode) is FALSE):
                 asking.lost = True
             return NONE

@@ -92,6 +92,10 @@ class Writer:
                 most = () if endless else (None,)
                 operand = self._operand(at, present)
                 return _call(name, operand, _attribute("inputs", "now_ms"), *(self._next() for _ in most))
+            case ("vote", str(vote), *arguments):
+                request = ast.Tuple([self._operand(argument, present) for argument in arguments], ast.Load())
+                found = _call("cast", request, _attribute("inputs", "now_ms"), self._next())
+                return _compare(found, ast.Eq(), ast.Constant(vote))
             case _:
                 raise ValueError(f"no atom has the shape {key!r}")
 

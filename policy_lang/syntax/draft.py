@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from policy_lang.diagnostics import Diagnostic
-from policy_lang.mistakes.syntax import BadEscape, NoSuchTime, StringTooLong, TooBig, Unavailable
+from policy_lang.mistakes.syntax import BadEscape, NoSuchTime, StringTooLong, TooBig
 from policy_lang.source import Span
 from policy_lang.syntax.grammar import Branch, Token, Tree
 from policy_lang.syntax.literals import Misspelt, duration_ms, instant_ms, integer, unescape, units_descend
@@ -44,10 +44,6 @@ class Draft:
             return self.span(branch)
         start, end = branch.outer
         return Span(self.source, self.base + start, self.base + end)
-
-    def unavailable(self, what: str, span: Span) -> None:
-        """Report a construct that this version does not have."""
-        self.found.append(Unavailable(span=span, what=what))
 
     def placeholder(self, span: Span) -> UnsetLit:
         """An expression in place of one that was reported."""

@@ -65,7 +65,7 @@ class _Part:
 def parse(name: str, data: bytes) -> Parsed:
     """Read the policy file `name`, whose content is `data`.
 
-    Errors: none raised; diagnostics E100 to E190, sorted by position. Spans are code points of `Parsed.source`.
+    Errors: none raised; diagnostics E100 to E122, sorted by position. Spans are code points of `Parsed.source`.
     """
     source, refused = readable(name, data)
     if refused:

@@ -78,7 +78,7 @@ def _clause(draft: Draft, tree: Tree[Token]) -> Clause:
         case "when_clause":
             return WhenClause(draft.id(), span, expression(draft, first), negated=False)
         case "on_clause":
-            return OnClause(draft.id(), span, tuple([_target(draft, tree_of(part)) for part in tree.children]))
+            return targets(draft, tree)
         case "for_clause":
             return _for(draft, tree)
         case "because_clause":
@@ -125,6 +125,11 @@ def _subject(draft: Draft, tree: Tree[Token]) -> Subject:
 
 
 # ---------------------------------------------------------------- where
+
+
+def targets(draft: Draft, tree: Tree[Token]) -> OnClause:
+    """The targets of a rule, of a proof, or of a `casbin` block."""
+    return OnClause(draft.id(), draft.span(tree), tuple([_target(draft, tree_of(part)) for part in tree.children]))
 
 
 def _target(draft: Draft, tree: Tree[Token]) -> Target:

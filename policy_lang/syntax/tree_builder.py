@@ -10,8 +10,7 @@ a choice is nothing but such a word (the type of a setting, the quantifier of a 
 
 from __future__ import annotations
 
-from policy_lang.source import Span
-from policy_lang.syntax import case_builder, rule_builder, service_builder
+from policy_lang.syntax import casbin_builder, case_builder, rule_builder, service_builder
 from policy_lang.syntax import vocabulary_builder as vocabulary
 from policy_lang.syntax.draft import Draft
 from policy_lang.syntax.grammar import Token, Tree
@@ -63,8 +62,6 @@ def _declaration(draft: Draft, tree: Tree[Token], text: str) -> Decl | None:
         case "prove_decl":
             return case_builder.proof(draft, tree, text)
         case "casbin_decl":
-            start = draft.span(tree).start
-            draft.unavailable("`casbin`", Span(draft.source, start, start + len("casbin")))
-            return None
+            return casbin_builder.casbin(draft, tree)
         case other:
             raise TypeError(f"no declaration of the grammar: {other}")

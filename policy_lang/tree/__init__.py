@@ -7,6 +7,17 @@ results in side tables keyed by `id`; a tree is never changed. Unions are closed
 
 from __future__ import annotations
 
+from policy_lang.tree.casbin import (
+    Binding,
+    CasbinBind,
+    CasbinDecl,
+    CasbinFile,
+    CasbinItem,
+    CasbinMatch,
+    CasbinUse,
+    CasbinWord,
+    CasbinZone,
+)
 from policy_lang.tree.cases import (
     CallHead,
     CallSpec,
@@ -132,10 +143,19 @@ __all__ = [
     "Anyone",
     "Arithmetic",
     "BecauseClause",
+    "Binding",
     "BoolLit",
     "Call",
     "CallHead",
     "CallSpec",
+    "CasbinBind",
+    "CasbinDecl",
+    "CasbinFile",
+    "CasbinItem",
+    "CasbinMatch",
+    "CasbinUse",
+    "CasbinWord",
+    "CasbinZone",
     "Case",
     "Cell",
     "CidrLit",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from policy_lang.source import Source
+from policy_lang.tree.casbin import CasbinDecl
 from policy_lang.tree.cases import ProveDecl, TestDecl
 from policy_lang.tree.nodes import Text
 from policy_lang.tree.rules import Rule
@@ -26,7 +27,7 @@ from policy_lang.tree.vocabulary import (
 
 Decl = (
     SettingDecl | EnumDecl | LabelDecl | NetworkDecl | WorkloadDecl | TokenDecl | SubjectDecl | RolesDecl | RelationDecl
-    | SignalDecl | ConditionDecl | ServiceDecl | Rule | TestDecl | ProveDecl
+    | SignalDecl | ConditionDecl | ServiceDecl | CasbinDecl | Rule | TestDecl | ProveDecl
 )  # fmt: skip
 
 

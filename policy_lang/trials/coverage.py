@@ -36,6 +36,7 @@ from policy_lang.ir import (
     Place,
     Program,
     Redact,
+    Rule,
     SetHeader,
     rules_of,
 )
@@ -169,7 +170,6 @@ class _Counting:
     def __init__(self, program: Program, written: Mapping[Formula, str]) -> None:
         self._program = program
         self._admission = Reference.of(program).admission
-        self._index = {rule.id: index for index, rule in enumerate(program.rules)}
         self._taken_apart = Units(program, written)
         self._units: dict[int, tuple[tuple[Unit, ...], ...]] = {}
         self._keys = self._conditions()
@@ -214,9 +214,9 @@ class _Counting:
         call = None if result.question is None else self._admission.admit(result.question)
         if call is None or isinstance(call, Refused):
             return
-        here = {self._program.rules[each.rule].id: each for each in rules_of(call.cell)}
+        here = {_named(self._program.rules[each.rule]): each for each in rules_of(call.cell)}
         for trace in verdict.rules:
-            cell_rule = here[trace.id]
+            cell_rule = here[_named(trace)]
             self._count(cell_rule, trace, result)
             self._look(cell_rule, trace, call)
 
@@ -275,6 +275,11 @@ class _Counting:
             )
             for each in self._program.endpoints
         )
+
+
+def _named(rule: Rule | RuleTrace) -> tuple[str, Effect]:
+    """What no two rules have in common: of one `casbin` block there may be an allow and a deny."""
+    return rule.id, rule.effect
 
 
 def _is_one(label: str, text: str) -> bool:

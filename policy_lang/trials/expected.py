@@ -89,7 +89,7 @@ class Expectations:
         full = name.value if name.value in self._deciders.rules else f"{self._entry.name}.{name.value}"
         shadow = self._deciders.rules.get(full)
         if shadow is None:
-            hint = hint_for(name.value, self._entry.rules, self._found)
+            hint = hint_for(name.value, (*self._entry.rules, *self._entry.blocks), self._found)
             self._found.append(UnknownDecider(span=name.span, name=name.value, words=" ".join(DECIDERS), hint=hint))
         elif shadow:
             self._found.append(ShadowDecider(span=name.span, name=name.value))

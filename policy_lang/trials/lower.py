@@ -28,6 +28,7 @@ from policy_lang.wording import as_written
 def lower_tests(inventory: Inventory, challenges: frozenset[str], found: list[Diagnostic]) -> tuple[TestCase, ...]:
     """The cases of all modules. `challenges` are the names a step-up of this bundle may carry."""
     rules = {f"{entry.name}.{name}": rule.shadow for entry in inventory.modules for name, rule in entry.rules.items()}
+    rules |= {f"{entry.name}.{name}": False for entry in inventory.modules for name in entry.blocks}
     deciders = Deciders(rules, challenges)
     cases: list[TestCase] = []
     for entry in inventory.modules:

@@ -253,32 +253,58 @@ def _odd_values(random: Random) -> Trial:
     return Trial(text, lines(drawn, (("g", "alice", "bob"),)), odd)
 
 
+OF_BOOLEANS = (
+    "r.flag == r.count", "r.flag != r.count", "r.flag in (0, 1)", "r.flag not in (0, 1)", "r.flag < 2", "r.flag",
+    "!(r.flag == r.count)", "r.flag <= r.count", "r.count in (True, 2)", "r.flag == 1", "r.flag != 0", "r.flag == True",
+    "r.count in [r.flag, 7]", "r.count in r.flags", "r.flag in r.flags", "r.count not in r.flags",
+    "r.flag + 1 > r.count", "r.flag == p.sub", "r.flag != p.sub",
+)  # fmt: skip
+
+
 def _booleans(random: Random) -> Trial:
     """To Python `True` is 1."""
-    asked = (
-        "r.flag == r.count",
-        "r.flag != r.count",
-        "r.flag in (0, 1)",
-        "r.flag not in (0, 1)",
-        "r.flag < 2",
-        "r.flag",
-    )
     drawn = rows(random, 3, SUBJECTS)
 
     def hit(random: Random, row: Row) -> Request:
-        return (row[1], random.choice((True, False, 1, 0, 2, 1.0)), random.choice((0, 1, 1.0, 2)))
+        flags = random.choice(([True, False], [1, 0], (True, 2), {False}, frozenset({1}), []))
+        return (row[1], random.choice((True, False, 1, 0, 2, 1.0)), random.choice((0, 1, 1.0, 2, True)), flags)
 
     def free(random: Random) -> Request:
         return hit(random, ("p", random.choice(SUBJECTS)))
 
-    text = model(f"r.sub == p.sub && {random.choice(asked)}", request="sub, flag, count", policy="sub")
+    text = model(f"r.sub == p.sub && {random.choice(OF_BOOLEANS)}", request="sub, flag, count, flags", policy="sub")
     return Trial(text, lines(drawn), asking(hit, free, drawn, 0.8))
+
+
+OF_METHODS = (
+    "r.obj.items == r.sub", "r.obj.items != r.sub", "!(r.obj.items == r.sub)", "r.obj.keys in (r.sub, 'eve')",
+    "r.obj.get < 'c'", "r.obj.values.copy == r.sub", 'r.obj["items"] == r.sub', "r.obj.pop == r.obj.pop",
+)  # fmt: skip
+
+
+def _methods(random: Random) -> Trial:
+    """Parts of a mapping whose names are those of methods that it has."""
+    drawn = voted(random, rows(random, 3, ACTIONS), ("allow", "allow", "allow", "deny"))
+    matcher = f"r.act == p.act && (r.obj.Owner == r.sub || {random.choice(OF_METHODS)})"
+
+    def hit(random: Random, row: Row) -> Request:
+        subject = random.choice(SUBJECTS)
+        named = random.choice((subject, subject, *SUBJECTS))
+        parts = {"items": named, "keys": named, "get": named, "pop": named, "values": {"copy": named}}
+        return (subject, {"Owner": random.choice((subject, "nobody")), **parts}, row[1])
+
+    def free(random: Random) -> Request:
+        return hit(random, ("p", random.choice(ACTIONS)))
+
+    text = model(matcher, policy="act, eft", effect=ALLOW_AND_DENY)
+    return Trial(text, lines(drawn), asking(hit, free, drawn, 0.9))
 
 
 ATTRIBUTES = (
     Kind("abac with mappings", _attributes(_as_mapping), raised=0.05),
     Kind("abac with typed objects", _attributes(_as_typed), raised=0.05),
     Kind("abac with other objects", _attributes(_as_namespace), raised=0.05),
+    Kind("abac with parts called as methods", _methods, raised=0.3),
     Kind("abac with rules", _rules(RULES), raised=0.05),
     Kind("abac with rules that hold quotes", _rules((*RULES, *QUOTED_RULES)), raised=0.05),
     Kind(
@@ -293,7 +319,7 @@ ATTRIBUTES = (
     Kind("in lists", _lists),
     Kind("in strings", _substrings, "refuses", frozenset({"E612"})),
     Kind("comparisons and arithmetic", _numbers, raised=0.1),
-    Kind("booleans and numbers", _booleans, raised=0.2),
+    Kind("booleans and numbers", _booleans, raised=0.3),
     Kind("negations", _negations),
     Kind("negation with two readings", _two_readings, "refuses", frozenset({"E619"})),
     Kind("a disjunct without a row", _without_row),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from random import Random
 
+from policy_lang.ir.tables import FunctionName
 from tests.casbin.draws import (
     ACTIONS,
     DOMAINS,
@@ -181,17 +182,41 @@ def _conditional_in_domains(random: Random) -> Trial:
     return Trial(text, lines(drawn, held), asking(hit, free, drawn, 0.8))
 
 
-def _conditional_beside_plain(random: Random) -> Trial:
-    """Casbin asks the plain roles as equality then."""
-    held = links(random, 5, SUBJECTS, ROLES)
-    grouped = tuple((*link, *random.choice(SPANS)) for link in links(random, 5, OBJECTS, ("books", "maps"), "g2"))
-    drawn = rows(random, 6, (*ROLES, *SUBJECTS), ("books", "maps", *OBJECTS), ACTIONS[:2])
+PLAIN_SUBJECTS: tuple[Mapping[str, str], ...] = (
+    {"g": "_, _", "g2": "_, _, (_, _)"},
+    {"g": "_, _", "g2": "_, _, (_, _)", "g3": "_, _"},
+    {"g": "_, _", "g2": "_, _", "g3": "_, _, (_, _)"},
+)
+BESIDE = (*PLAIN_SUBJECTS, {"g": "_, _, (_, _)", "g2": "_, _"}, {"g": "_, _, _", "g2": "_, _, (_, _)"})
+"""Role definitions, of which one has conditions; only `g` and `g2` are asked."""
 
-    def hit(random: Random, row: Row) -> Request:
-        return (random.choice((row[1], member(random, held, row[1]))), member(random, grouped, row[2], "g2"), row[3])
 
-    text = model("g(r.sub, p.sub) && g2(r.obj, p.obj) && r.act == p.act", roles={"g": "_, _", "g2": "_, _, (_, _)"})
-    return Trial(text, lines(drawn, held, grouped), asking(hit, plain_free, drawn, 0.9))
+def _conditional_beside_plain(arrangements: Sequence[Mapping[str, str]], effect: str) -> Callable[[Random], Trial]:
+    """Casbin compares two names in place of the plain roles then."""
+
+    def draw(random: Random) -> Trial:
+        roles = random.choice(arrangements)
+
+        def completed(link: Row) -> Row:
+            domain = ("acme",) if roles[link[0]] == "_, _, _" else ()
+            return (*link, *domain, *(random.choice(SPANS) if "(" in roles[link[0]] else ()))
+
+        held = tuple(map(completed, acyclic(random, 5, RANKED)))
+        grouped = tuple(map(completed, links(random, 5, OBJECTS, ("books", "maps"), "g2")))
+        drawn = rows(random, 6, (*ROLES, *SUBJECTS), ("books", "maps", *OBJECTS), ACTIONS[:2])
+
+        def hit(random: Random, row: Row) -> Request:
+            subject = random.choice((row[1], row[1], member(random, held, row[1])))
+            return (subject, random.choice((row[2], member(random, grouped, row[2], "g2"))), row[3])
+
+        own = "g(r.sub, p.sub, 'acme')" if roles["g"] == "_, _, _" else "g(r.sub, p.sub)"
+        asked = random.choice((own, own, own, f"!{own}"))
+        matcher = f"{asked} && g2(r.obj, p.obj) && r.act == p.act"
+        text = model(matcher, policy=WITH_EFFECT, effect=effect, roles=roles)
+        drawn = voted(random, drawn, (*VOTES, "allow"))
+        return Trial(text, lines(drawn, held, grouped), asking(hit, plain_free, drawn, 0.9))
+
+    return draw
 
 
 def _two_of_each(second_effect: str) -> Callable[[Random], Trial]:
@@ -215,6 +240,7 @@ def _two_of_each(second_effect: str) -> Callable[[Random], Trial]:
     return draw
 
 
+NO_MATCHING: Mapping[str, FunctionName] = {}
 _CYCLE = frozenset({"E623"})
 _IN_UTC = Settings(zone="UTC")
 _UNKNOWN_EFFECTS = ("Allow", "DENY", "", "permit")
@@ -242,12 +268,19 @@ EFFECTS = (
     Kind("timeMatch without a zone", _times, "refuses", frozenset({"E621"})),
     Kind("conditional roles", _conditional, settings=Settings(zone="UTC", time_conditions=True)),
     Kind("conditional roles in domains", _conditional_in_domains, settings=Settings(zone="UTC", time_conditions=True)),
-    Kind(
-        "conditional roles beside plain ones",
-        _conditional_beside_plain,
-        "refuses",
-        frozenset({"E609"}),
-        settings=Settings(zone="UTC", time_conditions=True),
+    *(
+        Kind(
+            f"conditional roles beside plain ones{named}",
+            _conditional_beside_plain(arrangements, effect),
+            "refuses",
+            frozenset({"E609"}),
+            settings=Settings(matching, zone="UTC", time_conditions=True),
+        )
+        for named, arrangements, effect, matching in (
+            ("", BESIDE, ALLOW_AND_DENY, NO_MATCHING),
+            (" under subject priority", PLAIN_SUBJECTS, SUBJECT_PRIORITY, NO_MATCHING),
+            (" with patterns of names", PLAIN_SUBJECTS, ALLOW_AND_DENY, {"g": "keyMatch"}),
+        )
     ),
     Kind("second definitions", _two_of_each(ALLOW_AND_DENY), settings=Settings(suffix="2")),
     Kind(

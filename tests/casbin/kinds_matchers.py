@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from random import Random
 
-from tests.casbin.draws import ACTIONS, OBJECTS, SUBJECTS, Row, asking, lines, links, path, rows, voted
-from tests.casbin.kind import ALLOW_AND_DENY, ALLOW_OVERRIDE, PRIORITY, Kind, Request, Trial, model
+from tests.casbin.draws import ACTIONS, OBJECTS, SUBJECTS, Row, asking, lines, links, path, plain_hit, rows, voted
+from tests.casbin.kind import ALLOW_AND_DENY, ALLOW_OVERRIDE, PRIORITY, SAME, Kind, Request, Trial, model
 
 STRINGS = ("r.sub", "r.obj", "r.act", "p.sub", "p.obj", "p.act", "r.ctx.team", "'alice'", '"read"', "'data1'")
 NUMBERS = ("r.ctx.age", "r.ctx.level", "0", "1", "18", "2.5", "r.ctx.age", "-3")
@@ -38,7 +38,10 @@ def truth(random: Random, depth: int) -> str:
 
 
 def _comparison(random: Random) -> str:
-    match random.randrange(4):
+    match random.randrange(5):
+        case 4:
+            sign = random.choice(("==", "!=", "<", "<=", ">", ">="))
+            return random.choice((f"r.ctx.member {sign} {random.choice(NUMBERS)}", "r.ctx.member in (0, r.ctx.level)"))
         case 0:
             return f"{random.choice(STRINGS)} {random.choice(('==', '!=', '<', '>='))} {random.choice(STRINGS)}"
         case 1:
@@ -90,4 +93,28 @@ def _any_matcher(random: Random) -> Trial:
     return Trial(text, lines(drawn, held), asking(hit, free, drawn))
 
 
-MATCHERS = (Kind("any matcher", _any_matcher, raised=0.1),)
+WITHOUT_BLANKS = (
+    f"{SAME}||r.sub == 'root'",
+    "r.sub == p.sub&&r.obj == p.obj && r.act == p.act",
+    "r.sub == p.sub && !(r.act == 'delete') &&!(r.obj == p.act)",
+    "g(r.sub, p.sub) && r.obj == p.obj&& r.act == p.act || r.sub == 'alice'",
+    "r.act == p.act && (r.sub == 'root' || r.sub == p.sub &&r.obj == p.obj)",
+)
+
+
+def _without_blanks(random: Random) -> Trial:
+    """Casbin for Python makes one word of an operator and the name beside it, which it may never come to."""
+    votes = ("allow", "allow", "deny") if random.random() < 0.3 else ("allow",)
+    drawn = voted(random, rows(random, 4, SUBJECTS, OBJECTS, ACTIONS[:2]), votes)
+
+    def free(random: Random) -> Request:
+        return (random.choice(("root", *SUBJECTS)), random.choice(OBJECTS), random.choice(ACTIONS))
+
+    text = model(random.choice(WITHOUT_BLANKS), policy="sub, obj, act, eft", effect=ALLOW_AND_DENY, roles={"g": "_, _"})
+    return Trial(text, lines(drawn), asking(plain_hit, free, drawn, 0.5))
+
+
+MATCHERS = (
+    Kind("any matcher", _any_matcher, raised=0.1),
+    Kind("operators without blanks", _without_blanks, unread=frozenset({"E603"}), allowed=0, raised=1),
+)

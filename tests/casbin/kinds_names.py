@@ -169,19 +169,24 @@ def _resource_patterns(patterns: tuple[str, ...], examples: tuple[str, ...] = ()
     return draw
 
 
-def _name_patterns(random: Random) -> Trial:
-    """Patterns on both sides of a link: members that fit, roles that fit."""
+def _name_patterns(random: Random, own: str = "g(r.sub, p.sub)") -> Trial:
+    """Patterns on both sides of a link: members that fit, roles that fit; rows that deny where `own` is negated."""
     people = ("u-1", "u-2", "u-a-1", "w-1", "w-2")
     held = links(random, 6, (*people, "u-*", "u-a-*", "w-*", "*"), ("team-1", "team-2", "team-*", "staff"))
     drawn = rows(random, 5, ("team-1", "team-2", "staff", "team-*", "u-1"), OBJECTS, ACTIONS)
 
     def hit(random: Random, row: Row) -> Request:
-        return (filled(random, member(random, held, row[1])), row[2], row[3])
+        subject = member(random, held, row[1]) if own in BY_ROLE else random.choice((*people, "team-2", row[1]))
+        return (filled(random, subject), row[2], row[3])
 
     def free(random: Random) -> Request:
         return (random.choice((*people, "team-1", "team-3")), *plain_free(random)[1:])
 
-    return Trial(model(BY_ROLE, roles={"g": "_, _"}), lines(drawn, held), asking(hit, free, drawn))
+    votes = ("allow",) if own in BY_ROLE else ("allow", "allow", "deny")
+    text = model(
+        f"{own} && {SAME_OBJECT_AND_ACTION}", policy="sub, obj, act, eft", effect=ALLOW_AND_DENY, roles={"g": "_, _"}
+    )
+    return Trial(text, lines(voted(random, drawn, votes), held), asking(hit, free, drawn))
 
 
 def _everything(random: Random) -> Trial:
@@ -234,6 +239,12 @@ NAMES = (
         for function, given in BY_FUNCTION.items()
     ),
     Kind("rbac with patterns of names", _name_patterns, settings=Settings(matching={"g": "keyMatch"})),
+    Kind(
+        "rbac with patterns of names, negated",
+        lambda random: _name_patterns(random, "!g(r.sub, p.sub)"),
+        settings=Settings(matching={"g": "keyMatch"}),
+        allowed=0.1,
+    ),
     Kind(
         "rbac with everything",
         _everything,

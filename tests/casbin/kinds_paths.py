@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from ipaddress import ip_address, ip_network
 from random import Random
 
-from tests.casbin.draws import ACTIONS, OBJECTS, SUBJECTS, WORDS, Row, asking, filled, lines, path, rows
-from tests.casbin.kind import Kind, Request, Trial, model
+from tests.casbin.draws import ACTIONS, OBJECTS, SUBJECTS, WORDS, Row, asking, filled, lines, path, rows, voted
+from tests.casbin.kind import ALLOW_AND_DENY, ALLOW_OVERRIDE, Kind, Request, Trial, model
 
 CLEAN: dict[str, tuple[str, ...]] = {
     "keyMatch": ("/a/*", "/a/b", "/users/42/*", "/*", "*", "/v1/users/*"),
@@ -44,11 +44,18 @@ def _fit(random: Random, pattern: str, query: float = 0.0) -> str:
     return name + random.choice(("?x=1", "?", "?a=/b")) if random.random() < query else name
 
 
-def _by_key(function: str, query: float = 0.0) -> Callable[[Random], Trial]:
-    text = model(f"r.sub == p.sub && {function}(r.obj, p.obj) && r.act == p.act")
+def _by_key(function: str, query: float = 0.0, *, denies: bool = False) -> Callable[[Random], Trial]:
+    """With `denies`, rows that deny, and at times a pattern that is not to be met."""
 
     def draw(random: Random) -> Trial:
+        asked = random.choice(("", "", "!")) if denies else ""
+        text = model(
+            f"r.sub == p.sub && {asked}{function}(r.obj, p.obj) && r.act == p.act",
+            policy="sub, obj, act, eft",
+            effect=ALLOW_AND_DENY,
+        )
         drawn = rows(random, 5, SUBJECTS[:3], _patterns(random, function), ACTIONS[:2])
+        drawn = voted(random, drawn, ("allow", "allow", "deny") if denies else ("allow",))
 
         def hit(random: Random, row: Row) -> Request:
             return (row[1], _fit(random, row[2], query), row[3])
@@ -137,13 +144,20 @@ ADDRESSES = (
 )  # fmt: skip
 
 
-def _networks(random: Random) -> Trial:
-    odd = ("192.168.2.77/24", "::ffff:10.0.0.0/104")
-    drawn = rows(random, 5, (*NETWORKS, *(odd if random.random() < 0.3 else ())), OBJECTS[:2], ACTIONS[:2])
+MAPPED = ("::ffff:10.0.0.1", "::ffff:7f00:1", "::FFFF:192.168.2.7", "0:0:0:0:0:ffff:a01:203", "::ffff:c0a8:27b")
+ODD_NETWORKS = (
+    "192.168.2.77/24", "::ffff:10.0.0.0/104", "::ffff:0:0/96", "::/0", "::/90", "::ffff:10.0.0.1", "::ffff:a00:0/120",
+    "10.0.0.0/255.0.0.0",
+)  # fmt: skip
+
+
+def _networks(random: Random, votes: Sequence[str] = ()) -> Trial:
+    networks = (*NETWORKS, *(ODD_NETWORKS if random.random() < 0.4 else ()))
+    drawn = rows(random, 5, networks, OBJECTS[:2], ACTIONS[:2])
 
     def hit(random: Random, row: Row) -> Request:
-        if random.random() < 0.1:
-            return (random.choice(("::ffff:10.0.0.1", "::ffff:7f00:1")), row[2], row[3])
+        if random.random() < 0.2:
+            return (random.choice(MAPPED), row[2], row[3])
         within = ip_network(row[1], strict=False)
         met = [each for each in ADDRESSES if ip_address(each) in within]
         return (random.choice((*met, *met, random.choice(ADDRESSES))), row[2], row[3])
@@ -152,8 +166,13 @@ def _networks(random: Random) -> Trial:
         address = random.choice((*ADDRESSES, *ADDRESSES, "10.0.0.256", "localhost"))
         return (address, random.choice(OBJECTS), random.choice(ACTIONS))
 
-    text = model("r.obj == p.obj && r.act == p.act && ipMatch(r.sub, p.sub)")
-    return Trial(text, lines(drawn), asking(hit, free, drawn, 0.9))
+    asked = random.choice(("ipMatch(r.sub, p.sub)", "!ipMatch(r.sub, p.sub)")) if votes else "ipMatch(r.sub, p.sub)"
+    text = model(
+        f"r.obj == p.obj && r.act == p.act && {asked}",
+        policy="sub, obj, act, eft" if votes else "sub, obj, act",
+        effect=ALLOW_AND_DENY if votes else ALLOW_OVERRIDE,
+    )
+    return Trial(text, lines(voted(random, drawn, votes) if votes else drawn), asking(hit, free, drawn, 0.9))
 
 
 _DIRTY = frozenset({"E610"})
@@ -163,6 +182,10 @@ PATHS = (
     *(Kind(name, _by_key(name), "either", _DIRTY, raised=0.1) for name in ("keyMatch2", "keyMatch3", "keyMatch4")),
     Kind("keyMatch5", _by_key("keyMatch5", 0.4), "either", _DIRTY),
     Kind("globMatch", _by_key("globMatch"), "either", _DIRTY),
+    *(
+        Kind(f"{name} with denies", _by_key(name, 0.2, denies=True), "either", _DIRTY, allowed=0.15, raised=0.3)
+        for name in ("keyMatch2", "keyMatch3", "keyMatch4", "keyMatch5", "globMatch")
+    ),
     Kind("keyGet", _by_part("keyGet", "keyGet(r.obj, p.obj) == r.sub && r.act == p.act", ("/a/*", "/users/*", "/a/b"))),
     Kind(
         "keyGet2",
@@ -184,4 +207,11 @@ PATHS = (
     Kind("regexMatch", _regex, "either", _DIRTY),
     Kind("regexMatch of the request", _regex_of_the_request, "refuses", frozenset({"E620"}), raised=0.05),
     Kind("ipMatch", _networks, "either", _DIRTY, raised=0.05),
+    Kind(
+        "ipMatch with denies",
+        lambda random: _networks(random, ("allow", "allow", "deny")),
+        "either",
+        _DIRTY,
+        raised=0.05,
+    ),
 )

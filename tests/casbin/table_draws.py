@@ -182,6 +182,22 @@ class Torn(UserDict[str, object]):
         raise RuntimeError("boom")
 
 
+class Agreeing(UserList[str]):
+    """A sequence that is equal to everything."""
+
+    def __eq__(self, other: object) -> bool:
+        return True
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+class Shadowing(UserDict[str, object]):
+    """A mapping with attributes of its own."""
+
+    Age = 7
+    _x = 7
+
+
 class Equal:
     """Is equal to everything."""
 
@@ -260,6 +276,7 @@ HOSTILE: Mapping[str, object] = {
     "has no length": Short([1]),
     "a mapping that cannot be read": Torn(Age=19),
     "is equal to everything": Equal(),
+    "a sequence that is equal to everything": Agreeing("a"),
     "has a vague equality": Vague(),
     "a list within itself": cyclic(),
     "a string that compares by throwing": Odd("alice"),

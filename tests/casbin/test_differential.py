@@ -7,14 +7,16 @@ is tests/nightly/test_casbin.py.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 
 import pytest
 
+from policy_lang.ir.tables import Mode
 from tests.casbin.comparing import Tally, compare
 from tests.casbin.kind import Kind
 from tests.casbin.kinds import KINDS
-from tests.casbin.known_differences import KNOWN, Asked, known_difference
+from tests.casbin.known_differences import KNOWN, Asked, Known, known_difference
 from tests.casbin.oracle import LoadError, Oracle
 
 TRIALS = 20
@@ -50,6 +52,15 @@ def test_no_line_that_does_not_open_covers_a_no_that_became_a_yes() -> None:
     kind = KINDS[0]
     trial = kind.draw(Random(0))
     assert known_difference(Asked(kind, trial, "compat", ("a", "b\n", None), "no", "yes", True, 0, ours=True)) is None
+
+
+@pytest.mark.parametrize(("mode", "allowed"), [("strict", True), ("compat", False)])
+def test_no_line_lets_compat_say_yes_where_casbin_says_no(mode: Mode, *, allowed: bool) -> None:
+    kind = KINDS[0]
+    asked = Asked(kind, kind.draw(Random(0)), mode, ("a", "b", "c"), "no", "no", False, 1, ours=True)
+    everything = (Known("everything", "whatever differs", lambda _: True, opens=True),)
+    assert (known_difference(asked, everything) is not None) is allowed
+    assert known_difference(replace(asked, ours=False, theirs="yes"), everything) is not None
 
 
 def test_every_kind_and_every_known_difference_has_a_name_of_its_own() -> None:

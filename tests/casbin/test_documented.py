@@ -283,6 +283,10 @@ TRAPS: dict[str, Trap] = {
     "a star alone has no meaning for keyMatch3": Trap(
         model("keyMatch3(r.obj, p.obj)"), ("p, alice, *, read",), ("a", "/x", "read"), "E610", "raised", False,
     ),
+    "roles without conditions beside others with them are names only": Trap(
+        model(BY_ROLE, roles={"g": "_, _", "g2": "_, _, (_, _)"}),
+        ("p, admin, data1, read", "g, alice, admin"), PLAIN, "E609", "no", False,
+    ),
     "constraints are not enforced": Trap(
         f'{ROLES}\n[constraint_definition]\nc = sod("a", "b")\n',
         PLAIN_ROW, PLAIN, "E613", "yes", True,
@@ -302,6 +306,14 @@ def test_strict_refuses_a_trap_and_compat_answers_as_casbin(case: str) -> None:
     program = compile_casbin(trap.model, trial.policy, mode="compat")
     assert program.enforce(*trap.request) is trap.compat
     assert f"W{trap.code[1:]}" in {warning.code for warning in program.diagnostics}
+
+
+def test_operators_without_blanks_are_for_strict() -> None:
+    """Casbin for Python makes a word `actorr` of it, and says no where it does not come to that."""
+    trial = Trial(model(f"{SAME}||r.sub == 'root'"), PLAIN_ROW, lambda _: ("root", "data1", "read"))
+    assert _theirs(trial) == "no"
+    assert _errors(trial, "compat") == {"E603"}
+    assert compile_casbin(trial.model, trial.policy).enforce("root", "data1", "read")
 
 
 def _said(allowed: bool) -> Answer:

@@ -72,10 +72,17 @@ FITS: dict[str, tuple[FunctionName, str, str, bool | None]] = {
     "ipMatch: an address in the network": ("ipMatch", "192.168.2.0/24", "192.168.2.123", True),
     "ipMatch: an address outside it": ("ipMatch", "192.168.2.0/24", "192.168.3.1", False),
     "ipMatch: the address itself": ("ipMatch", "10.0.0.1", "10.0.0.1", True),
-    "ipMatch: a mapped address is the one of IPv4": ("ipMatch", "10.0.0.0/8", "::ffff:10.1.2.3", True),
-    "ipMatch: also in the pattern": ("ipMatch", "::ffff:10.0.0.0/104", "10.1.2.3", True),
+    "ipMatch: in compat a mapped address is not the one of IPv4": ("ipMatch", "10.0.0.0/8", "::ffff:10.1.2.3", False),
+    "ipMatch: in no spelling": ("ipMatch", "10.0.0.0/8", "::FFFF:A01:203", False),
+    "ipMatch: nor in the pattern": ("ipMatch", "::ffff:10.0.0.0/104", "10.1.2.3", False),
+    "ipMatch: in compat a mapped address is in a mapped network": (
+        "ipMatch",
+        "::ffff:10.0.0.0/104",
+        "::ffff:10.1.2.3",
+        True,
+    ),
     "ipMatch: every address of IPv6 is none of IPv4": ("ipMatch", "::/0", "10.0.0.1", False),
-    "ipMatch: nor a mapped one": ("ipMatch", "::/0", "::ffff:10.0.0.1", False),
+    "ipMatch: in compat a mapped one is": ("ipMatch", "::/0", "::ffff:10.0.0.1", True),
     "ipMatch: in compat host bits are ignored": ("ipMatch", "10.1.2.3/8", "10.9.9.9", True),
     "ipMatch: in compat a netmask is read": ("ipMatch", "10.0.0.0/255.0.0.0", "10.9.9.9", True),
     "ipMatch: what is no address has no value": ("ipMatch", "10.0.0.0/8", "10.0.0", None),
@@ -311,9 +318,16 @@ def _agree(key: str, taken: tuple[str, ...]) -> bool:
     return len(pairs) == len({name for name, _ in pairs})
 
 
+ADDRESSES = (
+    st.ip_addresses(v=4)
+    | st.ip_addresses(v=6)
+    | st.ip_addresses(v=4).map(lambda address: ipaddress.IPv6Address(f"::ffff:{address}"))
+)
+
+
 @given(
-    st.ip_addresses(v=4) | st.ip_addresses(v=6),
-    st.ip_addresses(v=4) | st.ip_addresses(v=6),
+    ADDRESSES,
+    ADDRESSES,
     st.integers(0, 128),
     st.booleans(),
 )
@@ -323,15 +337,29 @@ def test_networks_hold_what_ipaddress_says(
     bits: int,
     near: bool,
 ) -> None:
-    """Of one family, none mapped: fits = `in`."""
+    """In compat: fits = `in`."""
     network = ipaddress.ip_network(f"{base}/{min(bits, base.max_prefixlen)}", strict=False)
     address = network.broadcast_address if near else other
     read = pattern("ipMatch", str(network), mode="compat")
-    mapped = 0xFFFF << 32 <= int(network.network_address) < 0x1_0000 << 32 and network.version == 6
-    if not mapped and not (address.version == 6 and address.ipv4_mapped):
-        assert isinstance(read, Pattern)
-        assert read.fits(str(address)) is (address in network)
-        assert address not in network or admits(read.form, str(address))
+    assert isinstance(read, Pattern)
+    assert read.fits(str(address)) is (address in network)
+    assert address not in network or admits(read.form, str(address))
+
+
+MAPPED: dict[str, tuple[str, str, bool]] = {
+    "a mapped address is the one of IPv4": ("10.0.0.0/8", "::ffff:10.1.2.3", True),
+    "also in the pattern": ("::ffff:10.0.0.0/104", "10.1.2.3", True),
+    "and in both": ("::ffff:10.0.0.0/104", "::ffff:10.1.2.3", True),
+    "but it is no address of IPv6": ("::/96", "::ffff:10.0.0.1", False),
+}
+
+
+@pytest.mark.parametrize("case", MAPPED)
+def test_strict_has_one_space_of_addresses(case: str) -> None:
+    text, name, expected = MAPPED[case]
+    read = pattern("ipMatch", text, mode="strict")
+    assert isinstance(read, Pattern)
+    assert read.fits(name) is expected
 
 
 # ---------------------------------------------------------------- time

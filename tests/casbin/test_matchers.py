@@ -30,6 +30,7 @@ SUB, OBJ, ACT = (tables.Parameter(place) for place in range(3))
 P_SUB, P_OBJ, P_ACT = (tables.Column(place) for place in range(3))
 SAME = tables.Comparison("eq", SUB, P_SUB)
 SAME_ACT = tables.Comparison("eq", ACT, P_ACT)
+LINKED = tables.Linked(0, (SUB, P_SUB))
 
 
 def constant(value: tables.TableScalar) -> tables.Constant:
@@ -67,8 +68,8 @@ FORMS: dict[str, tuple[str, Expression]] = {
         "(r.sub == p.sub || r.act == p.act) && true",
         tables.And((tables.Or((SAME, SAME_ACT)), constant(True))),
     ),
-    "no blanks around operators": ("r.sub==p.sub&&r.act==p.act", tables.And((SAME, SAME_ACT))),
-    "a negated call": ("!g(r.sub, p.sub)", tables.Not(tables.Linked(0, (SUB, P_SUB)))),
+    "no blanks around operators": ("(r.sub==p.sub)&&(r.act==p.act)", tables.And((SAME, SAME_ACT))),
+    "a negated call": ("!g(r.sub, p.sub)", tables.Not(LINKED)),
     "a negation in parentheses": ("!(r.sub == p.sub)", tables.Not(SAME)),
     "not has one reading": ("not r.sub == p.sub", tables.Not(SAME)),
     "a double negation": ("!!(r.sub == p.sub)", tables.Not(tables.Not(SAME))),
@@ -171,6 +172,21 @@ FORMS: dict[str, tuple[str, Expression]] = {
 def test_what_a_form_says(name: str, mode: Mode) -> None:
     text, want = FORMS[name]
     assert meaning(text, mode, frozenset(("mine", "ipMatch"))) == want
+
+
+GLUED: dict[str, tuple[str, Expression]] = {
+    "behind a word": ("r.sub == p.sub&& r.act == p.act", tables.And((SAME, SAME_ACT))),
+    "before a word": ("r.sub == p.sub ||r.act == p.act", tables.Or((SAME, SAME_ACT))),
+    "before a negation": ("true &&!g(r.sub, p.sub)", tables.And((constant(True), tables.Not(LINKED)))),
+    "a negation behind a word": ("true and!g(r.sub, p.sub)", tables.And((constant(True), tables.Not(LINKED)))),
+}
+
+
+@pytest.mark.parametrize("name", GLUED)
+def test_operators_that_casbin_makes_one_word_with_the_next_are_for_strict(name: str) -> None:
+    text, want = GLUED[name]
+    assert meaning(text, "strict") == want
+    assert meaning(text, "compat") == ["E603"]
 
 
 def test_a_role_definition_comes_before_a_function_of_its_name() -> None:

@@ -115,6 +115,13 @@ def test_an_empty_policy_grants_nothing() -> None:
         assert not program.enforce("root", "/", "GET")
 
 
+def test_a_row_with_an_empty_last_value_is_added_and_removed() -> None:
+    program = compile_casbin(model("r.sub == p.sub && r.act == p.act", r="sub, act", p="sub, act"), "p, bob, GET\n")
+    more = program.updated(add=[("p", "alice", "")])
+    assert (more.enforce("alice", ""), more.enforce("alice", "GET")) == (True, False)
+    assert not more.updated(remove=[("p", "alice", "")]).enforce("alice", "")
+
+
 def test_attributes_are_read_from_mappings() -> None:
     program = compile_casbin(
         model("r.sub.Age > 18 && r.obj == p.obj", r="sub, obj", p="sub, obj"), "p, anyone, /data\n", mode="compat"

@@ -178,7 +178,9 @@ CASES = {
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 @pytest.mark.parametrize("mode", ["strict", "compat"])
 def test_who_has_which_role(case: Asked, mode: Mode) -> None:
-    assert Roles.of(case.graph, mode=mode).linked(case.member, case.role, case.domain, now=NOON) is case.want
+    doubtful = mode == "compat" and case.graph == ROLE_PATTERN and case.want is FALSE
+    want = UNKNOWN if doubtful else case.want
+    assert Roles.of(case.graph, mode=mode).linked(case.member, case.role, case.domain, now=NOON) is want
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)

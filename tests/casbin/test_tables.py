@@ -263,6 +263,53 @@ def test_under_ipmatch_a_name_that_is_no_network_stands_for_itself() -> None:
     assert [each.code for each in compiled(ROLES, "g, 10.0.0.1/8, intern\n", options)[1]] == ["E610"]
 
 
+MEMBERS: dict[str, tuple[FunctionName, str, Mode, list[str]]] = {
+    "a plain name": ("keyMatch2", "alice", "strict", []),
+    "an address of mail": ("keyMatch2", "j.doe@x.org", "strict", ["W610"]),
+    "one with an extension": ("keyMatch3", "j+news@x.org", "strict", ["W610"]),
+    "a path with a version": ("keyMatch4", "/api/v1.0/users", "strict", ["W610"]),
+    "a dot that is escaped": ("keyMatch5", "j\\.doe", "strict", []),
+    "compat warns of the dot, which is any character there": ("keyMatch2", "j.doe@x.org", "compat", ["W610"]),
+    "a dot beside a wildcard": ("keyMatch2", "/v1.0/:id", "strict", ["E610"]),
+    "a dot beside braces": ("keyMatch3", "/v1.0/{id}", "strict", ["E610"]),
+    "a dot beside a star": ("keyMatch2", "/v1.0/*", "strict", ["E610"]),
+    "a dot that repeats": ("keyMatch2", "/a/.+", "strict", ["E610"]),
+    "a sign that repeats nothing": ("keyMatch2", "+a", "strict", ["E610"]),
+    "alternatives": ("keyMatch2", "alice|bob", "strict", ["E610"]),
+    "an end": ("keyMatch2", "HOST$", "strict", ["E610"]),
+    "a dot under globMatch": ("globMatch", "j.doe@x.org", "strict", []),
+    "a dot under keyMatch": ("keyMatch", "j.doe@x.org", "strict", []),
+}
+
+
+@pytest.mark.parametrize("name", MEMBERS)
+def test_names_of_people_are_refused_nothing(name: str) -> None:
+    function, member, mode, want = MEMBERS[name]
+    said = compiled(ROLES, f"g, {member}, admin\n", Options(mode, {"g": function}))[1]
+    assert [each.code for each in said] == want
+
+
+def test_a_name_with_a_dot_is_itself_in_strict_and_warned_of_once() -> None:
+    policy = "p, admin, /x, GET\ng, j.doe@x.org, admin\ng, m.roe@x.org, admin\n"
+    options = Options(matching={"g": "keyMatch2"})
+    said = compiled(ROLES, policy, options)[1]
+    here = "here `.` is itself, also in other names; in Casbin it is a sign of regular expressions"
+    assert [each.message for each in said] == [f"`j.doe@x.org` under `keyMatch2`: {here}"]
+    asked = {"j.doe@x.org": "allow", "m.roe@x.org": "allow", "jxdoe@x.org": None}
+    meaning = TableMeaning.of(made(ROLES, policy, options))
+    assert {name: meaning.said((name, "/x", "GET"), now_ms=0).vote for name in asked} == asked
+
+
+def test_a_domain_with_a_dot_is_itself_in_strict() -> None:
+    tenants = Options(domain_matching={"g": "keyMatch2"})
+    domains = ROLES.replace("g = _, _", "g = _, _, _").replace("g(r.sub, p.sub)", "g(r.sub, p.sub, r.act)")
+    policy = "p, admin, /x, a.b\np, admin, /x, axb\ng, alice, admin, a.b\n"
+    assert [each.code for each in compiled(domains, policy, tenants)[1]] == ["W610"]
+    meaning = TableMeaning.of(made(domains, policy, tenants))
+    assert meaning.said(("alice", "/x", "a.b"), now_ms=0).vote == "allow"
+    assert meaning.said(("alice", "/x", "axb"), now_ms=0).vote is None
+
+
 def test_matching_functions_are_functions_that_take_a_pattern() -> None:
     assert set(MATCHING_FUNCTIONS) == set(get_args(FunctionName)) - {"keyGet", "keyGet2", "keyGet3", "timeMatch"}
 

@@ -48,6 +48,7 @@ from policy_lang.ir import (
     attrs_of,
     operands_of,
 )
+from policy_lang.ir.tables import Table
 from policy_lang.meaning.patterns import Pattern, parse_pattern
 from policy_lang.request import Path, canonical_path
 from policy_lang.typesystem import Scalar, SetType, Type
@@ -151,6 +152,7 @@ def build(
     relations: Sequence[Relation] = (),
     signals: Sequence[Signal] = (),
     workloads: Sequence[Workload] = (),
+    casbin: Sequence[Table] = (),
 ) -> Program:
     """A program; a rule without `on` is on every endpoint, one without `kinds` for every caller that can call it."""
     tables = _Tables()
@@ -184,6 +186,7 @@ def build(
         rules=tuple(Rule(each.id, each.effect, f"because of {each.id}", PLACE, each.shadow) for each in rules),
         bodies=tuple(tables.bodies),
         cells=tuple(cells),
+        tables=tuple(casbin),
     )
 
 

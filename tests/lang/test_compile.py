@@ -209,4 +209,5 @@ def test_the_shipped_policies_compile() -> None:
     folders = {path.parent for path in policies.rglob("*.pol")}
     assert folders
     for folder in folders:
-        compile_policy({path.name: path.read_bytes() for path in folder.glob("*.pol")})
+        files = [path for path in folder.rglob("*") if path.is_file()]
+        compile_policy({path.relative_to(folder).as_posix(): path.read_bytes() for path in files})

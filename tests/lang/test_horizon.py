@@ -28,6 +28,7 @@ from policy_lang.ir import (
 from policy_lang.meaning.admission import Admission, Call
 from policy_lang.meaning.evaluation import Environment, truth_of_atom
 from policy_lang.meaning.horizon import LAST_INSTANT, Clockwork, reads_time, valid_until
+from policy_lang.meaning.voters import Voters
 from policy_lang.typesystem import INT_MAX, INT_MIN, Scalar
 from tests.lang.programs import (
     NEVER,
@@ -171,7 +172,7 @@ def test_an_atom_keeps_its_worth_until_then_and_not_a_moment_longer(
     """For all t in [now, horizon): worth(t) = worth(now); worth(horizon) != worth(now); without one, for 200 ms."""
     now_ms += skewed * CLOCK_SKEW_MS
     claims = {} if at is None else {AT.name: at}
-    here = Environment(claims, {}, {}, {}, {}, {}, {}, {}, frozenset(), now_ms, {}, {})
+    here = Environment(claims, {}, {}, {}, {}, {}, {}, {}, frozenset(), now_ms, {}, {}, Voters({}, frozenset()))
     until = valid_until(Clockwork((atom,) if reads_time(atom) else (), ticking=False), here)
     worth = truth_of_atom(atom, here)
     ahead = range(now_ms, min(now_ms + 200, until) if until is not None else now_ms + 200)

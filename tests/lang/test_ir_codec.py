@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from policy_lang import ir
 from policy_lang.compile import compile_policy
 from policy_lang.ir import codec as ir_codec
+from policy_lang.ir import tables
 from policy_lang.ir.printer import print_program
 from policy_lang.ir.reading import MOST_TERMS
 from policy_lang.ir.validity import check_program
@@ -110,6 +111,17 @@ CONDITIONS: tuple[Condition, ...] = (
     ir.Age(token("at"), 300_000),
     ir.Age(token("at"), None),
     ir.Compare("le", ir.Attr("query", "page"), capture("n")),
+    ir.Vote("m.acl", "allow", (token("sub"), ir.Const("x"))),
+)
+TABLE = tables.Table(
+    id="m.acl",
+    mode="strict",
+    effect="allow_override",
+    parameters=("sub", "obj"),
+    columns=("sub",),
+    matcher=tables.Comparison("eq", tables.Parameter(0), tables.Column(0)),
+    rows=(tables.Row(("alice",), "allow", 1),),
+    file="p.csv",
 )
 OF_SUBJECTS: tuple[Condition, ...] = (
     ir.Has(ir.Attr("subject", "ip")),
@@ -149,7 +161,14 @@ RULES = (
     WrittenRule("m.f", "allow", OF_SUBJECTS, on=("d.read",), kinds=("employee",)),
 )
 PROGRAM = build(
-    SERVICES, ENDPOINTS, RULES, [USER, EMPLOYEE], RELATIONS, SIGNALS, [ir.Workload("m.edge", "spiffe://prod/edge")]
+    SERVICES,
+    ENDPOINTS,
+    RULES,
+    [USER, EMPLOYEE],
+    RELATIONS,
+    SIGNALS,
+    [ir.Workload("m.edge", "spiffe://prod/edge")],
+    [TABLE],
 )
 BYTES = ir_codec.dump(PROGRAM)
 DOCUMENT: dict[str, Any] = json.loads(BYTES)
@@ -164,7 +183,8 @@ def test_a_program_comes_back_as_it_was() -> None:
 
 @pytest.mark.parametrize("folder", sorted(filter(Path.is_dir, EXAMPLES.iterdir())), ids=lambda path: path.name)
 def test_whole_policies_come_back(folder: Path) -> None:
-    program = compile_policy({path.name: path.read_bytes() for path in folder.glob("*.pol")}).program
+    files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    program = compile_policy(files).program
     assert ir_codec.load(ir_codec.dump(program)) == program
 
 
@@ -263,6 +283,7 @@ def test_the_printed_program_names_all_there_is() -> None:
         '  must issue token with scope "r"',
         "  must answer 404",
         '  should alert "ops"',
+        'table m.acl strict allow_override zone UTC from "p.csv"',
         "  shadow deny m.s body 4",
     ):
         assert f"{line}\n" in printed
@@ -292,7 +313,7 @@ def first(name: str, tag: str) -> int:
 
 
 SHIFT, SET, NET = first("operands", "shift"), first("operands", "set"), first("others", "net")
-LOOKUP = first("others", "lookup")
+LOOKUP, VOTE = first("others", "lookup"), first("others", "vote")
 HAS = next(index for index in range(0, len(DOCUMENT["atoms"]), 3) if DOCUMENT["atoms"][index] == 8)
 CONSTANT = next(index for index, each in enumerate(DOCUMENT["operands"]) if not isinstance(each, list))
 PARTS = next(index for index, each in enumerate(DOCUMENT["guards"]) if each == 4 * 2 + 2)
@@ -359,6 +380,11 @@ REFUSED = {
     "an unknown relation": changed("others", LOOKUP, 1, to="m.none"),
     "a lookup with too few arguments": changed("others", LOOKUP, to=["lookup", "m.rows", 0]),
     "a lookup of what does not exist": changed("others", LOOKUP, 2, to=10**6),
+    "a vote of an unknown table": changed("others", VOTE, 1, to="m.none"),
+    "a vote that is none": changed("others", VOTE, 2, to="perhaps"),
+    "a vote on too few arguments": changed("others", VOTE, to=["vote", "m.acl", "allow", 0]),
+    "a vote on what does not exist": changed("others", VOTE, 3, to=10**6),
+    "a vote of a table that is not there": changed("tables", to=[]),
     "an address that is no number": changed("others", NET, 3, to="xyz"),
     "an address in upper case": changed("others", NET, 4, to="A"),
     "an address with a zero in front": changed("others", NET, 3, to="00"),
@@ -378,7 +404,7 @@ REFUSED = {
     "a rule whose id does not exist": changed("rules", 0, to=10**6),
     "a shadow of two": changed("rules", 6, to=2),
     "a line of minus one": changed("rules", 4, to=-1),
-    "two rules of one id": changed("rules", 7, to=DOCUMENT["rules"][0]),
+    "two denies of one id": changed("rules", 14, to=DOCUMENT["rules"][7]),
     "two endpoints of one id": changed("endpoints", 1, 0, to="s.one"),
     "an endpoint of an unknown service": changed("endpoints", 0, 1, to="nowhere"),
     "an endpoint without a place": changed("endpoints", 0, to=[]),

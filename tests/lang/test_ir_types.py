@@ -13,6 +13,7 @@ from policy_lang.ir.atom_types import is_value
 from policy_lang.ir.codec import dump, load
 from policy_lang.ir.footprints import Footprints
 from policy_lang.ir.reading import MOST_TERMS
+from policy_lang.ir.tables import Constant, Table
 from policy_lang.ir.validity import check_program
 from policy_lang.typesystem import EnumType, IntType, RoleType, Scalar, ScalarType, SetType, Type
 from tests.lang.programs import (
@@ -79,10 +80,11 @@ SIGNALS = [
     ir.Signal("m.calm", Scalar.BOOL, "context.calm", (), 5, fallback=False),
 ]
 OFFICE = ((0, 5),)
+TABLE = Table("m.acl", "strict", "allow_override", tuple("abcde"), (), Constant(value=True), ())
 
 
 def program(*rules: WrittenRule) -> ir.Program:
-    return build(SERVICES, ENDPOINTS, rules, [USER, GUEST, EMPLOYEE], RELATIONS, SIGNALS)
+    return build(SERVICES, ENDPOINTS, rules, [USER, GUEST, EMPLOYEE], RELATIONS, SIGNALS, casbin=[TABLE])
 
 
 def asking(condition: Condition, on: str = "s.one", kind: str | None = "user") -> ir.Program:
@@ -169,6 +171,9 @@ TYPED: dict[str, ir.Atom] = {
     "a row": ir.Lookup("m.rows", (token("sub"), capture("ref"), ir.Const("keeper"))),
     "a row of constants": ir.Lookup("m.rows", (ir.Const(""), ir.Const(REF), ir.Const("reader"))),
     "a row without columns": ir.Lookup("m.none", ()),
+    "a vote on what a table is asked about": ir.Vote(
+        "m.acl", "deny", (token("names"), token("n"), token("level"), ir.Const(1), request("peer"))
+    ),
     "the age of a claim": ir.Age(token("at"), 5),
     "the age of a sum": ir.Age(ago(5), None),
     "the age of an instant": ir.Age(ir.Const(5), None),
@@ -252,6 +257,13 @@ UNTYPED: dict[str, tuple[ir.Atom, str]] = {
         "asks for `role` and has a constant",
     ),
     "a row of a claim as a role": (ir.Lookup("m.rows", (token("sub"), token("ref"), token("sub"))), "for `role`"),
+    "a vote on a time": (
+        ir.Vote("m.acl", "allow", (token("at"), *(ir.Const(1),) * 4)),
+        r"the table 'm\.acl' is asked of token\.at \(`time`\)",
+    ),
+    "a vote on a sum": (ir.Vote("m.acl", "allow", (*(ir.Const(1),) * 4, AGES)), r"is asked of a sum \(`duration`\)"),
+    "a vote on now": (ir.Vote("m.acl", "allow", (*(ir.Const(1),) * 4, NOW)), "is asked of now"),
+    "a vote on an unknown claim": (ir.Vote("m.acl", "allow", (*(ir.Const(1),) * 4, token("ghost"))), "not declared"),
     "the age of an integer": (ir.Age(token("n"), 5), r"an age asks for `time` and has token\.n"),
     "the age of a duration": (ir.Age(AGES, 5), r"an age asks for `time` and has a sum \(`duration`\)"),
     "the age of true": (ir.Age(ir.Const(True), None), "an age asks for `time`"),

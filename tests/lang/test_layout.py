@@ -18,6 +18,7 @@ ODD = sorted(GOLDEN.glob("*.pol"))
 
 NAMELESS = {
     "call_spec",
+    "casbin_item",
     "clause",
     "endpoint_item",
     "field_mod",

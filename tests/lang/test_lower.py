@@ -210,7 +210,7 @@ def test_a_refused_rule_is_never_lowered() -> None:
     decl = tree.Rule(tree.NodeId(0), span, False, "deny", tree.Name(tree.NodeId(1), span, "r"), ())
     rule = CheckedRule(ir.Rule("m.r", "deny", "-", nowhere, False), decl, (), (), refused=True)
     with pytest.raises(ValueError, match=r"m\.r"):
-        lower(take_inventory((), NO_SETTINGS, []), CheckedPolicy((rule,), (), frozenset()))
+        lower(take_inventory((), NO_SETTINGS, []), CheckedPolicy((rule,), (), (), frozenset()))
 
 
 def test_a_rule_with_a_mistake_says_that_it_is_refused() -> None:

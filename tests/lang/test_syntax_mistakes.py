@@ -187,19 +187,7 @@ def test_brackets_in_strings_and_comments_do_not_nest() -> None:
     assert parse("x.pol", text.encode()).diagnostics == ()
 
 
-# ---------------------------------------------------------------- what this version lacks, and what is dropped whole
-
-
-def test_casbin_is_unavailable() -> None:
-    parsed = parse("x.pol", b'module m\ncasbin a { model "x" }\nlabel after')
-    (diagnostic,) = parsed.diagnostics
-    assert (diagnostic.code, diagnostic.message) == (
-        "E190",
-        "`casbin` is not available in this version of the language",
-    )
-    assert (diagnostic.span.start, diagnostic.span.end) == (9, 15)
-    assert parsed.module is not None
-    assert [type(d).__name__ for d in parsed.module.declarations] == ["LabelDecl"]
+# ---------------------------------------------------------------- what is dropped whole
 
 
 DROPPED = {

@@ -18,6 +18,7 @@ from policy_lang.meaning.values import FALSE, conjunction
 from policy_lang.plan.always import always_present
 from policy_lang.plan.index import MANNERS, Manner, asked, build, parts
 from policy_lang.plan.shapes import Shapes
+from policy_lang.plan.tables import TablePlan
 from policy_lang.verdict import Truth3
 from tests.support.generator.comparing import QUESTIONS, compare
 from tests.support.generator.tally import Tally
@@ -69,7 +70,8 @@ def test_a_compiled_guard_is_sure_where_it_is_true_and_possible_where_it_is_not_
     """sure(g, e) iff worth(g, e) = T; possible(g, e) iff worth(g, e) != F."""
     trial = Trial.of(f"shape {number}")
     program = trial.program
-    shapes = Shapes(program, always_present(program))
+    tables = {table.id: TablePlan.of(table) for table in program.tables}
+    shapes = Shapes(program, always_present(program), tables)
     worths: set[Truth3] = set()
     for call in admitted(trial, 25):
         for body in {body for group in groups(call.cell) for body in group}:

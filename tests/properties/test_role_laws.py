@@ -82,6 +82,10 @@ def _truth(condition: Sequence[str]) -> Truth3:
 def _best_ways(graph: RoleGraph, member: str, domain: str, asked: Sequence[str]) -> dict[str, Truth3]:
     """For each name the best truth of any way from the member, by trying every link from every name in rounds."""
     links = _holding(graph, domain)
+    if graph.matching:
+        links += [
+            Link(link.role, link.role, "", IN_DOUBT) for link in links
+        ]  # those that fit a role may have each other
     known = {name for link in links for name in (link.member, link.role)}
     order = (FALSE, UNKNOWN, TRUE)
     best = dict.fromkeys(known | set(asked), FALSE) | {member: TRUE}

@@ -63,9 +63,9 @@ BROKEN: dict[str, tuple[dict[str, bytes], tuple[str, ...]]] = {
     ),
     "a file over the limit": ({"a.pol": b"module a\n" + b"# " + b"x" * 2_000_000}, ("E105",)),
     "an empty file": ({"a.pol": b""}, ("E102",)),
-    "a declaration of a later version": (
+    "a Casbin model that is not there": (
         {"a.pol": b'module a\ncasbin old { model "m" policy "p" bind sub = token.sub on a as full mode strict }'},
-        ("E190",),
+        ("E624", "there is no file `m`"),
     ),
     "two mistakes in two files": (
         {"a.pol": b"module a\nlabel x\nlabel x", "b.pol": b"module b\ncondition c = missing"},

@@ -38,7 +38,7 @@ def test_the_help_of_a_group_cuts_nothing_off(name: str) -> None:
 
 
 def test_there_are_groups_below() -> None:
-    assert set(GROUPS) == {"pdp", "pdp import", "pdp audit", "pdp admin"}
+    assert set(GROUPS) == {"pdp", "pdp import", "pdp casbin", "pdp audit", "pdp admin"}
 
 
 SLIPS = {

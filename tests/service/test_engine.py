@@ -120,22 +120,22 @@ def _granted() -> tuple[Question, Call]:
 def test_an_allow_is_traced_as_what_it_is_when_it_decides() -> None:
     _, call = _granted()
     rule = engine().program.rules[call.cell.allow[0].rule].id
-    (trace,) = engine().primary(call, rule)
+    (trace,) = engine().primary(call, rule, "allow")
     assert isinstance(trace, RuleTrace)
     assert (trace.id, trace.applies) == (rule, True)
     assert {clause.truth for clause in trace.clauses} == {Truth3.TRUE}
-    assert engine().primary(call, rule)[0] is trace
+    assert engine().primary(call, rule, "allow")[0] is trace
 
 
 def test_a_deny_is_traced_by_its_clauses() -> None:
     _, call = _granted()
-    (trace,) = engine().primary(call, "cases.suspended_users")
+    (trace,) = engine().primary(call, "cases.suspended_users", "deny")
     assert [(clause.label, clause.truth) for clause in trace.clauses][-1] == ("when 1", Truth3.FALSE)
 
 
 def test_a_rule_of_another_cell_has_no_trace() -> None:
     _, call = _granted()
-    assert engine().primary(call, "nowhere.at_all") == ()
+    assert engine().primary(call, "nowhere.at_all", "allow") == ()
 
 
 def test_evaluators_need_not_agree_on_traces_and_must_on_all_else() -> None:
@@ -222,4 +222,4 @@ def test_a_rule_that_is_itself_too_large_is_not_traced_while_calls_wait() -> Non
     call = made.admit(question)
     assert isinstance(call, Call)
     assert call.cell is cell
-    assert made.primary(call, "m.listed") == ()
+    assert made.primary(call, "m.listed", "deny") == ()

@@ -25,9 +25,12 @@ from policy_lang.ir import (
     Program,
     ScalarValue,
     Shift,
+    Vote,
     attrs_of,
     operands_of,
 )
+from policy_lang.ir.atom_types import is_value
+from policy_lang.ir.tables import Table
 from policy_lang.typesystem import IntType, Scalar, ScalarType, SetType, Type
 from policy_lang.verdict import Json
 from tests.support.generator.pools import json_value
@@ -40,8 +43,10 @@ class Near:
         found: dict[Attr, dict[ScalarValue, None]] = {}
         spans: dict[int, None] = {0: None}
         instants: dict[int, None] = {}
+        tables = {table.id: table for table in program.tables}
         for atom in program.atoms:
-            for attr, value in _constants(atom):
+            near = _in_rows(atom, tables[atom.table]) if isinstance(atom, Vote) else _constants(atom)
+            for attr, value in near:
                 found.setdefault(attr, {})[value] = None
             for number in _spans(atom):
                 (spans if number < 10**11 else instants)[number] = None
@@ -61,7 +66,7 @@ class Near:
             return self.instant_ms(rng, now_ms) // 1000
         if type_ is Scalar.DURATION:
             return rng.choice(self.spans_ms) // 1000 + rng.choice([0, 0, 1]) if rng.random() < 0.98 else 9 * 10**15
-        known = self._values.get(attr, ())
+        known = [value for value in self._values.get(attr, ()) if is_value(value, type_)]
         if not known or rng.random() < 0.35:
             return json_value(rng, type_)
         value = rng.choice(known)
@@ -100,6 +105,13 @@ def _constants(atom: Atom) -> Iterator[tuple[Attr, ScalarValue]]:
                         yield of, text_of(number)
         case _:
             pass
+
+
+def _in_rows(atom: Vote, table: Table) -> Iterator[tuple[Attr, ScalarValue]]:
+    """The inputs that a table is asked about, each with what stands in the column of the same place."""
+    for place, argument in enumerate(atom.arguments):
+        if isinstance(argument, Attr):
+            yield from ((argument, row.values[place]) for row in table.rows if place < len(row.values))
 
 
 def _members(constant: Const) -> Iterator[ScalarValue]:

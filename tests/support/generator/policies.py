@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from policy_lang.compile import Compiled, compile_policy
 from policy_lang.ir import Effect
 from policy_lang.typesystem import IntType, RoleType, Scalar, SetType, Type
+from tests.support.generator.blocks import BlockText, draw_blocks
 from tests.support.generator.contexts import Place
 from tests.support.generator.expressions import Expressions
 from tests.support.generator.pools import json_value, text_of
@@ -84,7 +85,14 @@ def draw_bundle(rng: random.Random, crowded: float = 0.2) -> Bundle:
     modules = tuple(_module(name, names, world, shared, own.get(name, []), own_labels) for name in names)
     last = replace(modules[-1], declarations=(*modules[-1].declarations, *_extras(rng, world)))
     others = {f"settings/{ENVIRONMENT}.toml": vocabulary.settings, **dict(_facts(rng, world, names[0]))}
-    return Bundle((*modules[:-1], last), rules, spare, others)
+    blocks = list(draw_blocks(rng, world, names))
+    whole = tuple(_with_blocks(each, blocks) for each in (*modules[:-1], last))
+    return Bundle(whole, rules, spare, others | {name: data for block in blocks for name, data in block.files.items()})
+
+
+def _with_blocks(module: ModuleText, blocks: Sequence[BlockText]) -> ModuleText:
+    own = (block.text for block in blocks if block.module == module.name)
+    return replace(module, declarations=(*module.declarations, *own))
 
 
 def _module(

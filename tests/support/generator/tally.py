@@ -20,7 +20,14 @@ DECIDERS = (
 )  # fmt: skip
 """The words of the closed list that an evaluator can say; the others are said before it is asked, or after."""
 
-SHARES = {"allow by rule": 0.20, "deny by rule": 0.15, "step_up by rule": 0.10}
+SHARES = {
+    "allow by rule": 0.20,
+    "deny by rule": 0.15,
+    "step_up by rule": 0.10,
+    "allow by block": 0.01,
+    "deny by block": 0.01,
+}
+"""What is said by rules; of it, by those that `casbin` blocks are, which are called so."""
 
 DUTIES = (
     "header", "removed", "redaction", "token", "alert", "advised header", "advised removal", "advised redaction",
@@ -30,7 +37,7 @@ DUTIES = (
 
 ATOMS = (
     "Truth", "Compare eq", "Compare lt", "Compare le", "Member", "Overlap", "Cover", "Empty", "Like", "Has",
-    "InNetwork", "Lookup", "Age",
+    "InNetwork", "Lookup", "Age", "Vote",
 )  # fmt: skip
 
 _OF_CLAIMS = frozenset({"Has", "Age"})
@@ -54,6 +61,8 @@ class Tally:
         """Count one answer."""
         self.pairs += 1
         self.said[f"{verdict.outcome} by rule" if verdict.reason == "rule" else verdict.by[0]] += 1
+        if verdict.by[0].rpartition(".")[2].startswith("block"):
+            self.said[f"{verdict.outcome} by block"] += 1
         self.reasons[verdict.reason] += 1
         self.duties.update(_duties(verdict))
 

@@ -1,0 +1,66 @@
+"""A `casbin_rule` table of PostgreSQL, by psycopg, which the extra `postgres` installs.
+
+In goes where the table stands, out come its rows, a number at a time; everything that is said of a row is said by
+`pdp/casbin_rule.py`, which alone loads this module.
+INVARIANT: one transaction, read-only by the server's own word, with a time limit on each statement; identifiers are
+quoted by the driver.
+
+SECURITY: an address that libpq cannot read is not repeated, nor is what libpq says of it, since that repeats it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
+
+from pdp.casbin_rule import MOST_ROWS, RuleTable, RuleTableError
+
+_CONNECT_S = 10
+_STATEMENT_MS = 60_000
+_AT_A_TIME = 10_000
+
+_COLUMNS = """
+    SELECT attname FROM pg_catalog.pg_attribute
+    WHERE attrelid = pg_catalog.to_regclass(%s) AND attnum > 0 AND NOT attisdropped
+"""
+
+
+def read_postgres(
+    table: RuleTable, columns_of: Callable[[Iterable[str], RuleTable], list[str]]
+) -> Iterator[Sequence[object]]:
+    """The rows of a table; `columns_of` says which of its columns to read. Errors: RuleTableError I403."""
+    try:
+        conninfo_to_dict(table.address)
+    except psycopg.Error:
+        raise RuleTableError("I403", f"{table.shown} is no address that PostgreSQL's library can read") from None
+    try:
+        with psycopg.connect(table.address, connect_timeout=_CONNECT_S, client_encoding="utf-8") as connection:
+            connection.read_only = True
+            connection.execute(sql.SQL("SET statement_timeout = {}").format(_STATEMENT_MS))
+            yield from _rows(connection, table, columns_of)
+            connection.rollback()
+    except psycopg.Error as error:
+        raise RuleTableError("I403", f"{table.shown} cannot be read: {' '.join(str(error).split())}") from error
+    except UnicodeDecodeError as error:
+        raise RuleTableError("I403", f"{table.shown} holds what is not UTF-8") from error
+
+
+def _rows(
+    connection: psycopg.Connection,
+    table: RuleTable,
+    columns_of: Callable[[Iterable[str], RuleTable], list[str]],
+) -> Iterator[Sequence[object]]:
+    name = sql.Identifier(*table.table.split("."))
+    found = connection.execute(_COLUMNS, (name.as_string(connection),)).fetchall()
+    columns = sql.SQL(", ").join(map(sql.Identifier, columns_of((str(row[0]) for row in found), table)))
+    statement = sql.SQL("SELECT {} FROM {} ORDER BY {} LIMIT {}").format(
+        columns, name, sql.Identifier("id"), MOST_ROWS + 1
+    )
+    # A cursor of the server's, so that a table without end is refused while it comes.
+    with connection.cursor(name="casbin_rule") as cursor:
+        cursor.itersize = _AT_A_TIME
+        cursor.execute(statement)
+        yield from cursor

@@ -1,0 +1,148 @@
+"""Mistakes in `casbin` blocks: what they bind to the parameters of a model, and their other items (E601, E605, E624).
+
+What is wrong with the model and the policy themselves is said by the classes of casbin_models.py and casbin_rows.py, at
+its place in those files.
+Design: language.md 6.4.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from policy_lang.diagnostics import Diagnostic
+
+_NO_VALUE = "a parameter of a Casbin model has no value, or none that Casbin can be asked about"
+_ITEM = "an item of a `casbin` block is missing, double or wrong"
+
+
+# ---------------------------------------------------------------- parameters
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unbound(Diagnostic):
+    """`parameter` as the model writes it, `r.sub` or `r.sub.Age`; `written` as a block has to."""
+
+    code = "E601"
+    about = _NO_VALUE
+    title = "the model asks for `{parameter}`, and nothing is bound to it"
+    help = "write under `bind`:  {written} = token.…, or another input that every such call has"
+
+    parameter: str
+    written: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoValue(Diagnostic):
+    """`why` says what keeps it from having one, `remedy` what to do."""
+
+    code = "E601"
+    about = _NO_VALUE
+    title = "`{name}` cannot be bound: {why}"
+    help = "{remedy}"
+
+    name: str
+    why: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnknownParameter(Diagnostic):
+    code = "E605"
+    title = "`{parameter}` is no parameter of the model: its `{definition}` has {known}"
+
+    parameter: str
+    definition: str
+    known: str
+
+
+# ---------------------------------------------------------------- items
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ItemTwice(Diagnostic):
+    """`what` is the item, or what it is about, quoted where it is text."""
+
+    code = "E624"
+    about = _ITEM
+    title = "{what} is said twice"
+    label = "again here"
+    help = "keep one of the two"
+
+    what: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoItem(Diagnostic):
+    """`example` is what one looks like."""
+
+    code = "E624"
+    about = _ITEM
+    title = "the block `{name}` has no `{item}`"
+    help = "write in it a line such as  {example}"
+
+    name: str
+    item: str
+    example: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnknownWord(Diagnostic):
+    """`known` are the words that may stand there."""
+
+    code = "E624"
+    about = _ITEM
+    title = "`{item} {word}` means nothing: there {known}"
+
+    item: str
+    word: str
+    known: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BadFilePath(Diagnostic):
+    code = "E624"
+    about = _ITEM
+    title = "`{path}` names no file that a policy may hold"
+    help = (
+        "name it from the folder of this file, with `/` between, without `..`, hidden names and escapes; put the file "
+        "below that folder"
+    )
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoSuchFile(Diagnostic):
+    """`path` within the bundle."""
+
+    code = "E624"
+    about = _ITEM
+    title = "there is no file `{path}`"
+    help = "put it there, or name the one that is meant: paths go from the folder of this file"
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileNotUtf8(Diagnostic):
+    """`line` counts from 1."""
+
+    code = "E624"
+    about = _ITEM
+    title = "`{path}` is not UTF-8: line {line} holds bytes that are no character"
+    help = "save the file as UTF-8"
+
+    path: str
+    line: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnknownDefinition(Diagnostic):
+    code = "E624"
+    about = _ITEM
+    title = "the model does not define `{name}`"
+    label = "it would be combined here"
+    help = "it defines {known}"
+
+    name: str
+    known: str

@@ -1,0 +1,564 @@
+"""Attempts to get one allow that a model's author did not mean, one exception, or work and memory without bounds.
+
+Requests hold any objects, rows and names look like patterns, programs are changed again and again and asked by many
+threads. Where there are two answers to compare, they are those of the plan, of the definition, and of a fresh compile
+of the same texts. Everything is drawn from fixed seeds.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import tracemalloc
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import IntEnum, StrEnum
+from functools import partial
+from time import perf_counter
+
+import pytest
+
+from policy_lang.casbin.program import CasbinProgram, compile_casbin
+from policy_lang.diagnostics import CompileError
+from policy_lang.ir.tables import Mode
+from policy_lang.meaning.tables import TableMeaning
+from policy_lang.plan.tables import TablePlan
+from tests.casbin.kind import ALLOW_AND_DENY, ALLOW_OVERRIDE, PRIORITY, Settings, Trial, model
+from tests.casbin.oracle import LoadError, Oracle
+
+NOON = 1_700_000_000_000
+"""2023-11-14 22:13:20 UTC."""
+
+RBAC = model("g(r.sub, p.sub) && r.obj == p.obj", request="sub, obj", policy="sub, obj", roles={"g": "_, _"})
+SECONDS = 2.0
+"""Far more than what is asked takes, far less than it would take if it grew with the square."""
+
+
+def noon() -> int:
+    return NOON
+
+
+# ---------------------------------------------------------------- objects that fight back
+
+
+class Raising:
+    """Whatever is done with it raises."""
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __eq__(self, other: object) -> bool:
+        raise ValueError
+
+    def __bool__(self) -> bool:
+        raise ValueError
+
+    def __str__(self) -> str:
+        raise ValueError
+
+    def __getattr__(self, name: str) -> object:
+        raise ValueError
+
+
+class EqualToAll:
+    def __eq__(self, other: object) -> bool:
+        return True
+
+    def __hash__(self) -> int:
+        return 1
+
+
+class EagerText(str):
+    """A string that is equal to every other and begins with it."""
+
+    __slots__ = ()
+
+    def __eq__(self, other: object) -> bool:
+        return True
+
+    def __hash__(self) -> int:
+        return hash("admin")
+
+    def startswith(self, *_: object) -> bool:
+        return True
+
+    def split(self, *_: object) -> list[str]:
+        raise ValueError
+
+
+class Granting(dict[str, object]):
+    """A mapping that has everything."""
+
+    def get(self, *_: object) -> object:
+        return "admin"
+
+
+class Refusing(dict[str, object]):
+    def get(self, *_: object) -> object:
+        raise ValueError
+
+
+class OddKind(type):
+    def __instancecheck__(cls, instance: object) -> bool:
+        raise ValueError
+
+    def __subclasscheck__(cls, subclass: type) -> bool:
+        raise ValueError
+
+    def __getattr__(cls, name: str) -> object:
+        raise ValueError
+
+
+class OfOddKind(metaclass=OddKind):
+    pass
+
+
+class Word(StrEnum):
+    ADMIN = "admin"
+
+
+class Number(IntEnum):
+    ONE = 1
+
+
+@dataclass
+class Person:
+    name: str = "admin"
+    age: int = 7
+
+
+class Lazy:
+    @property
+    def name(self) -> str:
+        raise SystemError
+
+    age = "7"
+
+
+NESTED: list[object] = []
+NESTED.append(NESTED)
+
+VALUES: tuple[object, ...] = (
+    *("admin", "data", "/x/1", "/x/2\n", "10.1.2.3", "::ffff:10.1.2.3", "", "*", "/x/:id", "\ud800", "a\u0301", "\0"),
+    *(1, 0, True, False, 1.0, -0.0, float("nan"), float("inf"), 10**400, None, b"admin", bytearray(b"admin")),
+    *(["admin"], ("admin",), {"admin"}, frozenset({"admin"}), {"name": "admin", "age": 7}, range(3), NESTED),
+    *(Raising(), EqualToAll(), EagerText("no"), Granting(), Refusing(), OfOddKind(), OfOddKind, Word.ADMIN, Number.ONE),
+    *(Person(), Person, Lazy(), type, Decimal(7), memoryview(b"admin"), object(), len, [EqualToAll()], [float("nan")]),
+)
+
+CONDITIONS = (
+    *("r.a == p.x", "p.y == r.b", "r.a != p.x", "g(r.a, p.x)", "g(p.x, r.a)", "g(r.a, r.b)", "g2(r.a, p.x, r.b)"),
+    *("keyMatch(r.b, p.y)", "keyMatch2(r.b, p.y)", "keyMatch4(r.b, p.y)", "keyMatch5(r.b, p.y)", "r.a.age > 3"),
+    *("regexMatch(r.b, p.y)", "globMatch(r.b, p.y)", "ipMatch(r.b, p.y)", "r.a in ('admin', 'q')", "p.x in r.a"),
+    *("r.a.name == p.x", "g(r.a.name, p.x)", "r.a.age + 1 == 8", "r.a < p.x", "r.a == r.b", "r.a == 1", "r.a == true"),
+    *("keyGet(r.b, p.y) == '1'", "eval(p.z)", "r.a + p.x == 'adminadmin'", "own(r.a, p.x)", "r.a % 2 == 1"),
+)
+XS = ("admin", "data", "", "*")
+YS = ("/x/:id", "/x/*", "*", "10.0.0.0/8", "admin", "/x/1", "")
+ZS = ("true", "r.a == 'admin'", "r.a == p.x", "g(r.a, p.x)", "r.a.age > 3")
+
+
+def own(*arguments: object) -> object:
+    if arguments[0] == "data":
+        raise ValueError
+    return arguments[-1] == "admin"
+
+
+def drawn_condition(draw: random.Random, depth: int) -> str:
+    if depth == 0 or draw.random() < 0.3:
+        return draw.choice(CONDITIONS)
+    parts = drawn_condition(draw, depth - 1), drawn_condition(draw, depth - 1)
+    match draw.randrange(5):
+        case 0:
+            return f"!({parts[0]})"
+        case 1 | 2:
+            return f"({parts[0]} || {parts[1]})"
+        case _:
+            return f"({parts[0]} && {parts[1]})"
+
+
+def drawn_programs(draw: random.Random, count: int) -> Iterator[CasbinProgram]:
+    while count:
+        text = model(
+            drawn_condition(draw, 2),
+            request="a, b",
+            policy="x, y, z, eft",
+            effect=draw.choice((ALLOW_OVERRIDE, ALLOW_AND_DENY, PRIORITY)),
+            roles={"g": "_, _", "g2": "_, _, _"},
+        )
+        rows = [
+            f"p, {draw.choice(XS)}, {draw.choice(YS)}, {draw.choice(ZS)}, {draw.choice(('allow', 'allow', 'deny'))}"
+            for _ in range(draw.choice((1, 6, 24)))
+        ]
+        rows += [f"g, {draw.choice(XS)}, {draw.choice(XS)}" for _ in range(3)]
+        rows += [f"g2, {draw.choice(XS)}, {draw.choice(XS)}, {draw.choice(YS)}" for _ in range(3)]
+        try:
+            mode: Mode = draw.choice(("strict", "compat"))
+            yield compile_casbin(text, "\n".join(rows), mode=mode, functions={"own": own}, zone="UTC", clock=noon)
+        except CompileError:
+            continue
+        count -= 1
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_no_object_makes_a_program_raise_or_answer_otherwise_than_its_definition(seed: int) -> None:
+    draw = random.Random(f"objects {seed}")
+    votes: set[str | None] = set()
+    for program in drawn_programs(draw, 25):
+        meaning = TableMeaning.of(program.table, {"own": own})
+        plan = TablePlan.of(program.table, {"own": own})
+        for _ in range(40):
+            request = draw.choice(VALUES), draw.choice(VALUES)
+            said = plan.said(request, now_ms=NOON)
+            assert said == meaning.said(request, now_ms=NOON), (program.table.matcher, request)
+            assert program.enforce(*request) is (said.vote == "allow")
+            votes.add(said.vote)
+    assert votes == {"allow", "deny", None}
+
+
+NOT_ADMIN: dict[str, object] = {
+    "equal to everything": EqualToAll(),
+    "raises at everything": Raising(),
+    "a string that is equal to everything": EagerText("mallory"),
+    "a mapping that has everything": Granting(),
+    "a list of the name": ["admin"],
+    "bytes of the name": b"admin",
+    "in capital letters": "ADMIN",
+    "in full width": "\uff41\uff44\uff4d\uff49\uff4e",
+    "with a combining mark": "admin\u0301",
+    "with a mark that is not seen": "ad\u200bmin",
+    "with a blank behind it": "admin ",
+    "with a line break behind it": "admin\n",
+    "with a null behind it": "admin\0",
+    "an unpaired surrogate": "\ud800",
+    "nothing": None,
+    "an empty string": "",
+    "a pattern": "*",
+    "the class of strings": str,
+}
+
+
+@pytest.mark.parametrize("who", NOT_ADMIN.values(), ids=NOT_ADMIN.keys())
+def test_who_is_not_admin_is_refused_in_strict(who: object) -> None:
+    assert compile_casbin(RBAC, "p, admin, data\ng, root, admin\n").enforce("root", "data")
+    assert not compile_casbin(RBAC, "p, admin, data\ng, root, admin\n").enforce(who, "data")
+
+
+TWO_TYPES = {
+    "a number is not true": ("r.sub == true", 1),
+    "true is not a number": ("r.sub == 1", True),
+    "true is not greater than nought": ("r.sub > 0", True),
+}
+
+UNLIKE = {
+    "a number is not its text": ("r.sub == '1'", 1),
+    "no number is the one that is none": ("r.sub == r.sub", float("nan")),
+    "no number is endless": ("r.sub > 1", float("inf")),
+    "nothing comes of dividing by nought": ("1 / r.sub > 0 || 1 / r.sub < 1", 0),
+    "nothing comes of a fraction that is too great": ("r.sub * 1.5 > 0 || r.sub * 1.5 < 1", 10**400),
+    "a missing part is not unequal": ("r.sub.name != 'bob'", {}),
+    "a missing part is not outside a list": ("r.sub.name not in ('bob', 'eve')", {}),
+    "a text has no parts": ("r.sub.name != 'bob'", "alice"),
+}
+
+
+@pytest.mark.parametrize("mode", ["strict", "compat"])
+@pytest.mark.parametrize(("matcher", "value"), UNLIKE.values(), ids=UNLIKE.keys())
+def test_values_without_a_truth_grant_nothing(matcher: str, value: object, mode: Mode) -> None:
+    text = model(f"({matcher}) && p.obj == 'x'", request="sub", policy="obj")
+    assert not compile_casbin(text, "p, x\n", mode=mode).enforce(value)
+
+
+@pytest.mark.parametrize(("matcher", "value"), TWO_TYPES.values(), ids=TWO_TYPES.keys())
+def test_truths_are_no_numbers_in_strict(matcher: str, value: object) -> None:
+    text = model(f"({matcher}) && p.obj == 'x'", request="sub", policy="obj")
+    assert not compile_casbin(text, "p, x\n").enforce(value)
+
+
+# ---------------------------------------------------------------- names
+
+
+def test_a_name_that_looks_like_a_pattern_has_no_role_of_those_that_fit_it() -> None:
+    program = compile_casbin(
+        RBAC, "p, admin, data\ng, /team/:id, admin\ng, carol, admin\n", matching={"g": "keyMatch2"}
+    )
+    assert program.enforce("/team/7", "data")
+    assert program.enforce("/team/:id", "data")
+    for name in ("*", "/*", "/team*", "/:any/:id", "/team/", "/team/7/8", "/team/7\n8/", ":x", ".*", "car*"):
+        assert not program.enforce(name, "data"), name
+
+
+def test_a_domain_that_looks_like_a_pattern_or_is_empty_is_no_other_domain() -> None:
+    text = model(
+        "g(r.sub, p.sub, r.dom) && r.dom == p.dom",
+        request="sub, dom",
+        policy="sub, dom",
+        roles={"g": "_, _, _"},
+    )
+    policy = "p, admin, one\np, admin, *\np, admin, \ng, eve, admin, two\ng, bob, admin, one\n"
+    program = compile_casbin(text, policy, domain_matching={"g": "keyMatch"})
+    assert program.enforce("bob", "one")
+    for domain in ("*", "", "o*", "one\n", "ONE", " one", "one/", "two"):
+        assert not program.enforce("bob", domain), domain
+
+
+def test_a_time_that_no_clock_showed_is_no_hole_in_the_bounds_of_a_role() -> None:
+    """In Berlin 2026-03-29 goes from 01:59:59 to 03:00:00."""
+    text = model("g(r.sub, p.sub)", request="sub", policy="sub", roles={"g": "_, _, (_, _)"})
+    policy = "p, admin\ng, alice, admin, 2026-03-29 02:10:00, 2026-03-29 02:50:00\n"
+    start = 1_774_742_400_000  # 2026-03-29 00:00:00 UTC
+    for minute in range(0, 180, 5):
+        clock = partial(int, start + minute * 60_000)
+        assert not compile_casbin(text, policy, zone="Europe/Berlin", clock=clock).enforce("alice")
+
+
+# ---------------------------------------------------------------- work and memory
+
+
+def timed(asked: Callable[[], object]) -> float:
+    start = perf_counter()
+    asked()
+    return perf_counter() - start
+
+
+PATTERNS = {
+    "stars between slashes": ("keyMatch2", "/*/*/*/*/*/*/x", "/" * 100_000),
+    "wildcards that share a name": ("keyMatch4", "/{a}/{b}/{a}", "/a/" + "b" * 100_000 + "/a"),
+    "repetition of a repetition": ("regexMatch", "^(x+x+)+y$", "x" * 100_000),
+    "repetition of what may be nothing": ("regexMatch", "(.?.?.?)*z", "a" * 50_000),
+    "globs across segments": ("globMatch", "/**/a*b*c/**/x*y", "/" + "aabbcc/" * 10_000),
+    "nothing but line breaks": ("keyMatch2", "/*", "/" + "\n" * 100_000),
+}
+
+
+@pytest.mark.parametrize(("function", "pattern", "name"), PATTERNS.values(), ids=PATTERNS.keys())
+def test_no_name_makes_a_pattern_take_long(function: str, pattern: str, name: str) -> None:
+    text = model(f"{function}(r.obj, p.obj)", request="obj", policy="obj")
+    program = compile_casbin(text, f"p, {pattern}\n", mode="compat")
+    assert timed(lambda: program.enforce(name)) < SECONDS
+
+
+def test_a_chain_of_10000_roles_is_followed_to_its_end_and_not_beyond() -> None:
+    links = "".join(f"g, r{at}, r{at + 1}\n" for at in range(10_000))
+    program = compile_casbin(RBAC, f"p, r10000, data\np, r0, first\n{links}")
+    assert timed(lambda: [program.enforce(f"r{at}", "data") for at in range(20)]) < SECONDS
+    assert program.enforce("r0", "data")
+    assert not program.enforce("r1", "first")
+    compat = compile_casbin(RBAC, f"p, r10000, data\n{links}", mode="compat")
+    assert [compat.enforce(f"r{at}", "data") for at in (9_990, 9_991)] == [False, True]
+
+
+def test_a_user_in_10000_roles_and_a_circle_of_roles_are_answered_for() -> None:
+    rows = "".join(f"p, r{at}, o{at % 100}\ng, alice, r{at}\n" for at in range(10_000))
+    program = compile_casbin(RBAC, rows)
+    assert program.enforce("alice", "o99")
+    assert timed(lambda: [program.enforce("alice", "other") for _ in range(5)]) < SECONDS
+    circle = compile_casbin(RBAC, "p, a, data\ng, a, b\ng, b, c\ng, c, a\n")
+    assert [circle.enforce(name, "data") for name in "abcd"] == [True, True, True, False]
+
+
+def test_names_asked_about_are_not_remembered() -> None:
+    text = model(
+        "g(r.sub, p.sub) && keyMatch2(r.obj, p.obj)", request="sub, obj", policy="sub, obj", roles={"g": "_, _"}
+    )
+    program = compile_casbin(text, "p, /team/:id, /x/:id\ng, /u/:id, /team/1\n", matching={"g": "keyMatch2"})
+    filler = "x" * 2_000
+
+    def ask(first: int) -> None:
+        for at in range(first, first + 1_500):
+            program.enforce(f"/u/{at}{filler}", f"/x/{at}{filler}")
+
+    ask(0)
+    tracemalloc.start()
+    try:
+        ask(10_000)
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 500_000
+
+
+# ---------------------------------------------------------------- programs that change
+
+
+Record = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Changing:
+    """A model, and records and requests for it."""
+
+    text: str
+    row: Callable[[random.Random], Record]
+    link: Callable[[random.Random], Record]
+    ask: Callable[[random.Random], tuple[str, ...]]
+    matching: bool = False
+
+
+NAMES = ("a", "b", "c", "d", "e")
+PLACES = ("x", "/z/:id", "/z/1")
+TIMES = ("_", "2020-01-01 00:00:00", "2030-01-01 00:00:00")
+VOTES = ("allow", "deny")
+
+
+def timed_link(draw: random.Random) -> Record:
+    """Links alike have one condition: strict takes no second one."""
+    member, role = draw.choice(NAMES), draw.choice(NAMES)
+    at = NAMES.index(member) + 2 * NAMES.index(role)
+    return "g", member, role, TIMES[at % 3], TIMES[at // 3 % 3]
+
+
+CHANGING = {
+    "roles": Changing(
+        RBAC,
+        lambda draw: ("p", draw.choice(NAMES), draw.choice("xy")),
+        lambda draw: ("g", draw.choice(NAMES), draw.choice(NAMES)),
+        lambda draw: (draw.choice(NAMES), draw.choice("xy")),
+    ),
+    "patterns of names": Changing(
+        RBAC,
+        lambda draw: ("p", draw.choice(NAMES), draw.choice("xy")),
+        lambda draw: ("g", draw.choice((*NAMES, "*")), draw.choice((*NAMES, "c*"))),
+        lambda draw: (draw.choice(NAMES), draw.choice("xy")),
+        matching=True,
+    ),
+    "conditions": Changing(
+        model(
+            "g(r.sub, p.sub) && keyMatch2(r.obj, p.obj)",
+            request="sub, obj",
+            policy="sub, obj, eft",
+            effect=ALLOW_AND_DENY,
+            roles={"g": "_, _, (_, _)"},
+        ),
+        lambda draw: ("p", draw.choice(NAMES), draw.choice(PLACES), draw.choice(VOTES)),
+        timed_link,
+        lambda draw: (draw.choice(NAMES), draw.choice(("x", "/z/1", "/z/2"))),
+    ),
+    "priorities": Changing(
+        model(
+            "g(r.sub, p.sub) && (r.obj == p.obj || r.obj == 'x')",
+            request="sub, obj",
+            policy="priority, sub, obj, eft",
+            effect=PRIORITY,
+            roles={"g": "_, _"},
+        ),
+        lambda draw: ("p", str(draw.randrange(4)), draw.choice(NAMES), draw.choice("xy"), draw.choice(VOTES)),
+        lambda draw: ("g", draw.choice(NAMES), draw.choice(NAMES)),
+        lambda draw: (draw.choice(NAMES), draw.choice("xyz")),
+    ),
+}
+
+
+def compiled(kind: Changing, records: Sequence[Record]) -> CasbinProgram:
+    policy = "\n".join(", ".join(record) for record in records)
+    return compile_casbin(
+        kind.text, policy, matching={"g": "keyMatch"} if kind.matching else {}, zone="UTC", clock=noon
+    )
+
+
+@pytest.mark.parametrize("kind", CHANGING.values(), ids=CHANGING.keys())
+def test_hundreds_of_changes_one_after_another_come_to_what_a_fresh_compile_says(kind: Changing) -> None:
+    draw = random.Random("changes")
+    records = [kind.row(draw) for _ in range(12)] + [kind.link(draw) for _ in range(4)]
+    program = compiled(kind, records)
+    answers: set[bool] = set()
+    for _ in range(200):
+        gone = [draw.choice(records)] if records and draw.random() < 0.55 else []
+        more = [draw.choice((kind.row, kind.link))(draw) for _ in range(draw.randrange(3))]
+        records = [each for each in records if each not in gone] + more
+        program = program.updated(add=more, remove=gone)
+        fresh = compiled(kind, records)
+        for _ in range(6):
+            request = kind.ask(draw)
+            assert program.enforce_ex(*request) == fresh.enforce_ex(*request), (records, request)
+            answers.add(program.enforce(*request))
+    assert answers == {True, False}
+
+
+def test_threads_that_ask_while_programs_are_changed_get_the_answers_of_their_program() -> None:
+    base = compile_casbin(
+        RBAC, "p, admin, data\n" + "".join(f"g, u{at}, r{at % 7}\ng, r{at % 7}, admin\n" for at in range(40))
+    )
+    wrong: list[str] = []
+
+    def work(number: int) -> None:
+        program = base
+        for at in range(60):
+            name = f"new {number} {at}"
+            changed = program.updated(add=[("g", name, f"r{at % 7}")])
+            if not changed.enforce(name, "data") or program.enforce(name, "data") or base.enforce(name, "data"):
+                wrong.append(name)
+            if not base.enforce(f"u{at % 40}", "data") or changed.enforce("nobody", "data"):
+                wrong.append(f"u{at % 40}")
+            program = changed
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+# ---------------------------------------------------------------- matchers
+
+LEAVES = (
+    *("r.sub == p.sub", "r.obj == p.obj", "g(r.sub, p.sub)", "r.sub in ('a', 'b')", "r.sub not in ['c']", "eval(p.x)"),
+    *(
+        "keyMatch(r.obj, p.obj)",
+        "!r.sub == p.sub",
+        "r.sub < p.obj < 'c'",
+        "r.sub == p.sub == true",
+        "r.sub + 'b' == 'ab'",
+    ),
+    *("r.sub == 'p.sub'", "r.sub != 'a || b'", "'it\\'s' == r.sub", "not r.sub == p.sub", "r.sub == ('a')"),
+)
+OWN_TEXTS = ("true", "r.sub == 'a'", "r.obj == 'b' || r.sub == 'c'", "!(r.sub == 'a')", "p.sub == 'a'", "g(r.sub, 'b')")
+
+
+def drawn_matcher(draw: random.Random, depth: int) -> str:
+    if depth == 0:
+        return draw.choice(LEAVES)
+    one, other = drawn_matcher(draw, depth - 1), drawn_matcher(draw, depth - 1)
+    return draw.choice(
+        (
+            f"{one} && {other}",
+            f"{one} || {other}",
+            f"{one} and {other}",
+            f"{one} or {other}",
+            f"!({one})",
+            f"({one}) && !{other}",
+        )
+    )
+
+
+@pytest.mark.parametrize("mode", ["strict", "compat"])
+def test_no_matcher_that_is_taken_allows_what_casbin_refuses(mode: Mode) -> None:
+    draw = random.Random("matchers")
+    allowed = refused = 0
+    while allowed + refused < 1_500:
+        text = model(
+            drawn_matcher(draw, draw.choice((1, 2))),
+            request="sub, obj",
+            policy="sub, obj, x, eft",
+            effect=draw.choice((ALLOW_OVERRIDE, ALLOW_AND_DENY, PRIORITY)),
+            roles={"g": "_, _"},
+        )
+        rows = tuple(
+            f"p, {draw.choice('abc')}, {draw.choice('abc')}, {draw.choice(OWN_TEXTS)}, {draw.choice(VOTES)}"
+            for _ in range(draw.choice((1, 3)))
+        )
+        trial = Trial(text, (*rows, "g, a, b", "g, c, a"), lambda _: ())
+        try:
+            program = compile_casbin(trial.model, trial.policy, mode=mode)
+            oracle = Oracle.of(trial, Settings())
+        except (CompileError, LoadError):
+            continue
+        for request in ((sub, obj) for sub in "abcq" for obj in "abc"):
+            theirs = oracle.answer(request)
+            if program.enforce(*request):
+                assert theirs != "no", (trial, request)
+                allowed += 1
+            else:
+                refused += 1
+    assert min(allowed, refused) > 300

@@ -1,0 +1,339 @@
+"""`pdp casbin convert`: the policy that is made says of every call what the rows say, or nothing is made."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from pdp.authoring.casbin_convert import Converted, converted
+from pdp.authoring.casbin_entries import Refused
+from pdp.authoring.casbin_requests import Drawer
+from pdp.authoring.casbin_shapes import EVERYTHING, Shape, common, crossed, shape_of
+from pdp.authoring.pol_text import METHODS, quoted
+from policy_lang.casbin.program import CasbinProgram, compile_casbin
+from policy_lang.compile import compile_policy
+from policy_lang.layout.formatter import formatted
+from policy_lang.trials.runner import run_tests
+from tests.casbin.conftest import MODEL, POLICY
+from tests.support.command import Pdp
+
+ACL = """\
+[request_definition]
+r = sub, obj, act
+
+[policy_definition]
+p = sub, obj, act
+
+[policy_effect]
+e = some(where (p.eft == allow))
+
+[matchers]
+m = r.sub == p.sub && r.obj == p.obj && r.act == p.act
+"""
+
+ROOT_TOO = ACL.replace("m = ", 'm = r.sub == "root" || ')
+BY_PATH = ACL.replace("r.obj == p.obj", "keyMatch2(r.obj, p.obj)")
+ANY_OF_THEM = BY_PATH.replace("r.act == p.act", "regexMatch(r.act, p.act)").replace(
+    "r.sub == p.sub", '(r.sub == p.sub || p.sub == "*")'
+)
+NO_USERS = BY_PATH.replace("sub, obj", "obj").replace("r.sub == p.sub && ", "")
+PRIORITY = MODEL.replace("some(where (p.eft == allow)) && !some(where (p.eft == deny))", "priority(p.eft) || deny")
+BY_PREFIX = ACL.replace("r.obj == p.obj", "keyMatch(r.obj, p.obj)")
+
+NESTED = """\
+p, ann, /a/:x/:y, GET
+p, bob, /a/b/:y, GET
+p, cid, /a/*, PUT
+p, dan, /:any, GET
+p, eve, /*, DELETE
+p, fay, /a/b/c, POST
+"""
+
+NAMES = "p, alice, data1, read\np, bob, data2, write\np, alice, data2, read\np, bob, data1, Approve it!\n"
+
+SAME = {
+    "roles, and rows that refuse": (MODEL, POLICY),
+    "chains of roles": (MODEL, POLICY + "g, carol, alice\ng, dave, carol\ng, editor, reader\n"),
+    "roles in a circle": (MODEL, POLICY + "g, editor, alice\n"),
+    "names and actions": (ACL, NAMES),
+    "a root that no row names": (ROOT_TOO, NAMES),
+    "a root over paths": (ROOT_TOO.replace("r.obj == p.obj", "keyMatch2(r.obj, p.obj)"), NESTED),
+    "paths within paths": (BY_PATH, NESTED),
+    "equal paths": (ACL, "p, ann, /a/b, GET\np, ann, /a, PUT\np, bob, /, GET\n"),
+    "paths with odd characters": (ACL, "p, ann, /a b/c~1, GET\np, ann, /é/1, GET\np, bob, /x:y@z/1=2+3, PUT\n"),
+    "methods by a regular expression, and everybody": (
+        ANY_OF_THEM,
+        "p, ann, /a/:x, ^(GET|POST)$\np, *, /a/b, .*\np, bob, /*, ^P\n",
+    ),
+    "a model without users": (NO_USERS, "p, /a/:x, GET\np, /a/b, PUT\n"),
+    "refusals that rank first": (PRIORITY, "p, x, /a/*, GET, deny\np, x, /*, GET, allow\np, y, /*, GET, allow\n"),
+    "names that begin so": (BY_PREFIX, "p, ann, doc*, read\np, bob, *, read\np, cid, doc1, write\n"),
+    "names in quotes and braces": (ACL, "p, a'b, {x}, read\np, c\\d, $y, read\n"),
+    "every action but one": (ACL.replace("r.act == p.act", "!(r.act == p.act)"), NAMES),
+    "rows that refuse where grants alone are asked for": (
+        MODEL.replace(" && !some(where (p.eft == deny))", ""),
+        "p, x, /a/*, GET, deny\np, x, /a/:y, GET, allow\n",
+    ),
+    "reserved words": (ACL, "p, role, token, allow\np, any, endpoint, deny\n"),
+}
+
+
+def _extended(made: Converted, program: CasbinProgram, requests: list[tuple[str, ...]]) -> str:
+    """The policy with a test of these requests, each with the answer of the program."""
+    text = made.files["policy.pol"]
+    facts = []
+    for name, rows in made.files.items():
+        for person, role in list(csv.reader(io.StringIO(rows)))[1:] if name.startswith("facts/") else ():
+            facts.append(f"  given fact {name.split('.')[-2]} ({quoted(person)}, {quoted(role)})")
+    paths = "token user" in text
+    given = '  given token user { sub: "x", aud: ["svc"] }' if paths else '  given subject user { id: "x" }'
+    lines = ['test "drawn" {', given, *facts]
+    for request in requests:
+        who, what, action = request if len(request) == 3 else ("x", *request)
+        call = f"svc {action} {what}" if paths else f"svc.{_endpoint(text, action)} {{ id: {quoted(what)} }}"
+        caller = "token.sub" if paths else "subject.id"
+        expected = "allow" if program.enforce(*request) else "deny"
+        lines.append(f"  call {call} with {caller} = {quoted(who)} expect {expected}")
+    return "\n".join((text, *lines, "}", ""))
+
+
+def _endpoint(text: str, action: str) -> str:
+    return next(line.split()[1] for line in text.splitlines() if f"action {quoted(action)} " in line)
+
+
+def _requests(program: CasbinProgram, *, paths: bool) -> list[tuple[str, ...]]:
+    """Requests that a call of the policy can carry: declared actions, paths that end in no slash."""
+    drawer, random = Drawer.of(program.table), Random(5)
+    acts = {row.values[-1] for row in program.table.rows}
+    drawn = [tuple(map(str, drawer.drawn(random))) for _ in range(400)]
+    if paths:
+        # HEAD follows GET in the language, and not in Casbin.
+        mixed = [(*each[:-1], random.choice(METHODS[2:])) for each in drawn] + drawn
+        plain = [each for each in mixed if each[-1] in METHODS and each[-1] != "HEAD" and _plain(each[-2])]
+        return list(dict.fromkeys(plain))
+    return list(dict.fromkeys(each for each in drawn if each[-1] in acts and all(each)))
+
+
+def _plain(path: str) -> bool:
+    return path == "/" or (path.startswith("/") and not path.endswith("/") and " " not in path and path.isascii())
+
+
+@pytest.mark.parametrize("case", SAME)
+def test_the_policy_that_is_made_says_the_same(case: str) -> None:
+    program = compile_casbin(*SAME[case])
+    made = converted(program.table, "svc", 0)
+    assert isinstance(made, Converted), made
+    assert made.findings == ()
+    assert formatted("policy.pol", made.files["policy.pol"].encode()) == made.files["policy.pol"]
+    own = compile_policy({"policy.pol": made.files["policy.pol"].encode()})
+    assert not own.warnings
+    assert all(each.passed for each in run_tests(own.program, own.tests))
+    paths = "token user" in made.files["policy.pol"]
+    requests = _requests(program, paths=paths)
+    allowed = sum(program.enforce(*request) for request in requests)
+    assert len(requests) >= 10
+    assert 0 < allowed < len(requests)
+    compiled = compile_policy({"policy.pol": _extended(made, program, requests).encode()})
+    results = run_tests(compiled.program, compiled.tests)
+    assert [(each.case.text, each.got) for each in results if not each.passed] == []
+    assert len(own.tests) >= 2
+
+
+def test_facts_are_all_who_hold_a_role_themselves_included() -> None:
+    made = converted(compile_casbin(MODEL, POLICY + 'g, "x", bob\n'.replace('"', "'")).table, "svc", 0)
+    assert isinstance(made, Converted)
+    rows = made.files["facts/svc.has_role.csv"].splitlines()
+    assert rows[0] == "name,role"
+    assert sorted(rows[1:]) == [
+        "'x',intern",
+        "'x',reader",
+        "alice,editor",
+        "alice,reader",
+        "bob,intern",
+        "bob,reader",
+        "editor,editor",
+        "intern,intern",
+        "reader,reader",
+    ]
+
+
+REFUSED = {
+    "rows that refuse, on paths that no endpoint has": (MODEL, "p, x, /a*, GET, deny\np, y, /b, GET, allow\n"),
+    "rows that refuse behind rows that allow": (PRIORITY, "p, x, /a, GET, allow\np, x, /*, GET, deny\n"),
+    "domains": (
+        ACL.replace("sub, obj", "sub, dom, obj")
+        .replace("[policy_effect]", "[role_definition]\ng = _, _, _\n\n[policy_effect]")
+        .replace("r.sub == p.sub", "g(r.sub, p.sub, r.dom) && r.dom == p.dom"),
+        "p, admin, d1, data1, read\ng, alice, admin, d1\n",
+    ),
+    "a parameter too many": (
+        ACL.replace("sub, obj", "sub, dom, obj").replace("r.sub == p.sub", "r.sub == p.sub && r.dom == p.dom"),
+        "p, alice, d1, data1, read\n",
+    ),
+    "roles of actions": (
+        ACL.replace("r.act == p.act", "!g2(r.act, p.act)").replace(
+            "[policy_effect]", "[role_definition]\ng = _, _\ng2 = _, _\n\n[policy_effect]"
+        ),
+        NAMES,
+    ),
+    "no rows": (ACL, ""),
+    "rows that none of them can say": (BY_PATH, "p, x, /a*b, GET\n"),
+    "rows that refuse, on paths that cross": (
+        MODEL,
+        "p, x, /a/:x/c, GET, deny\np, y, /a/b/:y, GET, deny\np, z, /*, GET, allow\n",
+    ),
+    "too many paths": (BY_PATH, "".join(f"p, u, /p{number}, GET\n" for number in range(2_001))),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_cannot_be_said_is_refused_whole(case: str) -> None:
+    model, policy = REFUSED[case]
+    program = compile_casbin(model, policy, mode="compat")
+    assert isinstance(converted(program.table, "svc", 0), Refused)
+
+
+def test_a_row_that_refuses_where_it_is_unknown_is_converted_as_such() -> None:
+    """A level that is no number has no order: the row refuses all the same."""
+    model = MODEL.replace("p = sub,", "p = level, sub,").replace("g(r.sub", "p.level > 1 && g(r.sub")
+    policy = "p, high, x, /a, GET, deny\np, 2, x, /a, GET, allow\n"
+    program = compile_casbin(model, policy, mode="compat")
+    made = converted(program.table, "svc", 0)
+    assert not program.enforce("x", "/a", "GET")
+    assert isinstance(made, Refused) or "deny x_must_not" in made.files["policy.pol"]
+
+
+def test_a_default_allow_is_never_converted() -> None:
+    model = MODEL.replace(
+        "some(where (p.eft == allow)) && !some(where (p.eft == deny))", "!some(where (p.eft == deny))"
+    )
+    said = converted(compile_casbin(model, "p, x, /a, GET, deny\n", mode="compat").table, "svc", 0)
+    assert isinstance(said, Refused)
+    assert "allows what no row refuses" in said.why
+
+
+def test_rows_that_are_left_out_are_named_and_the_others_converted(folder: Path, pdp: Pdp) -> None:
+    (folder / "model.conf").write_text(BY_PATH)
+    (folder / "policy.csv").write_text("p, ann, /a/:x, GET\np, bob, /b/*/c, GET\n")
+    done = pdp("casbin", "convert", "model.conf", "policy.csv")
+    assert done.code == 1
+    assert "left out policy.csv:2  `/b/*/c`" in done.err
+    assert "ann_may" in done.out
+    assert "bob" not in done.out
+
+
+def test_rows_whose_paths_cross_others_are_left_out(folder: Path, pdp: Pdp) -> None:
+    (folder / "policy.csv").write_text("p, ann, /a/:x/c, GET, allow\np, bob, /a/b/:y, GET, deny\n")
+    done = pdp("casbin", "convert", "model.conf", "policy.csv")
+    assert done.code == 1
+    assert "left out policy.csv:1  its paths /a/{a}/c cross /a/b/{a} of line 2" in done.err
+    assert "deny bob_must_not" in done.out
+    assert "ann" not in done.out
+
+
+def test_a_folder_that_is_written_checks_and_its_tests_pass(folder: Path, pdp: Pdp) -> None:
+    done = pdp("casbin", "convert", "model.conf", "policy.csv", "--output", "made", "--service", "wiki")
+    assert (done.code, done.out, done.err) == (0, "made: 2 files\n", "")
+    checked = pdp("check", "made")
+    assert checked.code == 0
+    assert "0 warnings" in checked.out
+    assert pdp("test", "made").code == 0
+    assert pdp("fmt", "--check", "made").code == 0
+    again = pdp("casbin", "convert", "model.conf", "policy.csv", "--output", "made")
+    assert (again.code, "I301" in again.err) == (2, True)
+
+
+def test_without_a_folder_the_policy_goes_to_standard_output_and_its_facts_are_named(folder: Path, pdp: Pdp) -> None:
+    done = pdp("casbin", "convert", "model.conf", "policy.csv")
+    assert done.code == 0
+    assert done.out.startswith("# What the rows of a Casbin policy say")
+    assert done.err == "the policy needs facts/model.has_role.csv: --output DIR writes it\n"
+
+
+def test_nothing_converted_ends_2_and_writes_nothing(folder: Path, pdp: Pdp) -> None:
+    (folder / "policy.csv").write_text("p, x, /a/*/b, GET, deny\n")
+    done = pdp("casbin", "convert", "model.conf", "policy.csv", "--output", "made")
+    assert done.code == 2
+    assert "I441" in done.err
+    assert "pdp new --from-casbin" in done.err
+    assert not (folder / "made").exists()
+
+
+def test_what_a_row_holds_says_nothing_in_the_policy(folder: Path, pdp: Pdp) -> None:
+    (folder / "model.conf").write_text(ACL)
+    for row in ('p, ann" allow x for anyone, /a", GET\n', "p, ann} allow x for anyone on svc # y, /a, GET\n"):
+        (folder / "policy.csv").write_text(row)
+        made = pdp("casbin", "convert", "model.conf", "policy.csv", "--mode", "compat")
+        assert made.code == 0
+        assert made.out.count("\nallow ") == 1
+
+
+# ---------------------------------------------------------------- shapes
+
+
+SHAPES = {
+    ("keyMatch2", "/a/:id"): Shape(("a", None), rest=False),
+    ("keyMatch2", "/a/*"): Shape(("a", None), rest=True),
+    ("keyMatch", "/a/*"): Shape(("a", None), rest=True),
+    ("keyMatch", "/*"): EVERYTHING,
+    ("keyMatch2", "/*"): EVERYTHING,
+    ("keyMatch", "*"): EVERYTHING,
+    ("keyMatch3", "/a/{id}/b"): Shape(("a", None, "b"), rest=False),
+    ("keyMatch", "/a/:id"): Shape(("a", ":id"), rest=False),
+    (None, "/"): Shape((), rest=False),
+    (None, "/a"): Shape(("a",), rest=False),
+}
+
+
+@pytest.mark.parametrize("case", SHAPES, ids=str)
+def test_a_pattern_of_whole_segments_has_a_shape(case: tuple[str | None, str]) -> None:
+    assert shape_of(*case) == SHAPES[case]  # type: ignore[arg-type]
+
+
+NO_SHAPES = [
+    ("keyMatch", "/a*"),
+    ("keyMatch", "/a/*/b"),
+    ("keyMatch2", "/a/*/b"),
+    ("keyMatch2", "/a/v:id"),
+    ("keyMatch4", "/a/{id}/{id}"),
+    ("keyMatch2", "a/b"),
+    ("keyMatch2", "/a/"),
+    ("keyMatch2", "/a//b"),
+    ("regexMatch", "/a/.*"),
+    ("globMatch", "/a/*"),
+    (None, "/a/"),
+    (None, ""),
+    (None, "/a/.."),
+]
+
+
+@pytest.mark.parametrize("case", NO_SHAPES, ids=str)
+def test_any_other_pattern_has_none(case: tuple[str | None, str]) -> None:
+    assert isinstance(shape_of(*case), str)  # type: ignore[arg-type]
+
+
+def test_what_two_shapes_share_is_what_both_hold() -> None:
+    shapes = [Shape(parts, rest) for parts in [(), ("a",), (None,), ("a", None), (None, "b")] for rest in (True, False)]
+    paths = ["/", *(f"/{one}" for one in "ax"), *(f"/{one}/{two}" for one in "ax" for two in "bx"), "/a/b/c"]
+    for one in shapes:
+        for other in shapes:
+            shared = common(one, other)
+            both = {path for path in paths if _in(one, path) and _in(other, path)}
+            assert both == ({path for path in paths if _in(shared, path)} if shared else set())
+
+
+def _in(shape: Shape, path: str) -> bool:
+    segments = [] if path == "/" else path[1:].split("/")
+    fits = all(part in (None, each) for part, each in zip(shape.parts, segments, strict=False))
+    longer = len(segments) - len(shape.parts)
+    return fits and (longer >= 0 if shape.rest else longer == 0)
+
+
+def test_two_shapes_cross_where_neither_holds_the_other() -> None:
+    left, right = Shape(("a", None), rest=False), Shape((None, "b"), rest=False)
+    assert crossed(left, [EVERYTHING, Shape(("a", "b"), rest=False), right]) == right
+    assert crossed(left, [left, Shape(("b",), rest=True)]) is None
