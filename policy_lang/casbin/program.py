@@ -73,7 +73,8 @@ def compile_casbin(
     """
     if mode not in get_args(Mode):
         raise ValueError(f"no mode is called `{mode}`: there are `strict` and `compat`")
-    options = Options(mode, matching, domain_matching, zone, frozenset(functions))
+    functions = dict(functions)  # what the caller does to its own afterwards changes no program
+    options = Options(mode, dict(matching), dict(domain_matching), zone, frozenset(functions))
     read = read_model(Source(MODEL_NAME, model), mode=mode)
     rows = read_rows(Source(POLICY_NAME, policy), read, options)
     sections = Sections()

@@ -23,6 +23,7 @@ from policy_lang.meaning.key_patterns import Pattern, pattern
 from policy_lang.meaning.key_signs import names, read_key, regex_text
 from policy_lang.meaning.linear_regex import LONGEST_PATTERN, Regex, read_regex
 from policy_lang.meaning.local_time import LocalTime
+from policy_lang.meaning.object_values import is_text
 from policy_lang.meaning.pattern_forms import Trap
 
 _REMEMBERED = 256
@@ -38,7 +39,7 @@ class _Parts:
 
 def call(function: FunctionName, arguments: Sequence[object], *, mode: Mode, now: LocalTime) -> bool | str | None:
     """One of Casbin's functions on any values; None where it has no value. The clock is read by timeMatch only."""
-    texts = [each for each in arguments if isinstance(each, str)]
+    texts = [str.__str__(each) for each in arguments if is_text(each)]
     if len(texts) != len(arguments) or len(texts) != ARITY[function]:
         return None
     first, second = texts[0], texts[1]

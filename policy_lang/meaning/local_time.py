@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
+_LONGEST = 64
 _TIME = re.compile(r"(\d{4})-(\d{1,2})-(\d{1,2})\s+(\d{1,2}):(\d{1,2}):(\d{1,2})", re.ASCII)
 
 OPEN = "_"
@@ -75,8 +76,13 @@ def _zone(zone: str) -> tzinfo | None:
         return None
 
 
-@lru_cache(maxsize=1_024)
 def _bound(text: str) -> datetime | None:
+    # A text from a request has any length; no time has so many characters.
+    return _remembered(text) if len(text) <= _LONGEST else None
+
+
+@lru_cache(maxsize=1_024)
+def _remembered(text: str) -> datetime | None:
     read = _TIME.fullmatch(text)
     if read is None:
         return None

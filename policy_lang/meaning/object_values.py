@@ -224,6 +224,11 @@ def called(function: Callable[..., object] | None, arguments: Sequence[object]) 
     return cast("TableScalar", said) if sort_of(said) in _SCALARS else None
 
 
+def is_text(value: object) -> TypeGuard[str]:
+    """Whether it is a string by its type; what an object says of its class may be anything."""
+    return issubclass(type(value), str)
+
+
 def text_of(value: object) -> str | None:
     """A string; None for anything else."""
     return value if type(value) is str else None

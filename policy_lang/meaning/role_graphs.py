@@ -30,6 +30,7 @@ from policy_lang.meaning.key_functions import call
 from policy_lang.meaning.key_patterns import Pattern
 from policy_lang.meaning.local_time import LocalTime
 from policy_lang.meaning.name_patterns import PatternsByStem, read
+from policy_lang.meaning.object_values import is_text
 from policy_lang.meaning.role_closures import Closures
 from policy_lang.meaning.role_links import LONGEST_KEPT, Condition, DomainLinks, Kept, LinksInForce, Matching
 from policy_lang.meaning.values import FALSE, TRUE, UNKNOWN
@@ -89,7 +90,7 @@ class Roles:
         """Whether the member is the role or has it, in the domain, at the instant. `domain` is of no account in a graph
         without domains.
         """
-        if not (isinstance(member, str) and isinstance(role, str) and isinstance(domain, str)):
+        if not (is_text(member) and is_text(role) and is_text(domain)):
             return UNKNOWN
         # A subclass may compare otherwise, or raise; the text it holds does neither.
         member, role, domain = str.__str__(member), str.__str__(role), str.__str__(domain)

@@ -18,7 +18,7 @@ from policy_lang.ir import tables
 from policy_lang.ir.tables import Expression, Mode
 from policy_lang.meaning.key_functions import call
 from policy_lang.meaning.local_time import LocalTime
-from policy_lang.meaning.object_values import arithmetic, called, compare, part, truth_of, value_of, within
+from policy_lang.meaning.object_values import arithmetic, called, compare, part, text_of, truth_of, value_of, within
 from policy_lang.meaning.tables import Functions
 from policy_lang.meaning.values import FALSE, TRUE, conjunction, disjunction, negation
 from policy_lang.plan.table_asking import Asking, Condition, Reading, Values
@@ -60,7 +60,7 @@ class Maker:
         zone = self.zone
 
         def condition(asking: Asking, row: Values) -> Truth3:
-            values = [argument(asking, row) for argument in arguments]
+            values = [text_of(argument(asking, row)) for argument in arguments]
             return asking.stock.roles[graph].linked(*values, now=LocalTime.of(asking.now_ms, zone))
 
         return condition
@@ -97,7 +97,8 @@ class Maker:
         mode, zone = self.mode, self.zone
 
         def reading(asking: Asking, row: Values) -> object:
-            return call(function, arguments(asking, row), mode=mode, now=LocalTime.of(asking.now_ms, zone))
+            texts = tuple(map(text_of, arguments(asking, row)))
+            return call(function, texts, mode=mode, now=LocalTime.of(asking.now_ms, zone))
 
         return reading
 

@@ -15,13 +15,13 @@ from dataclasses import dataclass
 from decimal import Decimal
 from enum import IntEnum, StrEnum
 from functools import partial
-from time import perf_counter
+from time import process_time
 
 import pytest
 
 from policy_lang.casbin.program import CasbinProgram, compile_casbin
 from policy_lang.diagnostics import CompileError
-from policy_lang.ir.tables import Mode
+from policy_lang.ir.tables import FunctionName, Mode
 from policy_lang.meaning.tables import TableMeaning
 from policy_lang.plan.tables import TablePlan
 from tests.casbin.kind import ALLOW_AND_DENY, ALLOW_OVERRIDE, PRIORITY, Settings, Trial, model
@@ -31,7 +31,7 @@ NOON = 1_700_000_000_000
 """2023-11-14 22:13:20 UTC."""
 
 RBAC = model("g(r.sub, p.sub) && r.obj == p.obj", request="sub, obj", policy="sub, obj", roles={"g": "_, _"})
-SECONDS = 2.0
+SECONDS = 20.0
 """Far more than what is asked takes, far less than it would take if it grew with the square."""
 
 
@@ -316,9 +316,9 @@ def test_a_time_that_no_clock_showed_is_no_hole_in_the_bounds_of_a_role() -> Non
 
 
 def timed(asked: Callable[[], object]) -> float:
-    start = perf_counter()
+    start = process_time()
     asked()
-    return perf_counter() - start
+    return process_time() - start
 
 
 PATTERNS = {
@@ -562,3 +562,33 @@ def test_no_matcher_that_is_taken_allows_what_casbin_refuses(mode: Mode) -> None
             else:
                 refused += 1
     assert min(allowed, refused) > 300
+
+
+class Posing:
+    """An object that says of itself that it is a string, and that it starts and ends with anything."""
+
+    @property
+    def __class__(self) -> type[str]:
+        return str
+
+    def startswith(self, *_: object) -> bool:
+        return True
+
+    endswith = startswith
+
+
+def test_what_only_says_that_it_is_a_string_is_none() -> None:
+    under = model("r.sub == p.sub && keyMatch(r.obj, '/public/*')", request="sub, obj", policy="sub")
+    program = compile_casbin(under, "p, alice\n")
+    assert program.enforce("alice", "/public/a")
+    assert not program.enforce("alice", Posing())
+    reversed_roles = model("g(p.sub, r.sub)", request="sub", policy="sub", roles={"g": "_, _"})
+    assert not compile_casbin(reversed_roles, "p, alice\n").enforce(Posing())
+
+
+def test_what_a_caller_does_to_its_own_options_changes_no_program() -> None:
+    text = model("g(r.sub, p.sub)", request="sub", policy="sub", roles={"g": "_, _"})
+    matching: dict[str, FunctionName] = {}
+    program = compile_casbin(text, "p, admin\ng, a, admin\n", matching=matching)
+    matching["g"] = "keyMatch"
+    assert not program.updated(add=[("g", "*", "admin")]).using().enforce("anybody")
