@@ -179,7 +179,7 @@ _DIRTY = frozenset({"E610"})
 
 PATHS = (
     Kind("keyMatch", _by_key("keyMatch")),
-    *(Kind(name, _by_key(name), "either", _DIRTY, raised=0.1) for name in ("keyMatch2", "keyMatch3", "keyMatch4")),
+    *(Kind(name, _by_key(name), "either", _DIRTY, raised=0.15) for name in ("keyMatch2", "keyMatch3", "keyMatch4")),
     Kind("keyMatch5", _by_key("keyMatch5", 0.4), "either", _DIRTY),
     Kind("globMatch", _by_key("globMatch"), "either", _DIRTY),
     *(
