@@ -32,7 +32,7 @@ from policy_lang.ir.table_text import print_expression
 from policy_lang.ir.tables import Expression, FunctionName, Row, Table, Vote
 from policy_lang.meaning.tables import TableMeaning
 from policy_lang.meaning.values import FALSE, TRUE
-from policy_lang.plan.table_conjunctions import Conjunction, Distinct, Equal, Fits, Held, Keyed, conjunctions
+from policy_lang.plan.table_conjunctions import Among, Conjunction, Distinct, Equal, Fits, Held, Keyed, conjunctions
 
 MOST_ACTIONS = 50
 
@@ -262,9 +262,9 @@ class _Reader:
                 return self._named(row, place, None, text)
             case tables.Comparison("eq", tables.Constant(str() as text), tables.Parameter(place)):
                 return self._named(row, place, None, text)
-            case Distinct(_, expression) if self._of_action(expression):
+            case Among(_, expression) | Distinct(_, expression) if self._of_action(expression):
                 return self._asked(expression, row)
-            case Distinct(_, expression):
+            case Among(_, expression) | Distinct(_, expression):
                 return _Unread(f"a rule cannot ask for `{print_expression(self.table, expression)}`")
             case Equal() | Fits() | Held():
                 return _Unread("a value of its row is compared with what no rule can ask for")

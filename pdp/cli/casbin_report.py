@@ -28,7 +28,7 @@ from policy_lang.diagnostics import Diagnostic, as_json, has_errors, printable
 from policy_lang.ir.table_text import print_expression
 from policy_lang.ir.tables import FunctionName, RoleGraph, Table
 from policy_lang.meaning.tables import NO_FUNCTIONS
-from policy_lang.plan.table_conjunctions import Conjunction, Distinct, Equal, Fits, Held, Keyed
+from policy_lang.plan.table_conjunctions import Among, Conjunction, Distinct, Equal, Fits, Held, Keyed
 from policy_lang.plan.table_stock import Design
 
 _FITTED: Mapping[FunctionName, str] = {"ipMatch": "networks", "regexMatch": "patterns", "globMatch": "patterns"}
@@ -119,6 +119,8 @@ def _keyed(table: Table, key: Keyed) -> tuple[str, str]:
             return "roles", f"{table.graphs[graph].name}({print_expression(table, of)}, {column}{within})"
         case Fits(_, function, of):
             return _FITTED.get(function, "trie"), f"{function}({print_expression(table, of)}, {column})"
+        case Among(_, condition):
+            return "hash", print_expression(table, condition)
         case Distinct(_, condition):
             return "distinct", print_expression(table, condition)
         case _:

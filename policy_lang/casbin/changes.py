@@ -13,20 +13,37 @@ from dataclasses import replace
 from policy_lang.casbin.conditions import last_conditions
 from policy_lang.casbin.definitions import Model
 from policy_lang.casbin.rows import PolicyRows
-from policy_lang.ir.tables import Link, RoleGraph, Row, Table
+from policy_lang.ir.tables import Expression, Link, RoleGraph, Row, Table
+from policy_lang.meaning.object_values import is_text
 from policy_lang.source import Source
 
 Values = tuple[str, ...]
+
+Expressions = tuple[tuple[str, Expression | None], ...]
 
 Gone = Mapping[str, Collection[Values]]
 """What is to be removed, by type."""
 
 
-def by_type(records: Iterable[Sequence[str]]) -> dict[str, set[Values]]:
-    """Records by their type, which stands first; values trimmed, as they are where rows are read."""
+def texts_of(records: Iterable[Sequence[str]]) -> list[Values]:
+    """Records as plain strings, trimmed, as they are where rows are read. ValueError where one is no list or tuple of
+    strings.
+    """
+    taken: list[Values] = []
+    for number, record in enumerate(records, 1):
+        if not (issubclass(type(record), list | tuple) and all(map(is_text, record))):
+            raise ValueError(
+                f"record {number} is no list or tuple of strings: write one such as `('p', 'alice', 'data1')`"
+            )
+        taken.append(tuple(map(str.strip, record)))
+    return taken
+
+
+def by_type(records: Iterable[Values]) -> dict[str, set[Values]]:
+    """Records by their type, which stands first."""
     found: dict[str, set[Values]] = {}
     for record in records:
-        kind, *values = (value.strip() for value in (record or ("",)))
+        kind, *values = record or ("",)
         found.setdefault(kind, set()).add(tuple(values))
     return found
 
@@ -72,15 +89,25 @@ def joined(table: Table, gone: Collection[Values], added: Table, rows: PolicyRow
     all rows after it. A graph whose links the model does not ask stays without.
     """
     left = tuple(row for row in table.rows if row.values not in gone) if gone else table.rows
-    known = {text for text, _ in table.expressions}
+    kept = _held(table.expressions, left) if gone else table.expressions
+    known = {text for text, _ in kept}
     more = tuple(each for each in added.expressions if each[0] not in known)
     return replace(
         table,
         rows=(*left, *(replace(row, line=0) for row in added.rows)) if added.rows else left,
         graphs=tuple(_with_links(graph, rows.links[graph.name], model) for graph in table.graphs),
-        expressions=(*table.expressions, *more) if more else table.expressions,
+        expressions=(*kept, *more) if more else kept,
         own=tuple(sorted({*table.own, *added.own})),
     )
+
+
+def _held(expressions: Expressions, rows: Iterable[Row]) -> Expressions:
+    """The expressions whose text some row has."""
+    if not expressions:
+        return expressions
+    texts = {value for row in rows for value in row.values}
+    left = tuple(each for each in expressions if each[0] in texts)
+    return left if len(left) < len(expressions) else expressions
 
 
 def _with_links(graph: RoleGraph, links: tuple[Link, ...], model: Model) -> RoleGraph:

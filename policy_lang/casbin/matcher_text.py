@@ -1,7 +1,8 @@
 """The text of a matcher to its syntax: operators, calls, names and literals, each with its place.
 
 In goes a text as written, out comes one tree that both readings of a matcher (Casbin for Python, Casbin for Go) agree
-on, or in `compat` the one that Python has. What names mean is for `matcher`.
+on; in `compat` the one that Python has, in strict that of Go where signs stand without blanks (`matcher_tokens`). What
+names mean is for `matcher`.
 Operators, the loosest first:
 
     or ||   and &&   not !   == != < <= > >= in, not in   + -   * / %   - before a number   .name ["name"]

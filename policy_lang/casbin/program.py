@@ -10,7 +10,8 @@ Decision (2026-11-21): a request of another number of values is a mistake of the
 refused: `ValueError`, as for a row that is to be removed and is not there.
 Decision (2026-11-21): removing a row removes it however often it stands there; adding one puts it behind the others.
 Where rows rank by a column or by their subject, all are ranked anew, and only what the plan makes of them is shared.
-Decision (2026-11-21): dead rows and long chains are told of when a text is compiled; an update tells of its own rows.
+Decision (2026-11-21): dead rows and long chains are told of when a text is compiled; an update tells of its own rows,
+and no longer of those of the update before it.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import get_args
 
-from policy_lang.casbin.changes import by_type, joined, merged, numbered
+from policy_lang.casbin.changes import by_type, joined, merged, numbered, texts_of
 from policy_lang.casbin.conditions import clashes_with
 from policy_lang.casbin.definitions import Model, Sections, read_model
 from policy_lang.casbin.findings import Findings
@@ -80,13 +81,24 @@ def compile_casbin(
     sections = Sections()
     table, diagnostics = _table(read, rows, sections, options)
     plan = TablePlan.of(table, functions)
-    return CasbinProgram(read, rows, sections, options, functions, clock, plan, _updated=False, diagnostics=diagnostics)
+    return CasbinProgram(
+        read,
+        rows,
+        sections,
+        options,
+        functions,
+        clock,
+        plan,
+        _updated=False,
+        _compiled=diagnostics,
+        diagnostics=diagnostics,
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CasbinProgram:
-    """A compiled model with its policy. `diagnostics` are warnings. Made by `compile_casbin`; `_updated`: lines of its
-    rows are no longer those of a text.
+    """A compiled model with its policy. `diagnostics` are warnings, of the text that was compiled (`_compiled`) and of
+    the last update. Made by `compile_casbin`; `_updated`: lines of its rows are no longer those of a text.
     """
 
     _model: Model
@@ -97,6 +109,7 @@ class CasbinProgram:
     _clock: Clock
     _plan: TablePlan
     _updated: bool
+    _compiled: tuple[Diagnostic, ...]
     diagnostics: tuple[Diagnostic, ...]
 
     @property
@@ -146,16 +159,17 @@ class CasbinProgram:
         rows = numbered(self._rows, model) if self._updated else self._rows
         table, diagnostics = _table(model, rows, sections, self._options)
         plan = TablePlan.of(table, self._functions)
-        return replace(self, _sections=sections, _plan=plan, diagnostics=diagnostics)
+        return replace(self, _sections=sections, _plan=plan, _compiled=diagnostics, diagnostics=diagnostics)
 
     def updated(self, *, add: Iterable[Record] = (), remove: Iterable[Record] = ()) -> CasbinProgram:
         """The program without some rows, and then with some more; this one stays as it is.
 
         Only what the change reaches is made anew; what remains is the copying of a list or two, a hundredth of the time
-        of compiling. Errors: ValueError for a row to remove that is not there; CompileError for one to add.
+        of compiling. Errors: ValueError for a row to remove that is not there, and for a record that is no list or
+        tuple of strings; CompileError for a row to add.
         """
-        gone = by_type(remove)
-        more = rows_of(add, self._model, self._options, name=ADDED_NAME)
+        gone = by_type(texts_of(remove))
+        more = rows_of(texts_of(add), self._model, self._options, name=ADDED_NAME)
         if has_errors(more.diagnostics):
             raise CompileError(ordered(more.diagnostics))
         rows = merged(self._rows, gone, more, self._model)
@@ -167,7 +181,7 @@ class CasbinProgram:
             added, said = _table(self._model, more, self._sections, self._options)
             said = (*said, *self._second_conditions(more, rows))
             table = joined(self._plan.table, gone.get(self._sections.p, ()), added, rows, self._model)
-            said = (*self.diagnostics, *said)
+            said = (*self._compiled, *said)
         plan = self._plan.changed(table)
         return replace(self, _rows=rows, _updated=True, _plan=plan, diagnostics=ordered(said))
 

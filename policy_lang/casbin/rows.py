@@ -114,9 +114,10 @@ def rows_of(
     size = 0
     takes = values_taken(model)
     for number, record in enumerate(records, 1):
-        values = [(value or "").strip() for value in record]
-        if None in record:
-            end = list(record).index(None)
+        # The text that a value holds, whatever a subclass of strings makes of it.
+        values = ["" if value is None else str.strip(value) for value in record]
+        end = next((at for at, value in enumerate(record) if value is None), None)
+        if end is not None:
             if any(values[end:]):
                 holes.append(number)
             else:

@@ -9,6 +9,11 @@ Source: RE2's syntax (https://github.com/google/re2/wiki/Syntax); Python's `re`;
 Decision (2026-11-21): refused besides what RE2 refuses: RE2's own escapes and classes (`\\pL`, `\\Q`, `\\z`, `\\12`,
 `[[:alpha:]]`), flags after the beginning, `(?<name>`, `{,3}`, a repeated `^`, `$` or `\\b`. `\\d`, `\\w`, `\\s`, `\\b`
 are RE2's, of ASCII; `$` is the end of the text, also before a line break (without the flag `m`).
+Decision (2026-11-21): the flag `i` is refused beside an `i`, itself or within a range, and beside what is beyond ASCII:
+Python folds U+0131 and U+0130 to `i` and RE2 does not, so that a row that denies `(?i)^/admin$` would pass them by. Of
+the other letters of ASCII both fold the same.
+Decision (2026-11-21): 128 KiB are enough for what stands in policies, alternatives of two hundred paths or `{1,255}`
+among them; `[^/]{1,1000}` is refused. What was asked may fill them, of each pattern that is kept.
 Decision (2026-11-21): an unpaired surrogate, which UTF-8 cannot hold, is one character like any other to a pattern. It
 is asked about as U+FFFF, no character of any text, which no expression may therefore hold.
 """
@@ -27,7 +32,10 @@ from policy_lang.meaning.pattern_forms import Trap
 LONGEST_PATTERN = 4_096
 """Characters of the longest pattern that is compiled; its expression may be some times as long."""
 
-_MOST_BYTES = 1 << 20
+_MOST_BYTES = 128 << 10
+
+LONGEST_NAME = 65_536
+"""Characters of the longest name that is compared with patterns when a decision is taken."""
 
 _STAND_IN = "\uffff"
 _UNPAIRED = re.compile("[\ud800-\udfff]")
@@ -38,6 +46,7 @@ _ESCAPES = frozenset("dDwWsSbBAtnrfva") | _PUNCTUATION
 _ESCAPES_IN_CLASS = frozenset("dDwWsStnrfva") | _PUNCTUATION
 
 _HEX = re.compile(r"\\x[0-9A-Fa-f]{2}")
+_RANGE = re.compile(r"(?=((?:\\x[0-9A-Fa-f]{2}|\\.|.))(?=-(\\x[0-9A-Fa-f]{2}|\\.|.)))", re.DOTALL)
 _TOKEN = re.compile(
     r"""
     (?P<hex>\\x[0-9A-Fa-f]{2}) | (?P<escape>\\.)
@@ -92,7 +101,7 @@ def read_regex(text: str, *, groups: bool = False) -> Regex | Trap:
     """The expression, or a `Trap` of the kind "unreadable". `groups`: they will be asked for, which takes longer."""
     if _UNASKABLE.search(text):
         return unreadable("it holds a code point that is no character")
-    said = _read_differently(text)
+    said = _read_differently(text) or _folded_differently(text)
     if said:
         return unreadable(said)
     options = re2.Options()
@@ -163,6 +172,38 @@ def _read_differently(text: str) -> str:
             if differs:
                 return differs
     return ""
+
+
+def _folded_differently(text: str) -> str:
+    """What of the text engines fold to other characters where case is of no account, a clause; "" for nothing."""
+    tokens = list(_TOKEN.finditer(text))
+    if not any(_ignores_case(token) for token in tokens):
+        return ""
+    spoken = [token for token in tokens if token.lastgroup not in {"special", "flags"}]
+    if all(_folds_alike(token.group()) for token in spoken) and not any(map(_spans_i, _RANGE.finditer(text))):
+        return ""
+    return "with the flag `i`, engines read `i` and characters beyond ASCII differently"
+
+
+def _ignores_case(token: re.Match[str]) -> bool:
+    said = token.group().partition("-")[0]
+    return "i" in said and (token.lastgroup == "flags" or (token.lastgroup == "special" and "<" not in said))
+
+
+def _folds_alike(said: str) -> bool:
+    character = _character(said)
+    return character.isascii() and character not in {"i", "I"}
+
+
+def _character(said: str) -> str:
+    """What `\\x69` stands for; anything else as it is."""
+    return bytes.fromhex(said[2:]).decode("latin-1") if _HEX.fullmatch(said) else said
+
+
+def _spans_i(between: re.Match[str]) -> bool:
+    """Whether what looks like a range, in a class or not, has an `i` in it, or what is beyond ASCII."""
+    first, last = (_character(end)[-1] for end in between.groups())
+    return not last.isascii() or any(first <= letter <= last for letter in "iI")
 
 
 def _past_class(text: str, at: int) -> tuple[int, str]:

@@ -18,11 +18,25 @@ from zoneinfo import ZoneInfo
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-_LONGEST = 64
 _TIME = re.compile(r"(\d{4})-(\d{1,2})-(\d{1,2})\s+(\d{1,2}):(\d{1,2}):(\d{1,2})", re.ASCII)
 
 OPEN = "_"
 """A bound of `timeMatch` that is not there."""
+
+LONGEST_BOUND = 64
+"""Characters of the longest bound of `timeMatch`: a time with blanks to spare."""
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """The times after `after` and before `before`, neither included; None is no bound."""
+
+    after: datetime | None
+    before: datetime | None
+
+    def has(self, shown: datetime) -> bool:
+        """Whether what a clock shows is among them."""
+        return (self.after is None or shown > self.after) and (self.before is None or shown < self.before)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +58,19 @@ class LocalTime:
     def between(self, start: str, end: str) -> bool | None:
         """Whether the clock shows a time after `start` and before `end`, both `YYYY-MM-DD hh:mm:ss` or `_` for none.
 
-        None where a bound is neither, or the clock shows nothing. Bounds are not included.
+        None where a bound is neither, longer than `LONGEST_BOUND`, or the clock shows nothing. Bounds are not
+        included.
         """
-        shown, after, before = self.shown(), _bound(start), _bound(end)
-        if shown is None or (after is None and start != OPEN) or (before is None and end != OPEN):
-            return None
-        return (after is None or shown > after) and (before is None or shown < before)
+        shown, asked = self.shown(), times(start, end)
+        return None if shown is None or asked is None else asked.has(shown)
+
+
+def times(start: str, end: str) -> Times | None:
+    """The times between two bounds, each `YYYY-MM-DD hh:mm:ss` or `_` for none; None where one is neither."""
+    after, before = _bound(start), _bound(end)
+    if (after is None and start != OPEN) or (before is None and end != OPEN):
+        return None
+    return Times(after, before)
 
 
 def zone_known(zone: str) -> bool:
@@ -77,8 +98,8 @@ def _zone(zone: str) -> tzinfo | None:
 
 
 def _bound(text: str) -> datetime | None:
-    # A text from a request has any length; no time has so many characters.
-    return _remembered(text) if len(text) <= _LONGEST else None
+    # Bounds may come from requests, of any length, and what was asked is kept.
+    return _remembered(text) if len(text) <= LONGEST_BOUND else None
 
 
 @lru_cache(maxsize=1_024)

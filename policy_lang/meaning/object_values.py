@@ -20,15 +20,17 @@ Decision (2026-11-21): a number that is not finite is a number of which every co
 arithmetic would come to it. The remainder has the sign of the divisor, as in Python.
 Decision (2026-11-21): what is asked is the type of an object, not what it says of its own class: a proxy that raises
 when it is looked at, or passes for a string, is an object of another type.
+Decision (2026-11-21): `in` walks lists, tuples and sets of Python's own types, up to `MOST_MEMBERS`; of anything else,
+a `range` or a list of somebody's own, it is UNKNOWN. What such an object says of its length, and how long it takes to
+say so, is not for a request to choose.
 """
 
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import fields, is_dataclass
-from itertools import islice
 from math import isfinite
 from types import CodeType, FrameType, ModuleType, TracebackType
 from typing import Literal, TypeGuard, cast
@@ -59,6 +61,9 @@ _NUMERIC: Mapping[str, Callable[[float, float], object]] = {
     "/": operator.truediv,
     "%": operator.mod,
 }
+MOST_MEMBERS = 100_000
+"""So many members of a list are looked through."""
+
 _INNARDS = (CodeType, FrameType, ModuleType, TracebackType)
 
 
@@ -140,23 +145,20 @@ def _by_their_own(left: object, right: object) -> Truth3:
 
 
 def within(item: object, among: object, *, mode: Mode) -> Truth3:
-    """Whether a sequence or a set has an item that is the same; in `compat` whether a string is part of a string."""
-    match sort_of(among):
-        case "sequence" | "set" if item is not None:
-            return _among(item, among, mode)
-        case "text" if mode == "compat" and type(item) is str and type(among) is str:
-            return truth(item in among)
-        case _:
-            return UNKNOWN
-
-
-def _among(item: object, among: object, mode: Mode) -> Truth3:
-    try:
-        # No more than it says to have: what goes on without end is not walked.
-        listed = list(islice(among, len(among)))  # type: ignore[call-overload, arg-type]
-    except Exception:  # noqa: BLE001 - the sequence is somebody else's code
+    """Whether a list, tuple or set has an item that is the same; in `compat` whether a string is part of a string."""
+    if mode == "compat" and type(item) is str and type(among) is str:
+        return truth(item in among)
+    listed = members(among)
+    if item is None or listed is None:
         return UNKNOWN
     return disjunction(same(item, plain(each), mode=mode) for each in listed)
+
+
+def members(of: object) -> Collection[object] | None:
+    """What a list, a tuple or a set has in it; None for anything else, and beyond `MOST_MEMBERS`."""
+    if type(of) is list or type(of) is tuple or type(of) is set or type(of) is frozenset:
+        return of if len(of) <= MOST_MEMBERS else None
+    return None
 
 
 def _number(value: object) -> TypeGuard[float]:

@@ -3,12 +3,16 @@
 A graph goes in; `linked` is the definition, by walking from link to link, and `held` gives at once all the roles of a
 name that are ever asked about, which is what an index over rows looks up. Total: what is no string is UNKNOWN.
     linked(member, role) is TRUE     where links lead from one to the other, `longest` at the most, and each holds
-                         is UNKNOWN  where none of such ways is known to hold, and one may; in compat also where a
-                                     matching function says nothing of a name (final_breaks.py)
+                         is UNKNOWN  where none of such ways is known to hold, and one may; also where a matching
+                                     function says nothing of a name (final_breaks.py)
                          is FALSE    elsewhere
 INVARIANT: for each wanted name r: r is in held(m) where linked(m, r) is TRUE, in doubted(m) where it is UNKNOWN, and
 in neither where it is FALSE. Nothing changes once made: safe from many threads. Names asked about are remembered only
 in caches of a fixed size.
+INVARIANT: all versions of a graph share what was worked out, by the keys of their domains. Of two versions in which a
+domain has one key, whichever was made of which, both have the same roles (names to which any link of any domain leads),
+and in that domain the same links from these roles; with a matching function, the same links in all. `changed` keeps a
+key only where its one step does, so every row of steps does.
 Source: language.md 6.4, 6.6 points 5, 6 and 25; ir/tables.py `RoleGraph`; Casbin's documentation, "RBAC" and after.
 
 Decision (2026-11-21): a condition without a value (no time, no such zone) leaves its link in doubt. Casbin raises.
@@ -26,9 +30,8 @@ from dataclasses import dataclass, replace
 
 from policy_lang.ir.tables import Link, Mode, RoleGraph
 from policy_lang.meaning.final_breaks import is_left_open
-from policy_lang.meaning.key_functions import call
 from policy_lang.meaning.key_patterns import Pattern
-from policy_lang.meaning.local_time import LocalTime
+from policy_lang.meaning.local_time import LocalTime, Times, times
 from policy_lang.meaning.name_patterns import PatternsByStem, read
 from policy_lang.meaning.object_values import is_text
 from policy_lang.meaning.role_closures import Closures
@@ -38,12 +41,17 @@ from policy_lang.verdict import Truth3
 
 MOST_FITTED_KEPT = 65_536
 MOST_DOMAINS_KEPT = 4_096
+A_DOMAIN = 64
+"""What a domain that was asked about weighs besides the domains that it fits."""
+MOST_KEYS_KEPT = 262_144
+"""Domains in the sets of domains that hold together; some 2 MB."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Roles:
     """A role graph, ready to be asked. `domains` are those that links were written for. `patterns` and
-    `domain_patterns` are the names of links, and the domains, that stand for others.
+    `domain_patterns` are the names of links, and the domains, that stand for others. `times` are the conditions that
+    can be read; one that is not there is in doubt. `keys` has one key for each set of keys of domains.
     """
 
     graph: RoleGraph
@@ -52,8 +60,10 @@ class Roles:
     patterns: Mapping[str, Pattern]
     domain_patterns: Mapping[str, Pattern]
     domains_by_stem: PatternsByStem
+    times: Mapping[Condition, Times]
     closures: Closures
     fitted: Kept[tuple[str, ...]]
+    keys: Kept[object]
     in_force: Kept[LinksInForce]
 
     @classmethod
@@ -66,23 +76,19 @@ class Roles:
         matching = _matching(graph, mode)
         domains = {name: DomainLinks.of(links, patterns, matching) for name, links in written.items()}
         among = read(domains, graph.domain_matching, mode)
-        closures = Closures.of(wanted, graph.longest)
-        return cls._made(graph, mode, domains, patterns, among, closures, Kept(MOST_FITTED_KEPT))
-
-    @classmethod
-    def _made(
-        cls,
-        graph: RoleGraph,
-        mode: Mode,
-        domains: Mapping[str, DomainLinks],
-        patterns: Mapping[str, Pattern],
-        domain_patterns: Mapping[str, Pattern],
-        closures: Closures,
-        fitted: Kept[tuple[str, ...]],
-    ) -> Roles:
-        by_stem = PatternsByStem.of(domain_patterns.values())
-        in_force = Kept[LinksInForce](MOST_DOMAINS_KEPT)
-        return cls(graph, mode, domains, patterns, domain_patterns, by_stem, closures, fitted, in_force)
+        return cls(
+            graph,
+            mode,
+            domains,
+            patterns,
+            among,
+            PatternsByStem.of(among.values()),
+            _times(graph.links, {}),
+            Closures.of(wanted, graph.longest),
+            Kept(MOST_FITTED_KEPT),
+            Kept(MOST_KEYS_KEPT),
+            _nothing_in_force(),
+        )
 
     # ---------------------------------------------------------------- asking
 
@@ -97,11 +103,11 @@ class Roles:
         if member == role:
             return TRUE
         found = self._walked(member, role, domain, now)
-        open_ended = self._is_left_open(member, domain) or is_left_open(self.graph.matching, role, mode=self.mode)
+        open_ended = self._is_left_open(member, domain) or is_left_open(self.graph.matching, role)
         return UNKNOWN if found is FALSE and open_ended else found
 
     def _walked(self, member: str, role: str, domain: str, now: LocalTime) -> Truth3:
-        links = self._links(domain)
+        links, truth_of = self._links(domain), self._truths(now)
         found, best, level = FALSE, {member: TRUE}, {member: TRUE}
         left = self.graph.longest
         while level and found is not TRUE and (left is None or left > 0):
@@ -109,7 +115,7 @@ class Roles:
             arrived: dict[str, Truth3] = {}
             for name, truth in level.items():
                 for onward, condition in self._onward(links, name):
-                    there = _both(truth, self._truth(condition, now))
+                    there = _both(truth, truth_of(condition))
                     if links.reaches(onward, role):
                         found = _better(found, there)
                     for landed in links.landed(onward):
@@ -140,14 +146,12 @@ class Roles:
     def _is_left_open(self, member: str, domain: str) -> bool:
         """Whether a matching function says nothing of the member, or of the domain."""
         by_domain = self.graph.domain_matching if self.graph.domains else None
-        return is_left_open(self.graph.matching, member, mode=self.mode) or is_left_open(
-            by_domain, domain, mode=self.mode
-        )
+        return is_left_open(self.graph.matching, member) or is_left_open(by_domain, domain)
 
     def _open_ended(self) -> frozenset[str]:
         """The wanted names of which the matching function says nothing."""
         broken = self.closures.broken
-        return frozenset(name for name in broken if is_left_open(self.graph.matching, name, mode=self.mode))
+        return frozenset(name for name in broken if is_left_open(self.graph.matching, name))
 
     def _links(self, domain: str) -> LinksInForce:
         asked = domain if self.graph.domains else ""
@@ -156,47 +160,48 @@ class Roles:
     def _gathered(self, asked: str) -> LinksInForce:
         others = set(self.domains_by_stem.fitting(asked))
         parts = tuple(self.domains[name] for name in sorted(others | {asked}) if name in self.domains)
-        links = LinksInForce.of(parts, self.patterns, self.fitted)
-        return self.in_force.keep(asked, links) if parts and len(asked) <= LONGEST_KEPT else links
+        links = LinksInForce.of(parts, self.patterns, self.fitted, self.keys)
+        if not parts or len(asked) > LONGEST_KEPT:
+            return links
+        return self.in_force.keep(asked, links, A_DOMAIN + len(parts))
 
     def _onward(self, links: LinksInForce, name: str) -> Iterable[tuple[str, Condition]]:
         yield from ((role, ()) for role in links.always(name))
         yield from ((step.role, step.condition) for step in links.at_times(name))
 
-    def _truth(self, condition: Condition, now: LocalTime) -> Truth3:
-        if not condition:
-            return TRUE
-        match call("timeMatch", condition, mode=self.mode, now=now):
-            case True:
+    def _truths(self, now: LocalTime) -> Callable[[Condition], Truth3]:
+        """Whether a condition holds; the clock is read once, and only where there are conditions."""
+        shown = now.shown() if self.times else None
+
+        def truth(condition: Condition) -> Truth3:
+            if not condition:
                 return TRUE
-            case False:
-                return FALSE
-            case _:
+            asked = self.times.get(condition)
+            if shown is None or asked is None:
                 return UNKNOWN
+            return TRUE if asked.has(shown) else FALSE
+
+        return truth
 
     def _asked(self, now: LocalTime, *accepted: Truth3) -> Callable[[Condition], bool]:
-        """Whether a condition comes out as one of these, each worked out once."""
-        known: dict[Condition, bool] = {}
-
-        def holds(condition: Condition) -> bool:
-            found = known.get(condition)
-            if found is None:
-                found = known[condition] = self._truth(condition, now) in accepted
-            return found
-
-        return holds
+        """Whether a condition comes out as one of these."""
+        truth_of = self._truths(now)
+        return lambda condition: truth_of(condition) in accepted
 
     # ---------------------------------------------------------------- changing
 
     def changed(self, add: Sequence[Link], remove: Sequence[Link]) -> Roles:
         """The graph without the links to remove, whatever their lines and however often they stand there, and then with
-        those to add; this one stays as it is. Domains without a change are shared, and so are the closures that a
-        change cannot reach; no closure where the change makes a role of a name or takes the last link to one.
+        those to add; this one stays as it is. What was worked out stays for the domains without a change, and for
+        the others where the links are of names that are no role in any domain and there is no matching function. It
+        stays for no domain where the change makes a role of a name or takes the last link to one.
         """
         graph = self._changed_graph(add, remove)
         patterns = self._changed_patterns(graph, add)
-        same_roles = _roles(self.graph) == _roles(graph)
-        same_key = same_roles and self._closures_stay(graph, [*add, *remove])
+        roles = _roles(graph)
+        same_roles = roles == _roles(self.graph)
+        of_no_role = roles.isdisjoint(link.member for link in (*add, *remove))
+        same_key = same_roles and of_no_role and graph.matching is None
         domains = dict(self.domains) if same_roles else {name: of.anew() for name, of in self.domains.items()}
         to_add, to_remove = _by_domain(graph, add), _by_domain(graph, remove)
         for name in {**to_add, **to_remove}:
@@ -213,7 +218,16 @@ class Roles:
                 domains.pop(name, None)
         among = {name: of for name, of in self.domain_patterns.items() if name in domains}
         among |= read(domains.keys() - self.domains.keys(), graph.domain_matching, self.mode)
-        return self._made(graph, self.mode, domains, patterns, among, self.closures, self.fitted)
+        return replace(
+            self,
+            graph=graph,
+            domains=domains,
+            patterns=patterns,
+            domain_patterns=among,
+            domains_by_stem=PatternsByStem.of(among.values()),
+            times=_times(graph.links, self.times),
+            in_force=_nothing_in_force(),
+        )
 
     def wanting(self, wanted: frozenset[str] | None) -> Roles:
         """The same graph, asked about other roles."""
@@ -234,14 +248,6 @@ class Roles:
         stay = {name: of for name, of in self.patterns.items() if name in present}
         return stay | read(_names(add) - stay.keys(), graph.matching, self.mode)
 
-    def _closures_stay(self, graph: RoleGraph, changes: Sequence[Link]) -> bool:
-        """Whether the change, which leaves the roles as they are, is of links of names that are no role in any domain.
-
-        Then all graphs that share a key have the same roles and the same links of these, whichever was made of which
-        and whatever each was asked: a closure is of a role and made of such links alone.
-        """
-        return graph.matching is None and _roles(graph).isdisjoint(link.member for link in changes)
-
 
 _RANK = {FALSE: 0, UNKNOWN: 1, TRUE: 2}
 
@@ -254,6 +260,20 @@ def _matching(graph: RoleGraph, mode: Mode) -> Matching:
 
 def _roles(graph: RoleGraph) -> set[str]:
     return {link.role for link in graph.links}
+
+
+def _times(links: Iterable[Link], read_before: Mapping[Condition, Times]) -> Mapping[Condition, Times]:
+    """The conditions of the links, but for those that are no two times."""
+    found: dict[Condition, Times] = {}
+    for condition in {link.condition for link in links if len(link.condition) == 2}:
+        asked = read_before.get(condition) or times(*condition)
+        if asked is not None:
+            found[condition] = asked
+    return found
+
+
+def _nothing_in_force() -> Kept[LinksInForce]:
+    return Kept(MOST_DOMAINS_KEPT * (A_DOMAIN + 1))
 
 
 def _names(links: Iterable[Link]) -> set[str]:

@@ -160,7 +160,8 @@ class LinksInForce:
     """The links that hold together in a domain: its own, and those of the domains it fits.
 
     `patterns` are the names of the whole graph that stand for others. `conditional`: some link has a condition or is in
-    doubt. `key` as in `DomainLinks`. `fitted` keeps which members a name was found to fit, and which names a role.
+    doubt. `key` as in `DomainLinks`: that of the one domain, or the one that stands for all of theirs. `fitted` keeps
+    which members a name was found to fit, and which names a role.
     """
 
     parts: tuple[DomainLinks, ...]
@@ -171,10 +172,14 @@ class LinksInForce:
 
     @classmethod
     def of(
-        cls, parts: tuple[DomainLinks, ...], patterns: Mapping[str, Pattern], fitted: Kept[tuple[str, ...]]
+        cls,
+        parts: tuple[DomainLinks, ...],
+        patterns: Mapping[str, Pattern],
+        fitted: Kept[tuple[str, ...]],
+        keys: Kept[object],
     ) -> LinksInForce:
-        """The links of the parts, whose order does not matter."""
-        key = parts[0].key if len(parts) == 1 else tuple(part.key for part in parts)
+        """The links of the parts, of which `keys` remembers what one key stands for all of theirs."""
+        key = parts[0].key if len(parts) == 1 else _one_key(tuple(part.key for part in parts), keys)
         return cls(parts, patterns, any(part.at_times or part.doubts for part in parts), key, fitted)
 
     def members_for(self, name: str) -> tuple[str, ...]:
@@ -222,6 +227,12 @@ class LinksInForce:
         """Whether a link to the role leads to the name, which may stand in no link."""
         of = self.patterns.get(role)
         return role == name or (of is not None and of.fits(name) is True)
+
+
+def _one_key(parts: tuple[object, ...], keys: Kept[object]) -> object:
+    # One small key for what may be thousands: it stands in every entry of the other caches.
+    found = keys.entries.get(parts)
+    return keys.keep(parts, object(), len(parts) + 1) if found is None else found
 
 
 def _roles(roles: list[str], shared: dict[tuple[str, ...], tuple[str, ...]]) -> tuple[str, ...]:

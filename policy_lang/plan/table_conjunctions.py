@@ -5,8 +5,8 @@ connectives distribute, and negation stands before single conditions only. In a 
 
     alone    that read nothing of the row: asked once
     fixed    that read the row and nothing else: worked out when the index is built
-    keyed    that can be looked up by one column: equal, held as a role, fitted as a pattern, or asked of each distinct
-             value
+    keyed    that can be looked up by one column: equal, held as a role, fitted as a pattern, listed, or asked of each
+             distinct value
     rest     all others: asked of each row that is left
 
 Source: language.md 6.4.
@@ -59,6 +59,14 @@ class Fits:
 
 
 @dataclass(frozen=True, slots=True)
+class Among:
+    """The column stands in a list that reads nothing of the row."""
+
+    column: int
+    condition: tables.Within
+
+
+@dataclass(frozen=True, slots=True)
 class Distinct:
     """A condition that reads one column and may be asked of each distinct value of it."""
 
@@ -66,7 +74,7 @@ class Distinct:
     condition: tables.Expression
 
 
-Keyed = Equal | Held | Fits | Distinct
+Keyed = Equal | Held | Fits | Among | Distinct
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +209,7 @@ def _sorted(conditions: Iterable[tables.Expression], *, written_reads: bool) -> 
 
 
 def _key(condition: tables.Expression, equal: dict[int, tables.Expression]) -> Keyed | None:
-    return _equal(condition) or _held(condition, equal) or _fits(condition)
+    return _equal(condition) or _held(condition, equal) or _fits(condition) or _among(condition)
 
 
 def _equal(condition: tables.Expression) -> Equal | None:
@@ -228,5 +236,13 @@ def _fits(condition: tables.Expression) -> Fits | None:
     match condition:
         case tables.BuiltIn(function, (of, tables.Column(column))) if function in PATTERNED and _reads(of).is_alone:
             return Fits(column, function, of)
+        case _:
+            return None
+
+
+def _among(condition: tables.Expression) -> Among | None:
+    match condition:
+        case tables.Within(tables.Column(column), among) if _reads(among).is_alone:
+            return Among(column, condition)
         case _:
             return None

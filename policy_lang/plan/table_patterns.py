@@ -10,8 +10,8 @@ Source: language.md 6.4.
 
 Decision (2026-11-21): networks are found by their size, then by their first address, and not by bisection: networks
 lie in each other or apart, there are at most 129 sizes, and one more network changes one entry.
-Decision (2026-11-21): the answer for a name is kept, for `MOST_KEPT` short names, and all are forgotten together when
-they are more: a caller who asks ever new names makes the index work, never grow.
+Decision (2026-11-21): the answer for a short name is kept, and all are forgotten together when they weigh more than
+`MOST_KEPT`: a caller who asks ever new names makes the index work, never grow.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from policy_lang.addresses import number
 from policy_lang.ir.tables import FunctionName, Mode
 from policy_lang.meaning.final_breaks import is_left_open
 from policy_lang.meaning.key_patterns import Pattern, pattern
+from policy_lang.meaning.linear_regex import LONGEST_NAME
 from policy_lang.meaning.pattern_forms import (
     Anything,
     Exact,
@@ -38,13 +39,18 @@ from policy_lang.meaning.pattern_forms import (
     Trap,
     reduced,
 )
+from policy_lang.meaning.role_links import Kept
 
 K = TypeVar("K")
 
 Texts = tuple[str, ...]
 
-MOST_KEPT = 4_096
+MOST_KEPT = 262_144
+"""What the answers that are kept may weigh: their texts, and `_EACH_WEIGHS` for each of them."""
+
 LONGEST_KEPT = 256
+
+_EACH_WEIGHS = 64
 
 MOST_SEGMENTS = 64
 """So many segments of a pattern are told apart."""
@@ -230,7 +236,7 @@ class PatternIndex:
     asked: Mapping[str, Pattern]
     shelves: Mapping[Reduction | None, Shelf]
     slow: bool = False
-    _kept: dict[str, frozenset[str]] = field(default_factory=dict, repr=False, compare=False)
+    _kept: Kept[frozenset[str]] = field(default_factory=lambda: Kept(MOST_KEPT), repr=False, compare=False)
 
     @classmethod
     def of(cls, function: FunctionName, texts: Iterable[str], *, mode: Mode) -> PatternIndex:
@@ -261,20 +267,17 @@ class PatternIndex:
 
     def takes(self, name: str) -> bool:
         """Whether the function has a value for a name at all."""
-        if is_left_open(self.function, name, mode=self.mode):
+        if len(name) > LONGEST_NAME or is_left_open(self.function, name):
             return False
         return self.function != "ipMatch" or number(name) is not None
 
     def fitting(self, name: str) -> frozenset[str]:
         """The texts that a name fits."""
-        found = self._kept.get(name)
-        if found is None:
-            found = frozenset(self._fitting(name)) if self.takes(name) else frozenset()
-            if len(name) <= LONGEST_KEPT:
-                if len(self._kept) >= MOST_KEPT:
-                    self._kept.clear()
-                self._kept[name] = found
-        return found
+        kept = self._kept.entries.get(name)
+        if kept is not None:
+            return kept
+        found = frozenset(self._fitting(name)) if self.takes(name) else frozenset()
+        return found if len(name) > LONGEST_KEPT else self._kept.keep(name, found, _EACH_WEIGHS + len(found))
 
     def _fitting(self, name: str) -> Iterator[str]:
         for by, shelf in self.shelves.items():

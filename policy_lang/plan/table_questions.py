@@ -16,11 +16,11 @@ from typing import assert_never
 
 from policy_lang.ir import tables
 from policy_lang.meaning.local_time import LocalTime
-from policy_lang.meaning.object_values import same
+from policy_lang.meaning.object_values import members, plain, same
 from policy_lang.meaning.values import FALSE, TRUE
 from policy_lang.plan.table_asking import Asking, Check, Condition, Question, Values
 from policy_lang.plan.table_conditions import Maker
-from policy_lang.plan.table_conjunctions import Distinct, Equal, Fits, Held, Keyed
+from policy_lang.plan.table_conjunctions import Among, Distinct, Equal, Fits, Held, Keyed
 
 NONE: tuple[str, ...] = ()
 
@@ -63,6 +63,8 @@ class Asker:
                 return self._held(of)
             case Fits():
                 return self._fits(of)
+            case Among():
+                return self._among(of)
             case Distinct():
                 return self._distinct(of)
             case _:
@@ -74,7 +76,7 @@ class Asker:
         """
         column = of.column
         match of:
-            case Equal() | Held():
+            case Equal() | Held() | Among():
                 return lambda asking, row: row[column] in asking.keys(question)
             case Distinct(_, condition):
                 holds = self.holds(self.maker.condition(condition))
@@ -119,7 +121,7 @@ class Asker:
     def _held(self, of: Held) -> Question:
         member_of = self.maker.reading(of.of)
         domain_of = self.maker.reading(tables.Constant("") if of.domain is None else of.domain)
-        graph, zone, sure = of.graph, self.maker.zone, self.sure
+        graph, zone, mode, sure = of.graph, self.maker.zone, self.maker.mode, self.sure
 
         def question(asking: Asking) -> Collection[str]:
             member, domain = member_of(asking, NONE), domain_of(asking, NONE)
@@ -127,7 +129,8 @@ class Asker:
                 roles, now = asking.stock.roles[graph], LocalTime.of(asking.now_ms, zone)
                 held = roles.held(member, domain, now=now)
                 return held if sure else held | roles.doubted(member, domain, now=now)
-            if not sure:
+            # An object may equal the column of a row for which it stands here.
+            if not sure or (mode == "compat" and type(domain) is not str and type(domain) not in DATA):
                 asking.lost = True
             return NONE
 
@@ -145,6 +148,26 @@ class Asker:
             if not sure:
                 asking.lost = True
             return NONE
+
+        return question
+
+    def _among(self, of: Among) -> Question:
+        reading, mode, sure, column = self.maker.reading(of.condition.among), self.maker.mode, self.sure, of.column
+        each_asked = self._distinct(Distinct(column, of.condition))
+
+        def question(asking: Asking) -> Collection[str]:
+            value = reading(asking, NONE)
+            if mode == "compat" and type(value) is str:
+                return each_asked(asking)
+            listed = members(value)
+            values = [] if listed is None else list(map(plain, listed))
+            others = [each for each in values if type(each) is not str]
+            if mode == "compat" and not DATA.issuperset(map(type, others)):
+                return each_asked(asking)
+            # What is unknown of one string is unknown of all.
+            if not sure and (listed is None or any(same(each, "", mode=mode) is not FALSE for each in others)):
+                return asking.stock.texts[column]
+            return frozenset(each for each in values if type(each) is str)
 
         return question
 

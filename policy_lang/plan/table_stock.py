@@ -61,7 +61,7 @@ def same_design(before: Table, after: Table) -> bool:
     if before.expressions is after.expressions:
         return True
     old = dict(before.expressions)
-    return all(repr(old[text]) == repr(of) for text, of in after.expressions if text in old)
+    return all(old[text] is of or repr(old[text]) == repr(of) for text, of in after.expressions if text in old)
 
 
 def _fixed_parts(table: Table) -> tuple[object, ...]:
@@ -144,8 +144,8 @@ def _ranks(stock: Stock, rows: Realigned) -> Sequence[int]:
 def _written(stock: Stock, maker: Maker, before: Table, after: Table) -> Mapping[str, Reading]:
     if before.expressions is after.expressions:
         return stock.written
-    more = {text: of for text, of in after.expressions if text not in stock.written}
-    return {**stock.written, **maker.written(more)}
+    made = maker.written({text: of for text, of in after.expressions if text not in stock.written})
+    return {text: made.get(text) or stock.written[text] for text, _ in after.expressions}
 
 
 def _links_changed(before: Sequence[Link], after: Sequence[Link]) -> tuple[list[Link], list[Link]]:

@@ -200,6 +200,7 @@ class Draw:
             tables.Linked(1, (P1, C1)),
             tables.BuiltIn(self._pattern_function(), (P1, C1)),
             tables.BuiltIn("regexMatch", (P2, C2)),
+            tables.Within(C0, P0),
         )
         rare: tuple[Expression, ...] = (
             tables.Comparison("eq", C2, tables.Constant("*")),
@@ -218,7 +219,7 @@ class Draw:
             tables.BuiltIn("timeMatch", (tables.Constant("_"), tables.Constant(self.random.choice(ZONE_TIMES)))),
             tables.Within(P2, tables.Listed((tables.Constant("GET"), C2))),
             tables.Within(P0, C0),
-            tables.Within(C0, P0),
+            tables.Within(C0, tables.Listed((P0, P3, tables.Constant("admin")))),
             tables.Own("own", (P0, C0)),
             tables.Own("missing", (P0,)),
             tables.Written(RULE),
@@ -246,7 +247,20 @@ class Draw:
 
     def _odd(self) -> tuple[object, ...]:
         return (
-            *(None, True, 1, 2.5, float("nan"), b"GET", [], ["GET", "*"], {"GET"}, {"age": 19, "name": "bob"}),
+            *(
+                None,
+                True,
+                1,
+                2.5,
+                float("nan"),
+                b"GET",
+                [],
+                ["GET", "*"],
+                {"GET"},
+                ["admin", "bob"],
+                ["bob", None],
+                {"age": 19, "name": "bob"},
+            ),
             *(
                 Person(20),
                 Person("old"),
@@ -254,5 +268,6 @@ class Draw:
                 Contrary(raises=False),
                 object(),
                 type("S", (str,), {})("bob"),
+                (Contrary(raises=False), "alice", 1),
             ),
         )

@@ -183,9 +183,8 @@ KNOWN: tuple[Known, ...] = (
     ),
     Known(
         "newline",
-        "9: `$` of a pattern is the end, as in Casbin for Go, of which it is documented; in compat there is no value",
+        "9: `$` of a pattern is the end in Casbin for Go, of which it is documented; such a name has no value",
         _newline,
-        opens=True,
     ),
     Known("no string", "17: what is no string has no value for a comparison with a column or a role", _no_string),
     Known("other object", "strict reads parts of mappings and of dataclasses, not of other objects", _other_object),

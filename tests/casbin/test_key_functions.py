@@ -107,7 +107,7 @@ def test_any_values_have_an_answer(
 @given(FUNCTIONS, TEXT, TEXT, MODES)
 def test_a_pattern_known_beforehand_says_the_same(function: FunctionName, name: str, text: str, mode: Mode) -> None:
     """call(f, (name, text)) = pattern(f, text).fits(name), None for a trap, and for names of `final_breaks`."""
-    if is_left_open(function, name, mode=mode):
+    if is_left_open(function, name):
         assert call(function, (name, text), mode=mode, now=NOW) is None
     elif ARITY[function] == 2 and function not in {"keyGet", "timeMatch"}:
         read = pattern(function, text, mode=mode)

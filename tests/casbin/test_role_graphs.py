@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import timeit
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,8 +13,8 @@ import pytest
 from policy_lang.ir.tables import FunctionName, Link, Mode, RoleGraph
 from policy_lang.meaning.local_time import LocalTime
 from policy_lang.meaning.role_closures import MOST_NAMES_KEPT
-from policy_lang.meaning.role_graphs import MOST_DOMAINS_KEPT, MOST_FITTED_KEPT, Roles
-from policy_lang.meaning.role_links import Kept
+from policy_lang.meaning.role_graphs import A_DOMAIN, MOST_DOMAINS_KEPT, MOST_FITTED_KEPT, Roles
+from policy_lang.meaning.role_links import LONGEST_KEPT, Kept, LinksInForce
 from policy_lang.meaning.values import FALSE, TRUE, UNKNOWN
 from policy_lang.verdict import Truth3
 
@@ -232,6 +233,23 @@ def test_conditions_read_the_clock_of_their_zone() -> None:
     assert roles.linked("alice", "admin", now=LocalTime.of(NOON.now_ms, "Nowhere/At_All")) is UNKNOWN
 
 
+def test_ten_thousand_times_cost_little_more_than_one() -> None:
+    """They are read when the links are, and not at each question."""
+
+    def asked(*, alike: bool) -> float:
+        links = []
+        for at in range(10_000):
+            minute, hour = at % 60, 0 if alike else at // 60 % 24
+            day = 1 if alike else 1 + at // 1_440
+            start = f"2026-01-{day:02} {hour:02}:{0 if alike else minute:02}:00"
+            links.append(Link("alice", f"role{at}", condition=(start, "2027-01-01 00:00:00")))
+        roles = Roles.of(RoleGraph("g", False, tuple(links)), mode="strict")
+        assert len(roles.held("alice", "", now=NOON)) == 10_001
+        return min(timeit.repeat(lambda: roles.held("alice", "", now=NOON), number=1, repeat=5))
+
+    assert asked(alike=False) < 4 * asked(alike=True)
+
+
 # ---------------------------------------------------------------- changing
 
 
@@ -362,6 +380,54 @@ def test_domains_that_fit_patterns_are_kept_up_to_a_limit() -> None:
     kept = len(roles.in_force.entries)
     assert roles.held("carol", "t" * 10_000, now=NOON) == {"carol", "admin"}
     assert len(roles.in_force.entries) == kept
+
+
+def _many_domains(count: int, *links: Link) -> Roles:
+    """Domains `t*`, `tt*` and so on, the first `n` of which a domain of `n` times `t` fits."""
+    written = tuple(Link("carol", "admin", "t" * at + "*") for at in range(1, count + 1))
+    return Roles.of(RoleGraph("g", True, (*written, *links), None, "keyMatch"), mode="strict")
+
+
+def test_domains_that_hold_the_same_links_share_what_is_worked_out() -> None:
+    roles = _many_domains(300, Link("admin", "reader", "t*"))
+    for at in range(50):
+        assert roles.held("carol", "t" * 300 + str(at), now=NOON) == {"carol", "admin", "reader"}
+    assert len(roles.keys.entries) == len(roles.closures.kept.entries) == 1
+    assert len({id(links.key) for links in roles.in_force.entries.values()}) == 1
+
+
+def test_a_version_with_the_same_keys_of_domains_shares_what_is_worked_out() -> None:
+    before = _many_domains(10, Link("admin", "reader", "t*"))
+    assert before.held("carol", "t" * 10, now=NOON) == {"carol", "admin", "reader"}
+    after = before.changed([Link("dave", "admin", "tt*")], [])
+    assert after.held("dave", "t" * 10, now=NOON) == {"dave", "admin", "reader"}
+    assert after.held("dave", "t", now=NOON) == {"dave"}
+    assert len(after.keys.entries) == len(after.closures.kept.entries) == 1
+    assert "reader" not in after.changed([], [Link("admin", "reader", "t*")]).held("dave", "t" * 10, now=NOON)
+
+
+def test_domains_weigh_as_many_as_they_fit() -> None:
+    count = LONGEST_KEPT - 1
+    roles, most = _many_domains(count), MOST_DOMAINS_KEPT * (A_DOMAIN + 1)
+    seen = set[int]()
+    for at in range(most // (A_DOMAIN + count) + 20):
+        assert "admin" in roles.held("carol", "t" * count + chr(0x4E00 + at), now=NOON)
+        kept = roles.in_force
+        assert (A_DOMAIN + count) * len(kept.entries) == kept.weight <= most
+        seen.add(len(kept.entries))
+    assert max(seen) == most // (A_DOMAIN + count)
+    assert {len(links.parts) for links in roles.in_force.entries.values()} == {count}
+    assert len(roles.in_force.entries) == 20
+
+
+def test_sets_of_domains_are_kept_up_to_a_limit() -> None:
+    roles = _many_domains(LONGEST_KEPT)
+    for kept in (roles.keys, Kept[object](100)):
+        small = LinksInForce.of(tuple(roles.domains.values())[:50], {}, roles.fitted, kept)
+        large = LinksInForce.of(tuple(roles.domains.values()), {}, roles.fitted, kept)
+        assert kept.weight == sum(len(parts) + 1 for parts in kept.entries if isinstance(parts, tuple)) <= kept.limit
+        assert small.key is not large.key
+        assert type(large.key) is object
 
 
 def test_what_is_kept_stays_within_its_limit() -> None:

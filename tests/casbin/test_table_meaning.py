@@ -13,7 +13,7 @@ import pytest
 from policy_lang.ir import tables
 from policy_lang.ir.table_validity import DEEPEST, check_table
 from policy_lang.ir.tables import Expression, Link, Mode, RoleGraph, Row, Table, TableEffect, Vote
-from policy_lang.meaning.object_values import plain
+from policy_lang.meaning.object_values import MOST_MEMBERS, plain
 from policy_lang.meaning.tables import NOTHING, Said, TableMeaning
 from policy_lang.meaning.values import FALSE, TRUE, UNKNOWN
 from policy_lang.verdict import Truth3
@@ -215,7 +215,10 @@ WITHIN: dict[str, tuple[object, object, Truth3]] = {
     "not in a list": ("a", ["b"], FALSE),
     "in a tuple": (1, (1.0,), TRUE),
     "in a set": ("a", {"a"}, TRUE),
-    "in the keys of a mapping": ("a", {"a": 1}.keys(), TRUE),
+    "in the keys of a mapping": ("a", {"a": 1}.keys(), UNKNOWN),
+    "in a range": (3, range(5), UNKNOWN),
+    "in as many as are looked through": ("a", ["a"] * MOST_MEMBERS, TRUE),
+    "in more than that": ("a", ["a"] * (MOST_MEMBERS + 1), UNKNOWN),
     "true is not one": (True, [1], FALSE),
     "one is not true in a set": (1, frozenset({True}), FALSE),
     "in an empty list": ("a", [], FALSE),

@@ -173,6 +173,86 @@ def test_a_changed_graph_is_the_graph_built_anew() -> None:
                 assert roles.linked(member, role, domain, now=NOON) is anew.linked(member, role, domain, now=NOON)
 
 
+NAMES_IN_A_TREE: dict[FunctionName | None, tuple[str, ...]] = {
+    None: ("a", "b", "c", "d"),
+    "keyMatch": ("a", "b", "a*", "*"),
+    "keyMatch2": ("/a", "/b", "/:x", "c"),
+}
+"""Few, so that a name is often a role, then none, then one again."""
+
+DOMAINS_IN_A_TREE = ("one", "o*", "*")
+
+TREES = {
+    f"{matching}, {domains}{', conditions' if conditions else ''}": (matching, domains, conditions)
+    for matching in NAMES_IN_A_TREE
+    for domains in ("no domains", "domains", "domains that fit")
+    for conditions in ((), (HOLDS, OVER, IN_DOUBT))
+}
+
+
+def _tree_of_versions(
+    rng: random.Random, graph: RoleGraph, conditions: Sequence[tuple[str, ...]], wanted: frozenset[str]
+) -> Iterator[tuple[Roles, Roles]]:
+    """Versions made of any of the last six, and each time all of these six in any order, each beside one built anew."""
+    names = NAMES_IN_A_TREE[graph.matching]
+
+    def drawn() -> Link:
+        domain = rng.choice(DOMAINS_IN_A_TREE) if graph.domains else ""
+        return Link(rng.choice(names), rng.choice(names), domain, rng.choice(((), *conditions)))
+
+    some = tuple(drawn() for _ in range(rng.choice((2, 5))))
+    versions = [Roles.of(replace(graph, links=some), wanted, mode="strict")]
+    fresh = [versions[0]]
+    for _ in range(20):
+        last = rng.choice(versions[-6:])
+        gone = rng.sample(last.graph.links, min(len(last.graph.links), rng.randrange(2)))
+        versions.append(last.changed([drawn() for _ in range(rng.randrange(2))], gone))
+        fresh.append(Roles.of(versions[-1].graph, wanted, mode="strict"))
+        latest = list(zip(versions[-6:], fresh[-6:], strict=True))
+        yield from rng.sample(latest, len(latest))
+
+
+@pytest.mark.parametrize("tree", TREES)
+def test_each_version_of_a_tree_is_the_graph_built_anew(tree: str) -> None:
+    """Whatever was asked of the versions it was made of, of those made of it, and of those beside it."""
+    matching, said_domains, conditions = TREES[tree]
+    rng, seen, names = random.Random(70), Counter[bool](), NAMES_IN_A_TREE[matching]
+    for longest in (None, None, 2, 3) * 4:
+        by_domain: FunctionName | None = "keyMatch" if said_domains == "domains that fit" else None
+        graph = RoleGraph("g", said_domains != "no domains", (), matching, by_domain, longest)
+        wanted = frozenset(rng.sample(names, 3))
+        for version, fresh in _tree_of_versions(rng, graph, conditions, wanted):
+            domains = (*DOMAINS_IN_A_TREE, "other") if graph.domains else ("",)
+            for member, domain in itertools.product(names, domains):
+                held = fresh.held(member, domain, now=NOON)
+                assert version.held(member, domain, now=NOON) == held, (version.graph, member, domain)
+                assert version.doubted(member, domain, now=NOON) == fresh.doubted(member, domain, now=NOON)
+                seen[held <= {member}] += 1
+            role, domain = rng.choice(names), rng.choice(domains)
+            said = [each.linked(names[0], role, domain, now=NOON) for each in (version, fresh)]
+            assert said[0] is said[1]
+    assert min(seen.values()) > 100
+
+
+BOUNDS = (
+    *("_", "", "never", "2026-11-21 11:59:59", "2026-11-21 12:00:00", "2026-11-21 12:00:01", "2026-1-1 0:0:0"),
+    *("2026-02-30 00:00:00", "0000-01-01 00:00:00", "2026-11-21 12:00:00\n", "2026-11-21" + " " * 200 + "11:00:00"),
+)
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Tokyo", "Nowhere"])
+def test_a_condition_holds_where_time_match_says_so(zone: str) -> None:
+    now, seen = replace(NOON, zone=zone), Counter[Truth3]()
+    for condition in (*itertools.product(BOUNDS, repeat=2), ("_",), ("_", "_", "_"), ("?",)):
+        roles = Roles.of(RoleGraph("g", False, (Link("a", "b", condition=condition),)), mode="strict")
+        said = call("timeMatch", condition, mode="strict", now=now)
+        want = TRUE if said is True else FALSE if said is False else UNKNOWN
+        later = Roles.of(RoleGraph("g", False, ()), mode="strict").changed([Link("a", "b", condition=condition)], [])
+        assert roles.linked("a", "b", now=now) is later.linked("a", "b", now=now) is want, condition
+        seen[want] += 1
+    assert set(seen) == ({UNKNOWN} if zone == "Nowhere" else {TRUE, FALSE, UNKNOWN})
+
+
 def test_a_link_more_takes_no_role_from_anybody() -> None:
     for rng, graph in _graphs(50):
         more = Roles.of(graph, mode="compat")
