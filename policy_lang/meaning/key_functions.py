@@ -3,14 +3,11 @@
 In come the values and the instant, out comes a truth, a text of a `keyGet` function, or None where there is no value: a
 value that is no string, too few or too many, an address or a time that is none, a pattern that is a trap in this mode.
 INVARIANT: nothing raises, and no more than `_REMEMBERED` compiled patterns of each sort are kept. Of a pattern that is
-known beforehand `key_patterns.pattern(...).fits` says the same, but of the names of `final_breaks` and of those longer
-than `LONGEST_NAME`.
+known beforehand `key_patterns.pattern(...).fits` says the same, but of the names of `final_breaks`.
 Source: language.md 6.4; Casbin's documentation, "Functions".
 
 Decision (2026-11-21): a pattern may come from a request and be compiled for it: what bounds the work is the length
 (linear_regex.LONGEST_PATTERN) and RE2's limit on memory, what bounds the memory is the number that is kept.
-Decision (2026-11-21): a name of more than 65,536 characters, more than a path can have, has no value: against a bad
-expression 64 KiB take 50 ms, and a mebibyte 0.7 s, for each row.
 """
 
 from __future__ import annotations
@@ -24,7 +21,7 @@ from policy_lang.ir.tables import ARITY, FunctionName, Mode
 from policy_lang.meaning.final_breaks import is_left_open
 from policy_lang.meaning.key_patterns import Pattern, pattern
 from policy_lang.meaning.key_signs import names, read_key, regex_text
-from policy_lang.meaning.linear_regex import LONGEST_NAME, LONGEST_PATTERN, Regex, read_regex
+from policy_lang.meaning.linear_regex import LONGEST_PATTERN, Regex, read_regex
 from policy_lang.meaning.local_time import LocalTime
 from policy_lang.meaning.object_values import is_text
 from policy_lang.meaning.pattern_forms import Trap
@@ -46,7 +43,7 @@ def call(function: FunctionName, arguments: Sequence[object], *, mode: Mode, now
     if len(texts) != len(arguments) or len(texts) != ARITY[function]:
         return None
     first, second = texts[0], texts[1]
-    if len(first) > LONGEST_NAME or is_left_open(function, first):
+    if is_left_open(function, first):
         return None
     match function:
         case "timeMatch":

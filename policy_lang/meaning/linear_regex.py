@@ -11,7 +11,7 @@ Decision (2026-11-21): refused besides what RE2 refuses: RE2's own escapes and c
 are RE2's, of ASCII; `$` is the end of the text, also before a line break (without the flag `m`).
 Decision (2026-11-21): the flag `i` is refused beside an `i`, itself or within a range, and beside what is beyond ASCII:
 Python folds U+0131 and U+0130 to `i` and RE2 does not, so that a row that denies `(?i)^/admin$` would pass them by. Of
-the other letters of ASCII both fold the same.
+the other letters of ASCII both fold the same, `k` and U+212A, `s` and U+017F among them.
 Decision (2026-11-21): 128 KiB are enough for what stands in policies, alternatives of two hundred paths or `{1,255}`
 among them; `[^/]{1,1000}` is refused. What was asked may fill them, of each pattern that is kept.
 Decision (2026-11-21): an unpaired surrogate, which UTF-8 cannot hold, is one character like any other to a pattern. It
@@ -45,7 +45,10 @@ _PUNCTUATION = frozenset("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~ ")
 _ESCAPES = frozenset("dDwWsSbBAtnrfva") | _PUNCTUATION
 _ESCAPES_IN_CLASS = frozenset("dDwWsStnrfva") | _PUNCTUATION
 
+_CONTROLS = {r"\t": "\t", r"\n": "\n", r"\r": "\r", r"\f": "\f", r"\v": "\v", r"\a": "\a"}
+
 _HEX = re.compile(r"\\x[0-9A-Fa-f]{2}")
+_LETTER = re.compile(r"\\x[0-9A-Fa-f]{2}|\\.|.", re.DOTALL)
 _RANGE = re.compile(r"(?=((?:\\x[0-9A-Fa-f]{2}|\\.|.))(?=-(\\x[0-9A-Fa-f]{2}|\\.|.)))", re.DOTALL)
 _TOKEN = re.compile(
     r"""
@@ -176,18 +179,22 @@ def _read_differently(text: str) -> str:
 
 def _folded_differently(text: str) -> str:
     """What of the text engines fold to other characters where case is of no account, a clause; "" for nothing."""
-    tokens = list(_TOKEN.finditer(text))
-    if not any(_ignores_case(token) for token in tokens):
-        return ""
-    spoken = [token for token in tokens if token.lastgroup not in {"special", "flags"}]
-    if all(_folds_alike(token.group()) for token in spoken) and not any(map(_spans_i, _RANGE.finditer(text))):
+    ignores_case, letters, ranges = False, list[str](), list[re.Match[str]]()
+    at = 0
+    while at < len(text) and (token := _TOKEN.match(text, at)):
+        kind, said, at = token.lastgroup, token.group(), token.end()
+        if kind == "class":
+            first, (at, _) = at, _past_class(text, at)
+            within = text[first : at - 1]
+            letters += _LETTER.findall(within)
+            ranges += _RANGE.finditer(within)
+        elif kind in {"special", "flags"}:
+            ignores_case = ignores_case or ("<" not in said and "i" in said.partition("-")[0])
+        else:
+            letters.append(said)
+    if not ignores_case or (all(map(_folds_alike, letters)) and not any(map(_spans_i, ranges))):
         return ""
     return "with the flag `i`, engines read `i` and characters beyond ASCII differently"
-
-
-def _ignores_case(token: re.Match[str]) -> bool:
-    said = token.group().partition("-")[0]
-    return "i" in said and (token.lastgroup == "flags" or (token.lastgroup == "special" and "<" not in said))
 
 
 def _folds_alike(said: str) -> bool:
@@ -196,12 +203,14 @@ def _folds_alike(said: str) -> bool:
 
 
 def _character(said: str) -> str:
-    """What `\\x69` stands for; anything else as it is."""
-    return bytes.fromhex(said[2:]).decode("latin-1") if _HEX.fullmatch(said) else said
+    """What `\\x69` and `\\t` stand for; anything else as it is."""
+    if _HEX.fullmatch(said):
+        return bytes.fromhex(said[2:]).decode("latin-1")
+    return _CONTROLS.get(said, said)
 
 
 def _spans_i(between: re.Match[str]) -> bool:
-    """Whether what looks like a range, in a class or not, has an `i` in it, or what is beyond ASCII."""
+    """Whether what looks like a range has an `i` in it, or what is beyond ASCII."""
     first, last = (_character(end)[-1] for end in between.groups())
     return not last.isascii() or any(first <= letter <= last for letter in "iI")
 

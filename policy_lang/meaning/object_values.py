@@ -151,6 +151,8 @@ def within(item: object, among: object, *, mode: Mode) -> Truth3:
     listed = members(among)
     if item is None or listed is None:
         return UNKNOWN
+    if type(item) is str:  # which no other string is: of a long list little remains
+        listed = [each for each in listed if type(each) is not str or each == item]
     return disjunction(same(item, plain(each), mode=mode) for each in listed)
 
 

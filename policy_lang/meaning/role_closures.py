@@ -18,8 +18,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from policy_lang.ir.tables import RoleGraph
+from policy_lang.meaning.linear_regex import LONGEST_NAME
 from policy_lang.meaning.name_patterns import names_fitting
-from policy_lang.meaning.role_links import Condition, Kept, LinksInForce
+from policy_lang.meaning.role_links import Condition, Kept, LinksInForce, askable
 
 MOST_NAMES_KEPT = 400_000
 """Names in the closures that are kept, of roles and, as many again, put together for names that have several roles;
@@ -41,22 +42,23 @@ class Closure:
 
 @dataclass(frozen=True, slots=True)
 class Closures:
-    """The closures of one graph. `wanted`: the names ever asked about as a role, and sorted; None: all of the links'.
-    `longest` as in `RoleGraph`. `broken`: the wanted names with a line break.
+    """The closures of one graph. `wanted`: the names ever asked about as a role, and sorted those that patterns are
+    asked about; None: all of the links'. `longest` as in `RoleGraph`. `odd`: the wanted names that are too long or have
+    a line break.
     """
 
     wanted: frozenset[str] | None
     wanted_sorted: tuple[str, ...]
     longest: int | None
-    broken: frozenset[str]
+    odd: frozenset[str]
     kept: Kept[Closure]
     together: Kept[frozenset[str]]
 
     @classmethod
     def of(cls, wanted: frozenset[str] | None, longest: int | None) -> Closures:
         """Nothing worked out yet."""
-        broken = frozenset(name for name in wanted or () if "\n" in name)
-        return cls(wanted, tuple(sorted(wanted or ())), longest, broken, Kept(MOST_NAMES_KEPT), Kept(MOST_NAMES_KEPT))
+        odd = frozenset(name for name in wanted or () if "\n" in name or len(name) > LONGEST_NAME)
+        return cls(wanted, askable(wanted or ()), longest, odd, Kept(MOST_NAMES_KEPT), Kept(MOST_NAMES_KEPT))
 
     def asked_about(self, graph: RoleGraph, member: str) -> frozenset[str]:
         """The wanted names; those of the links and the member where none are named."""

@@ -31,6 +31,7 @@ from dataclasses import dataclass, replace
 from policy_lang.ir.tables import Link, Mode, RoleGraph
 from policy_lang.meaning.final_breaks import is_left_open
 from policy_lang.meaning.key_patterns import Pattern
+from policy_lang.meaning.linear_regex import LONGEST_NAME
 from policy_lang.meaning.local_time import LocalTime, Times, times
 from policy_lang.meaning.name_patterns import PatternsByStem, read
 from policy_lang.meaning.object_values import is_text
@@ -133,7 +134,7 @@ class Roles:
 
     def doubted(self, member: str, domain: str, *, now: LocalTime) -> frozenset[str]:
         """The wanted names of which `linked` says UNKNOWN: none where no link has a condition or is in doubt, and no
-        name ends with a line break.
+        name is one of `final_breaks`.
         """
         if self._is_left_open(member, domain):
             return self.closures.asked_about(self.graph, member) - self.held(member, domain, now=now)
@@ -150,15 +151,15 @@ class Roles:
 
     def _open_ended(self) -> frozenset[str]:
         """The wanted names of which the matching function says nothing."""
-        broken = self.closures.broken
-        return frozenset(name for name in broken if is_left_open(self.graph.matching, name))
+        odd = self.closures.odd
+        return frozenset(name for name in odd if is_left_open(self.graph.matching, name))
 
     def _links(self, domain: str) -> LinksInForce:
         asked = domain if self.graph.domains else ""
         return self.in_force.entries.get(asked) or self._gathered(asked)
 
     def _gathered(self, asked: str) -> LinksInForce:
-        others = set(self.domains_by_stem.fitting(asked))
+        others = set(self.domains_by_stem.fitting(asked)) if len(asked) <= LONGEST_NAME else set[str]()
         parts = tuple(self.domains[name] for name in sorted(others | {asked}) if name in self.domains)
         links = LinksInForce.of(parts, self.patterns, self.fitted, self.keys)
         if not parts or len(asked) > LONGEST_KEPT:

@@ -24,6 +24,7 @@ from typing import Generic, Literal, TypeVar
 
 from policy_lang.ir.tables import Link
 from policy_lang.meaning.key_patterns import Pattern
+from policy_lang.meaning.linear_regex import LONGEST_NAME
 from policy_lang.meaning.name_patterns import PatternsByStem, names_fitting
 
 Condition = tuple[str, ...]
@@ -38,6 +39,9 @@ Held = TypeVar("Held")
 
 LONGEST_KEPT = 512
 """Names longer than this, in code points, are asked anew each time."""
+
+A_NAME = 32
+"""So many code points of a name that was asked about weigh as much as a name found."""
 
 
 @dataclass(slots=True, eq=False)
@@ -77,9 +81,9 @@ class DomainLinks:
     """The links that were written for one domain.
 
     `always` and `at_times` hold, by member, the roles of the links without and with a condition. `patterns` are the
-    members that are patterns; `names`, sorted, all members and roles; both empty in a graph without a matching
-    function. `doubts` are the links in doubt (see above), from each role that is a pattern to itself. `key` stands for
-    all that the roles of a role depend on: links with the same key agree there.
+    members that are patterns; `names`, sorted, all members and roles that patterns are asked about; both empty in a
+    graph without a matching function. `doubts` are the links in doubt (see above), from each role that is a pattern to
+    itself. `key` stands for all that the roles of a role depend on: links with the same key agree there.
     """
 
     always: Mapping[str, tuple[str, ...]]
@@ -120,7 +124,7 @@ class DomainLinks:
         doubtful = roles & patterns.keys() if matching == "compat" else set[str]()
         doubts = {role: (Step(role, IN_DOUBT),) for role in doubtful}
         index = PatternsByStem.of(patterns[member] for member in members | doubtful if member in patterns)
-        return cls(always, at_times, doubts, index, tuple(sorted(members | roles)), key)
+        return cls(always, at_times, doubts, index, askable(members | roles), key)
 
     def anew(self) -> DomainLinks:
         """The same links under a key of their own."""
@@ -184,7 +188,7 @@ class LinksInForce:
 
     def members_for(self, name: str) -> tuple[str, ...]:
         """The members whose links the name has: itself, and each pattern that it fits."""
-        if not self.patterns:
+        if not self.patterns or len(name) > LONGEST_NAME:
             return (name,)
         key = (self.key, name)
         found = self.fitted.entries.get(key)
@@ -192,7 +196,8 @@ class LinksInForce:
             return found
         patterns = {text for part in self.parts for text in part.patterns.fitting(name)}
         found = (name, *sorted(patterns - {name}))
-        return found if len(name) > LONGEST_KEPT else self.fitted.keep(key, found, len(found))
+        weight = len(found) + len(name) // A_NAME
+        return found if len(name) > LONGEST_KEPT else self.fitted.keep(key, found, weight)
 
     def always(self, name: str) -> Sequence[str]:
         """The roles of the name's links that have no condition; one may come more than once."""
@@ -226,7 +231,12 @@ class LinksInForce:
     def reaches(self, role: str, name: str) -> bool:
         """Whether a link to the role leads to the name, which may stand in no link."""
         of = self.patterns.get(role)
-        return role == name or (of is not None and of.fits(name) is True)
+        return role == name or (of is not None and len(name) <= LONGEST_NAME and of.fits(name) is True)
+
+
+def askable(names: Iterable[str]) -> tuple[str, ...]:
+    """The names that patterns are asked about, sorted: those that are not too long for functions (`final_breaks`)."""
+    return tuple(sorted(name for name in names if len(name) <= LONGEST_NAME))
 
 
 def _one_key(parts: tuple[object, ...], keys: Kept[object]) -> object:

@@ -25,7 +25,6 @@ from policy_lang.addresses import number
 from policy_lang.ir.tables import FunctionName, Mode
 from policy_lang.meaning.final_breaks import is_left_open
 from policy_lang.meaning.key_patterns import Pattern, pattern
-from policy_lang.meaning.linear_regex import LONGEST_NAME
 from policy_lang.meaning.pattern_forms import (
     Anything,
     Exact,
@@ -267,7 +266,7 @@ class PatternIndex:
 
     def takes(self, name: str) -> bool:
         """Whether the function has a value for a name at all."""
-        if len(name) > LONGEST_NAME or is_left_open(self.function, name):
+        if is_left_open(self.function, name):
             return False
         return self.function != "ipMatch" or number(name) is not None
 

@@ -10,8 +10,8 @@ Source: language.md 6.4.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import assert_never
 
 from policy_lang.ir import tables
@@ -20,11 +20,11 @@ from policy_lang.meaning.object_values import members, plain, same
 from policy_lang.meaning.values import FALSE, TRUE
 from policy_lang.plan.table_asking import Asking, Check, Condition, Question, Values
 from policy_lang.plan.table_conditions import Maker
-from policy_lang.plan.table_conjunctions import Among, Distinct, Equal, Fits, Held, Keyed
+from policy_lang.plan.table_conjunctions import Among, Distinct, Equal, Fits, Held, Keyed, reads_row
 
 NONE: tuple[str, ...] = ()
 
-DATA: frozenset[type] = frozenset({type(None), bool, int, float, list, tuple, set, frozenset, dict})
+DATA: Sequence[type] = (type(None), bool, int, float, list, tuple, set, frozenset, dict)
 """Types of values that say alike of all strings whether they equal them."""
 
 
@@ -50,8 +50,9 @@ class Asker:
         # Not by equality: Python holds the constants 1 and True for one.
         key = self.sure, repr(of)
         if key not in self.questions.numbers:
+            question = self.question(of)  # which may number others
             self.questions.numbers[key] = len(self.questions.asked)
-            self.questions.asked.append(self.question(of))
+            self.questions.asked.append(question)
         return self.questions.numbers[key]
 
     def question(self, of: Keyed) -> Question:
@@ -78,9 +79,8 @@ class Asker:
         match of:
             case Equal() | Held() | Among():
                 return lambda asking, row: row[column] in asking.keys(question)
-            case Distinct(_, condition):
-                holds = self.holds(self.maker.condition(condition))
-                return _known_or(question, column, holds)
+            case Distinct():
+                return _known_or(question, column, self._asks(of))
             case Fits(_, function, name):
                 here = self.pattern_indexes[column, function]
                 condition = tables.BuiltIn(function, (name, tables.Column(column)))
@@ -111,7 +111,7 @@ class Asker:
             if type(value) is str:
                 return (value,)
             # In compat an object says itself what it equals.
-            asks_itself = mode == "compat" and type(value) not in DATA
+            asks_itself = mode == "compat" and not _is_data(value)
             if asks_itself or not (sure or same(value, "", mode=mode) is FALSE):
                 asking.lost = True
             return NONE
@@ -130,7 +130,7 @@ class Asker:
                 held = roles.held(member, domain, now=now)
                 return held if sure else held | roles.doubted(member, domain, now=now)
             # An object may equal the column of a row for which it stands here.
-            if not sure or (mode == "compat" and type(domain) is not str and type(domain) not in DATA):
+            if not sure or (mode == "compat" and type(domain) is not str and not _is_data(domain)):
                 asking.lost = True
             return NONE
 
@@ -162,7 +162,7 @@ class Asker:
             listed = members(value)
             values = [] if listed is None else list(map(plain, listed))
             others = [each for each in values if type(each) is not str]
-            if mode == "compat" and not DATA.issuperset(map(type, others)):
+            if mode == "compat" and not all(map(_is_data, others)):
                 return each_asked(asking)
             # What is unknown of one string is unknown of all.
             if not sure and (listed is None or any(same(each, "", mode=mode) is not FALSE for each in others)):
@@ -171,14 +171,39 @@ class Asker:
 
         return question
 
-    def _distinct(self, of: Distinct) -> Question:
+    def _asks(self, of: Distinct) -> Check:
+        """Whether the condition holds for one row. A list that the column must not stand in is read once for all rows:
+        surely outside is what is not even perhaps inside, and perhaps outside what is not surely inside.
+        """
         holds, column = self.holds(self.maker.condition(of.condition)), of.column
+        match of.condition:
+            case tables.Not(tables.Within(tables.Column(), among) as inside) if not reads_row(among):
+                reading, mode = self.maker.reading(among), self.maker.mode
+                listed = replace(self, sure=not self.sure).number(Among(column, inside))
+
+                def check(asking: Asking, row: Values) -> bool:
+                    # A part of a string is no key: all texts would be asked for the sake of this row.
+                    if mode == "compat" and type(reading(asking, NONE)) is str:
+                        return holds(asking, row)
+                    return row[column] not in asking.keys(listed)
+
+                return check
+            case _:
+                return holds
+
+    def _distinct(self, of: Distinct) -> Question:
+        holds, column = self._asks(of), of.column
 
         def question(asking: Asking) -> Collection[str]:
             # The condition reads one column, so that the others may hold anything.
             return frozenset(text for text in asking.stock.texts[column] if holds(asking, (text,) * (column + 1)))
 
         return question
+
+
+def _is_data(value: object) -> bool:
+    # Not by `in`: a class may be of a class that compares or hashes by raising.
+    return any(type(value) is kind for kind in DATA)
 
 
 def _known_or(question: int, column: int, holds: Check) -> Check:

@@ -655,6 +655,17 @@ class SameAs:
         return other == self._text
 
 
+class OfNoHash(type):
+    def __eq__(cls, other: object) -> bool:
+        raise ValueError
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+class Unhashed(metaclass=OfNoHash):
+    pass
+
+
 class Endless(list[object]):
     def __len__(self) -> int:
         return 5_000_000
@@ -694,6 +705,12 @@ FOLDED = {
     "a part": "^/(?i:admin)$",
     "beyond ascii": "(?i)^/\u00e4$",
     "a range beyond ascii": "(?i)^/[k-\u212a]$",
+    "a range from a control": "(?i)^/adm[\\t-~]n$",
+    "a range to a letter from a control": "(?i)^/adm[\\f-h]n$",
+    "a range to what is in it": "(?i)^/adm[^\\v-J]n$",
+    "a flag that is letters of a class": "(?i)^/adm[(?i)]n$",
+    "a group that is letters of a class": "(?i)^/adm[(?i:x)]n$",
+    "a name that is letters of a class": "(?i)^/adm[(?P<i>x)]n$",
 }
 
 
@@ -711,6 +728,10 @@ FOLDED_ALIKE = {
     "a range": "(?i)^/[j-z]sers$",
     "no flag": "^/admin$",
     "off": "^/(?-i:admin)$",
+    "the name of a group": "(?i)^/(?P<id>users)$",
+    "a flag that is letters of a class": "^/(?:admin|[(?i)])$",
+    "a sign between letters": "(?i)^/users-?[a-h]?$",
+    "a range of controls": "(?i)^/[\\t-\\r]?users$",
 }
 
 
@@ -760,6 +781,33 @@ def test_a_claim_of_thousands_of_strings_is_read_once(made: Callable[[list[str]]
             agreed(few, made(names), obj)
 
 
+@pytest.mark.parametrize("mode", ["strict", "compat"])
+@pytest.mark.parametrize("effect", [ALLOW_OVERRIDE, ALLOW_AND_DENY])
+def test_a_claim_that_rows_must_not_stand_in_is_read_once(effect: str, mode: Mode) -> None:
+    matcher = "p.any == r.any && !(p.role in r.roles)"
+    text = model(matcher, request="roles, any", policy="role, any, eft", effect=effect)
+    rows = "".join(f"p, role{at}, *, {('allow', 'deny')[at % 2]}\n" for at in range(2_000))
+    program = compile_casbin(text, rows, mode=mode)
+    claim = [f"role{at}" for at in reversed(range(50_000))]
+    assert timed(lambda: program.enforce(claim, "*")) < SECONDS
+    few = compile_casbin(text, "p, a, *, allow\np, b, *, deny\np, c, *, allow\n", mode=mode)
+    odd = (None, 1, True, 2.5, float("nan"), b"b", ["b"], SameAs("b"), SameAs("c"), OfOddKind(), Unhashed())
+    for names in ([], ["b"], ["a", "c"], ["a", "b", "c"], ("b", "c")):
+        for claimed in (names, *([*names, each] for each in odd), frozenset(names), " ".join(names), names or None):
+            agreed(few, claimed, "*")
+
+
+@pytest.mark.parametrize("mode", ["strict", "compat"])
+@pytest.mark.parametrize(
+    "matcher", ["r.a == p.x", "p.x in r.a", "!(p.x in r.a)", "g(r.a, p.x, r.b)", "g(r.b, p.x, r.a)"]
+)
+def test_an_object_whose_class_cannot_be_hashed_is_answered_for(matcher: str, mode: Mode) -> None:
+    text = model(matcher, request="a, b", policy="x, eft", effect=ALLOW_AND_DENY, roles={"g": "_, _, _"})
+    rows = "p, admin, allow\np, blocked, deny\ng, team, admin, d1\n" + "".join(f"p, u{at}, allow\n" for at in range(9))
+    program = compile_casbin(text, rows, mode=mode)
+    assert [agreed(program, value, "d1") for value in (Unhashed(), [Unhashed()])] == [False, False]
+
+
 ENDLESS = {"a list that lies": Endless(), "a range": range(5_000_000), "many": ["y"] * 200_000}
 
 
@@ -782,12 +830,57 @@ def test_answers_for_names_are_kept_by_how_much_they_hold() -> None:
     assert 0 < sum(map(len, index._kept.entries.values())) <= 262_144
 
 
+def test_names_with_patterns_are_kept_by_how_long_they_are() -> None:
+    text = model("g(r.sub, p.sub)", request="sub", policy="sub", roles={"g": "_, _"})
+    program = compile_casbin(text, "p, admin\ng, u*, admin\n", matching={"g": "keyMatch"})
+    for at in range(5_000):
+        assert program.enforce(f"u{at}" + "\U0001f600" * 500)
+    (roles,) = program._plan.stock.roles
+    kept = [len(text) for key in roles.fitted.entries if isinstance(key, tuple) for text in key if type(text) is str]
+    assert 0 < sum(kept) <= 65_536 * 32
+
+
 def test_a_name_longer_than_any_path_has_no_value() -> None:
     text = model("regexMatch(r.obj, p.obj)", request="obj", policy="obj, eft", effect=ALLOW_AND_DENY)
     program = compile_casbin(text, "p, ^/a.*$, allow\n")
     assert agreed(program, "/a" + "b" * 65_534)
     assert not agreed(program, "/a" + "b" * 65_535)
     assert not compile_casbin(text, "p, .*, allow\np, ^/z$, deny\n").enforce("/" * 70_000)
+
+
+LONG_NAMES: dict[str, tuple[FunctionName, str]] = {
+    "an expression": ("regexMatch", "^.*a[ab]{20}c$"),
+    "a beginning": ("keyMatch", "a*"),
+    "no pattern": ("keyMatch", "nobody"),
+}
+
+
+@pytest.mark.parametrize(("function", "member"), LONG_NAMES.values(), ids=LONG_NAMES.keys())
+def test_a_name_longer_than_any_path_has_no_role_by_a_pattern_and_does_not_lack_it_for_sure(
+    function: FunctionName, member: str
+) -> None:
+    by = {"g": function}
+    names = partial(model, request="sub, dom", roles={"g": "_, _, _"})
+    text = names("g(r.sub, p.sub, r.dom)", policy="sub, eft", effect=ALLOW_AND_DENY)
+    rows = "p, admin, allow\np, blocked, deny\n"
+    links = f"g, {member}, admin, d1\ng, literal, admin, d1\ng, {'a' * 65_537}, admin, d1\n"
+    drawn = random.Random(7)
+    long = "".join(drawn.choice("ab") for _ in range(2**20))
+    program = compile_casbin(text, rows + links, mode="compat", matching=by, domain_matching=by)
+    assert agreed(program, "literal", "d1")
+    for sub, dom in ((long, "d1"), ("literal", long), ("a" * 65_537, "d1"), ("literal", "d1"), ("a" * 65_536, "d1")):
+        agreed(program, sub, dom)
+    assert not program.enforce(long, "d1")
+    inverse = compile_casbin(
+        names("!g(r.sub, p.sub, r.dom)", policy="sub"),
+        "p, blocked\n" + links.replace("admin", "blocked"),
+        mode="compat",
+        matching=by,
+        domain_matching=by,
+    )
+    assert agreed(inverse, "somebody", "d1")
+    assert not agreed(inverse, long, "d1")
+    assert not agreed(inverse, "somebody", long)
 
 
 def test_what_an_update_leaves_behind_goes_with_the_next() -> None:
