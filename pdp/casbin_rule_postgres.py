@@ -20,7 +20,11 @@ from pdp.casbin_rule import MOST_ROWS, RuleTable, RuleTableError
 
 _CONNECT_S = 10
 _STATEMENT_MS = 60_000
-_AT_A_TIME = 10_000
+_AT_A_TIME = 200
+"""Rows are few: what comes at once is whole in memory before its size is seen."""
+
+_LONGEST_NAME = 63
+"""Bytes of an identifier of PostgreSQL."""
 
 _COLUMNS = """
     SELECT attname FROM pg_catalog.pg_attribute
@@ -53,8 +57,11 @@ def _rows(
     table: RuleTable,
     columns_of: Callable[[Iterable[str], RuleTable], list[str]],
 ) -> Iterator[Sequence[object]]:
-    name = sql.Identifier(*table.table.split("."))
-    found = connection.execute(_COLUMNS, (name.as_string(connection),)).fetchall()
+    parts = table.table.split(".")
+    name = sql.Identifier(*parts)
+    # PostgreSQL would cut such a name, and read the table that is called by what is left.
+    cut = any(len(part.encode()) > _LONGEST_NAME or "\0" in part for part in parts)
+    found = [] if cut else connection.execute(_COLUMNS, (name.as_string(connection),)).fetchall()
     columns = sql.SQL(", ").join(map(sql.Identifier, columns_of((str(row[0]) for row in found), table)))
     statement = sql.SQL("SELECT {} FROM {} ORDER BY {} LIMIT {}").format(
         columns, name, sql.Identifier("id"), MOST_ROWS + 1

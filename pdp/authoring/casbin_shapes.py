@@ -26,6 +26,11 @@ MOST_SHAPES = 2_000
 """Endpoints that a conversion makes at the most."""
 
 _RAW = "!$&'+=:@~"
+_SENT_RAW = f"/{_RAW}*"
+"""What stands raw in the path of a call: what is a sign in a pattern, too."""
+
+_SIGNS = re.compile(r"[(),]")
+
 _FILLED = ("w1x", "w2y", "w3z", "w4v", "w5u", "w6t", "w7s", "w8r")
 """Words that no policy is likely to name; each place of a shape has another one."""
 
@@ -54,6 +59,13 @@ class Shape:
 
 
 EVERYTHING = Shape((), rest=True)
+
+
+def called(path: str) -> str | None:
+    """A path as a call of a test names it: what may stand raw does, or it would be refused where it is literal; None
+    where no call can, since parentheses and commas are signs of policies.
+    """
+    return None if _SIGNS.search(path) else quote(path, safe=_SENT_RAW)
 
 
 _WHOLE = frozenset(("*", "/*"))

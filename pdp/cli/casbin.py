@@ -38,8 +38,8 @@ Format = Literal["text", "json", "sarif"]
 def casbin() -> None:
     """Check, ask and convert Casbin models.
 
-    MODEL is a model.conf; POLICY a file of rows, or a casbin_rule table: sqlite:FILE[?table=NAME], or
-    postgresql://…[?table=NAME] (with the extra `postgres`).
+    MODEL is a model.conf; POLICY a file of rows, or a casbin_rule table: sqlite:FILE[?table=NAME], where FILE is a
+    path, or postgresql://…[?table=NAME] (with the extra `postgres`).
     """
 
 
@@ -115,8 +115,8 @@ def enforce(
 ) -> None:
     """Answer requests, with the row that decided each.
 
-    A request is written as a row is, without a type: alice, data1, read. A value that begins with { is a JSON object,
-    for models that ask for r.sub.Age. With --json each answer is a line of JSON.
+    A request is written as a row is, without a type: alice, data1, read. Quotes are characters of a value. One that
+    begins with { is a JSON object, for models that ask for r.sub.Age. With --json each answer is a line of JSON.
 
     Ends 0 where every request is allowed, 1 where one is not.
     """

@@ -2,7 +2,7 @@
 
 In go a model and a policy; out go a policy and its facts, to a folder or, the policy alone, to standard output; what is
 left out goes to standard error.
-INVARIANT: nothing is written that does not compile, or whose tests do not pass.
+INVARIANT: nothing is written that does not compile, or whose tests do not pass, or whose facts cannot be loaded.
 Source: language.md 2, 6.4.
 
 Decision (2026-11-21): it ends 1 where a row was left out, as `pdp import` does, and 2 where nothing was converted: a
@@ -25,6 +25,7 @@ from pdp.cli.new_folder import write_folder
 from pdp.cli.options import path_type, shown_path
 from policy_lang.compile import compile_policy
 from policy_lang.diagnostics import CompileError, printable
+from policy_lang.meaning.facts import FactsError, load_facts
 from policy_lang.trials.runner import run_tests
 
 MOST_SHOWN = 100
@@ -77,6 +78,10 @@ def _hold(made: Converted) -> None:
         raise AuthoringError(
             "I442", f"the policy that was made does not compile: {first.code} {first.message}"
         ) from error
+    try:
+        load_facts(compiled.program, {name: text.encode() for name, text in made.files.items()})
+    except FactsError as error:
+        raise AuthoringError("I442", f"the facts that were made cannot be loaded: {error.problems[0]}") from error
     failed = [each for each in run_tests(compiled.program, compiled.tests) if not each.passed]
     if failed:
         case = failed[0].case

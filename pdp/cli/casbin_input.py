@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import click
+from click.shell_completion import CompletionItem
 
 from pdp.casbin_rule import Record, RuleTable, read_rule_table, rule_table
 from pdp.cli.check_progress import working
@@ -114,9 +115,15 @@ _MATCHING = (
     click.option("--zone", metavar="NAME", help="The time zone of timeMatch, such as Europe/Berlin."),
 )
 
+
+def completed_files(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """A file, for a shell that completes what may be an address too."""
+    return [CompletionItem(incomplete, type="file")]
+
+
 _SHARED = (
     click.argument("model", type=path_type),
-    click.argument("policy"),
+    click.argument("policy", shell_complete=completed_files),
     click.option(
         "--mode",
         type=click.Choice(["strict", "compat"]),
@@ -191,14 +198,16 @@ def _taken(model: Path, policy: str, place: RuleTable | None, wishes: Wishes) ->
     return Taken(source, whole, name, read, rows, sections, options, table, ordered(diagnostics))
 
 
-def program_of(found: Taken) -> Table:
-    """The table of what was read; how many warnings there are stands on standard error.
+def program_of(found: Taken, *, compat_tried: bool = False) -> Table:
+    """The table of what was read; how many warnings there are stands on standard error. `compat_tried`: compat refuses
+    it too.
 
     Errors: CasbinInputError I414, after every diagnostic.
     """
     if found.table is None:
         click.echo(render(found.diagnostics, found.sources) + "\n", err=True)
-        remedy = "; --mode compat takes what Casbin takes" if found.options.mode == "strict" else ""
+        untried = found.options.mode == "strict" and not compat_tried
+        remedy = "; --mode compat takes what Casbin takes" if untried else ", nor in compat" if compat_tried else ""
         raise CasbinInputError("I414", f"{found.source.name}, {printable(found.place)}: they do not compile{remedy}")
     if found.diagnostics:
         count = len(found.diagnostics)

@@ -82,7 +82,8 @@ def _contents(found: Taken, table: Table) -> Iterator[tuple[str, str]]:
     for name, rows in found.rows.rows.items():
         votes = Counter(row.vote or "no vote" for row in rows)
         said = ", ".join(f"{count} {vote}" for vote, count in sorted(votes.items()))
-        yield f"rows of {name}", f"{len(rows)}" + (f" ({said})" if rows else "")
+        none = " (nothing is allowed)" if name == found.sections.p else ""
+        yield f"rows of {name}", f"{len(rows)}" + (f" ({said})" if rows else none)
     for graph in table.graphs:
         yield f"links of {graph.name}", f"{len(graph.links)}{_by(graph)}"
 

@@ -3,16 +3,19 @@
 In goes a line such as `alice, data1, read`, out comes a value for each parameter of the model, or why it is none. A
 value that begins with `{` is a JSON object, for models that ask for parts of a value; every other one is text, as in a
 policy: trimmed, with commas that stand in `()` or `[]`.
-INVARIANT: a request has as many values as the model has parameters; none is guessed at.
+INVARIANT: a request has as many values as the model has parameters; none is guessed at. A file has one at the least:
+SECURITY: of none it would be true that every request is allowed.
 Source: Casbin's documentation, "Policy storage", "ABAC"; policy_lang/casbin/row_lines.py.
 
 Decision (2026-11-21): whole lines that begin with `#` and blank lines are passed over, as in a policy. JSON
-that is deeper, or has longer numbers, than Python reads is refused by its line.
+that is deeper, or has longer numbers, than Python reads is refused by its line; so are the words `NaN` and `Infinity`,
+which are none of JSON's, and numbers that are larger than any that Python has.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +28,21 @@ from policy_lang.casbin.row_lines import bracketed_values_of, lines
 MOST_BYTES = 64 * 2**20
 """The largest file of requests."""
 
-_DECODER = json.JSONDecoder()
+
+def _word(word: str) -> object:
+    """What JSON has no word for. Errors: ValueError."""
+    raise ValueError(f"`{word}` is no number of JSON")
+
+
+def _fraction(text: str) -> float:
+    """A number with a fraction. Errors: ValueError for one that is too large."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"`{text}` is too large")
+    return number
+
+
+_DECODER = json.JSONDecoder(parse_float=_fraction, parse_constant=_word)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +67,14 @@ def requests_of_file(path: Path, parameters: Sequence[str]) -> list[Request]:
         raise CasbinInputError("I411", f"cannot read {name}: {error.strerror or error}") from None
     except UnicodeDecodeError:
         raise CasbinInputError("I411", f"{name} is not UTF-8: save the file as UTF-8") from None
-    return [
+    requests = [
         _fitting(Request(tuple(_values(line, f"{name}:{number}")), line, number), parameters, f"{name}:{number}")
         for number, _, line in lines(text)
         if not line.startswith("#")
     ]
+    if not requests:
+        raise CasbinInputError("I413", f"{name} holds no request: write each on a line that does not begin with `#`")
+    return requests
 
 
 def request_of_words(words: Sequence[str], parameters: Sequence[str]) -> Request:
@@ -112,7 +132,7 @@ def _until_an_object(line: str) -> tuple[str, int | None]:
 
 def _object(text: str, place: str) -> object:
     try:
-        value: object = json.loads(text)
+        value: object = _DECODER.decode(text)
     except (ValueError, RecursionError):
         raise CasbinInputError("I413", f"{place}: a value that begins with `{{` is no JSON object") from None
     return value

@@ -12,6 +12,8 @@ Decision (2026-11-21): it ends 1 where one answer differs, with a reason or with
 Casbin raises is a difference only where ours allows: to refuse what cannot be asked is what ours says of itself.
 Decision (2026-11-21): Casbin compares times in the zone of the process, ours in that of `--zone`; the difference is
 named, and the process is left as it is.
+Decision (2026-11-21): what is missing is told by the name `pycasbin`, not by ours with the extra: under our name an
+index of packages may hold another's.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from __future__ import annotations
 import importlib
 import json
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -47,6 +50,7 @@ MOST_SHOWN = 100
 """Differences that are shown; the others are counted."""
 
 LEAST_VERSION = (2, 8)
+INSTALL = "pip install 'pycasbin>=2.8'"
 
 UNKNOWN = "no reason is known: it is a fault of ours or of Casbin's"
 
@@ -84,7 +88,11 @@ class Compared:
 @casbin_options
 @click.option("--requests", "file", type=path_type, metavar="FILE", help="A file of requests, a line each; - is stdin.")
 @click.option(
-    "--count", type=click.IntRange(1, MOST_COUNT), default=COUNT, show_default=True, help="How many are drawn without."
+    "--count",
+    type=click.IntRange(1, MOST_COUNT),
+    default=COUNT,
+    show_default=True,
+    help="How many are drawn without --requests.",
 )
 @click.option("--seed", type=int, default=1, show_default=True, help="The seed they are drawn from.")
 @json_option
@@ -102,7 +110,8 @@ def verify(
 ) -> None:
     """Ask Casbin itself, and report every difference.
 
-    It needs the extra `pycasbin`. Without --requests the requests are drawn from what the policy names.
+    It needs the extra `pycasbin`. Without --requests the requests are drawn from what the policy names. Casbin reads
+    every row for every request: over many rows ask a smaller --count.
 
     Ends 0 where every answer is the same, 1 where one differs.
     """
@@ -114,7 +123,7 @@ def verify(
     requests = _drawn(table, count, seed) if file is None else requests_of_file(file, table.parameters)
     # Loaded where it is used: pycasbin is an extra, and which distribution answers is known only now.
     make: Callable[[Taken], Asked] = vars(importlib.import_module("pdp.cli.casbin_original"))["Original"].of
-    with working(f"asking Casbin about {len(requests)} requests"):
+    with working(f"asking Casbin about {len(requests)} requests, over {len(table.rows)} rows each"):
         compared = compare(found, table, requests, make, time.time_ns() // 1_000_000)
     for line in [json.dumps(_json(compared), indent=2)] if as_json else _lines(compared):
         click.echo(line)
@@ -136,12 +145,12 @@ def refusal(installed: Callable[[str], str | None]) -> str:
     former = installed("casbin")
     if former is not None:
         why = f"the distribution `casbin` {former} is installed, which is the frozen former name of pycasbin"
-        return f"{why}: pip uninstall casbin pycasbin, then pip install 'portcullis[pycasbin]'"
+        return f"{why}: pip uninstall casbin pycasbin, then {INSTALL}"
     there = installed("pycasbin")
     if there is None:
-        return "Casbin itself is not installed: install the extra (pip install 'portcullis[pycasbin]')"
+        return f"Casbin itself is not installed: {INSTALL}"
     numbers = tuple(int(part) for part in there.split(".")[:2] if part.isdecimal())
-    return "" if numbers >= LEAST_VERSION else f"pycasbin {there} is installed: 2.8 or newer is asked"
+    return "" if numbers >= LEAST_VERSION else f"pycasbin {there} is installed, and 2.8 or newer is asked: {INSTALL}"
 
 
 # ---------------------------------------------------------------- comparing
@@ -227,6 +236,9 @@ def _lines(compared: Compared) -> Iterator[str]:
     more = len(compared.differences) - MOST_SHOWN
     if more > 0:
         yield f"{more} more not shown"
+    reasons = Counter(each.reason for each in compared.differences)
+    if len(compared.differences) > 1:
+        yield from (printable(f"{count} times {reason}") for reason, count in reasons.most_common())
     count = len(compared.differences)
     asked = f"{compared.asked} requests, {compared.allowed} allowed by Casbin, {compared.raised} raised"
     yield f"{asked}, {count} difference{'' if count == 1 else 's'}"

@@ -16,7 +16,7 @@ import click
 from pdp.authoring.casbin_folder import CasbinTexts, casbin_files
 from pdp.authoring.casbin_rows_text import rows_text
 from pdp.authoring.scaffold import bundle_files, service_name
-from pdp.cli.casbin_input import Taken, Wishes, matching_options, program_of, taken
+from pdp.cli.casbin_input import Taken, Wishes, completed_files, matching_options, program_of, taken
 from pdp.cli.new_folder import write_folder
 from pdp.cli.options import path_type
 from policy_lang.ir.tables import FunctionName
@@ -30,6 +30,7 @@ from policy_lang.ir.tables import FunctionName
     "casbin",
     nargs=2,
     metavar="MODEL POLICY",
+    shell_complete=completed_files,
     help="Write a policy around a Casbin model; POLICY as for `pdp casbin`.",
 )
 @matching_options
@@ -54,7 +55,7 @@ def new(
     else:
         model, policy = casbin
         found = _taken(Path(model), policy, Wishes("strict", matching, domain_matching, zone))
-        table = program_of(found)
+        table = program_of(found, compat_tried=True)
         options = found.options
         texts = CasbinTexts(
             found.source.text,

@@ -10,7 +10,9 @@ Source: language.md 6.4; points B, F.
 Decision (2026-11-21): a caller whose kind has no such claim cannot be asked about, so a block says nothing of it: it
 grants nothing, and denies nothing. An endpoint that lacks what is bound, and a claim that a kind may lack, is a
 mistake: the block names endpoints and claims itself.
-Decision (2026-11-21): times and durations are refused: they are numbers to us and texts to Casbin.
+Decision (2026-11-21): times and durations are refused: they are numbers to us and texts to Casbin. So are integers,
+truths and sets that the matcher compares with a column by `==` or `!=`: no row has such a value, only its text, so that
+a row that denies would never hold. Compared with constants, or in `in`, they mean what they say.
 Decision (2026-11-21): under an effect that denies nothing there is no deny rule, whatever the block says.
 """
 
@@ -22,7 +24,7 @@ from typing import assert_never
 
 from policy_lang import ir, tree
 from policy_lang.checking.casbin_items import Items, items_of, table_of
-from policy_lang.checking.casbin_parameters import asked_about
+from policy_lang.checking.casbin_parameters import asked_about, beside_columns
 from policy_lang.checking.environment import Bound, Environment
 from policy_lang.checking.groups import Group, groups, reads_of
 from policy_lang.checking.guards import Leaf
@@ -39,7 +41,7 @@ from policy_lang.ir.atom_types import asks_of
 from policy_lang.ir.tables import Table, Vote
 from policy_lang.mistakes.rules import NeverApplies
 from policy_lang.mistakes.votes import NoValue, Unbound, UnknownParameter
-from policy_lang.typesystem import Scalar, Type
+from policy_lang.typesystem import IntType, Scalar, SetType, Type
 
 CLAUSE = "casbin"
 """The label of the one clause of a rule that a block becomes."""
@@ -69,7 +71,8 @@ def check_block(
     endpoints = bound.names[module.name].targets.get(items.on.id, ())
     found += closed_ones(items.on, endpoints, bound)
     table = _asked_table(making.id, items, found)
-    placing = _Placing(module, block.name, items.bindings, bound, found)
+    texts = frozenset[int]() if table is None else beside_columns(table)
+    placing = _Placing(module, block.name, items.bindings, texts, bound, found)
     placed = placing.placed(endpoints)
     if table is None or placing.refused:
         return making.refused()
@@ -155,10 +158,12 @@ class _Placing:
         module: ModuleEntry,
         name: tree.Name,
         bindings: Sequence[tree.Binding],
+        texts: frozenset[int],
         bound: Bound,
         found: list[Diagnostic],
     ) -> None:
         self.refused = False
+        self._texts = texts
         self._module = module
         self._name = name
         self._bindings = bindings
@@ -187,8 +192,11 @@ class _Placing:
         here = Environment(group.kinds[0], endpoint, self._bound.signals)
         operands: list[ir.Operand] = []
         whole = True
-        for binding in self._bindings:
+        for place, binding in enumerate(self._bindings):
             read = self._read(binding.value, here)
+            if isinstance(read, Typed) and place in self._texts and _is_no_text(read.type):
+                why = f"the matcher compares it with texts of rows, and `{read.type}` is the type of none"
+                read = _no_value(binding.value, why, "bind a text, or compare it by a rule beside the block")
             if isinstance(read, Typed):
                 operands.append(read.operand)
                 continue
@@ -226,6 +234,10 @@ class _Placing:
                 return _no_value(ref, "it is no value", "bind an input of the call")
             case _:
                 assert_never(bound)
+
+
+def _is_no_text(type_: Type) -> bool:
+    return type_ is Scalar.BOOL or isinstance(type_, IntType | SetType)
 
 
 _NARROW = "narrow `on` to endpoints that have it, or bind what all of them have"

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import assert_never
 
+from policy_lang.casbin.parts import all_in
 from policy_lang.ir import tables
 from policy_lang.ir.tables import Expression, Table
 
@@ -53,6 +54,21 @@ def _bound(expression: Expression, table: Table, places: Mapping[str, int], miss
         missing[name] = None
         return expression
     return tables.Parameter(places[name])
+
+
+def beside_columns(table: Table) -> frozenset[int]:
+    """The places of the parameters that are compared with a column, as equal or not: with the texts of rows."""
+    found: set[int] = set()
+    written = (expression for _, expression in table.expressions if expression is not None)
+    for part in (part for expression in (table.matcher, *written) for part in all_in(expression)):
+        match part:
+            case tables.Comparison("eq" | "ne", tables.Parameter(place), tables.Column()):
+                found.add(place)
+            case tables.Comparison("eq" | "ne", tables.Column(), tables.Parameter(place)):
+                found.add(place)
+            case _:
+                pass
+    return frozenset(found)
 
 
 def _name(expression: Expression, table: Table) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -63,9 +64,19 @@ PLACES = {
         "postgresql://u:pw@h:5/d?table=auth.rules&sslmode=require",
         RuleTable("postgresql", "postgresql://u:pw@h:5/d?sslmode=require", "auth.rules", "postgresql://h:5/d"),
     ),
-    "a password with an @ in it": (
-        "postgres://u:p@w@h/d",
-        RuleTable("postgresql", "postgres://u:p@w@h/d", "casbin_rule", "postgresql://h/d"),
+    "a password with signs in it": (
+        "postgres://u:p%40w%2F%3F%23@h/d",
+        RuleTable("postgresql", "postgres://u:p%40w%2F%3F%23@h/d", "casbin_rule", "postgresql://h/d"),
+    ),
+    "several hosts, one an address": (
+        "postgresql://u:pw@[::1]:5432,h2:,h3/d",
+        RuleTable(
+            "postgresql", "postgresql://u:pw@[::1]:5432,h2:,h3/d", "casbin_rule", "postgresql://[::1]:5432,h2:,h3/d"
+        ),
+    ),
+    "a folder of sockets": (
+        "postgresql://u:pw@/d?host=/run/postgresql",
+        RuleTable("postgresql", "postgresql://u:pw@/d?host=%2Frun%2Fpostgresql", "casbin_rule", "postgresql:///d"),
     ),
 }
 
@@ -80,10 +91,24 @@ NO_PLACES = {
     "no file": "sqlite:",
     "a table without a name": "sqlite:a.db?table=",
     "two tables": "sqlite:a.db?table=x&table=y",
+    "a table whose name is no text": "sqlite:a.db?table=a\udcff",
     "another option": "sqlite:a.db?mode=rwc",
     "another kind of database": "mysql+driver://u:hidden@h/d",
     "no URL": "postgresql://[h/d",
     "two tables of a server": "postgresql://u:hidden@h/d?table=a&table=b",
+    "a password with an @ in it, at which libpq ends it": "postgresql://u:p@hidden@h/d",
+    "a password with a slash in it": "postgresql://u:hidden/hidden@h/d",
+    "a password with a question mark in it": "postgresql://u:hidden?hidden@h/d",
+    "a password with a # in it": "postgresql://u:hidden#hidden@h/d",
+    "a password and no host": "postgresql://u:hidden",
+    "a port that is no number": "postgresql://u:hidden@h:port/d",
+    "a host in one bracket": "postgresql://u:hidden@[::1/d",
+    "bytes that are no text": "postgresql://u:hidden@h/\udcff",
+    "one slash": "postgresql:/u:hidden@h/d",
+    "no slash": "Postgres:u:hidden@h/d",
+    "an address of Java": "jdbc:postgresql://u:hidden@h/d",
+    "a blank before it": " postgresql://u:hidden@h/d",
+    "words of libpq": "host=h user=u Password = hidden",
 }
 
 
@@ -155,6 +180,48 @@ def test_a_table_that_is_not_the_standard_one_is_refused(database: Path, case: s
     assert "sqlite:" in refused.value.detail
 
 
+IDS: dict[str, list[object]] = {
+    "texts, of which 10 is less than 9": ["9", "10"],
+    "none": [1, None],
+    "the same twice": [7, 7],
+    "fractions": [1, 1.5],
+}
+
+
+@pytest.mark.parametrize("case", IDS)
+def test_ids_that_do_not_say_the_order_are_refused(database: Path, case: str) -> None:
+    execute(database, f"CREATE TABLE other ({COLUMNS.replace('INTEGER PRIMARY KEY', 'BLOB')})")
+    connection = sqlite3.connect(database)
+    with connection:
+        connection.executemany("INSERT INTO other (id, ptype) VALUES (?, 'p')", [(each,) for each in IDS[case]])
+    connection.close()
+    with pytest.raises(RuleTableError, match="the order of rows") as refused:
+        read(f"sqlite:{database}?table=other")
+    assert refused.value.code == "I406"
+
+
+def test_a_view_that_never_comes_to_its_first_row_is_refused(database: Path) -> None:
+    endless = "CREATE VIEW endless AS WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT x AS id, "
+    execute(database, f"{endless} 'p' AS ptype, '' AS v0, '' AS v1, '' AS v2, '' AS v3, '' AS v4, '' AS v5 FROM n")
+    with pytest.raises(RuleTableError, match="more than 1000000 steps") as refused:
+        read_rule_table(RuleTable("sqlite", str(database), "endless", "sqlite:x"), most_steps=1_000_000)
+    assert refused.value.code == "I405"
+
+
+def test_a_value_larger_than_a_policy_is_refused_before_it_is_made(database: Path) -> None:
+    values = "'p' AS ptype, '' AS v1, '' AS v2, '' AS v3, '' AS v4, '' AS v5"
+    execute(database, f"CREATE VIEW large AS SELECT 1 AS id, hex(zeroblob({MOST_BYTES})) AS v0, {values}")
+    with pytest.raises(RuleTableError, match="I403") as refused:
+        read(f"sqlite:{database}?table=large")
+    assert "too big" in refused.value.detail
+
+
+def test_a_file_whose_name_is_no_text_is_read(database: Path) -> None:
+    odd = database.with_name(os.fsdecode(b"policy \xff?.db"))
+    database.rename(odd)
+    assert read_rule_table(RuleTable("sqlite", str(odd), "casbin_rule", "sqlite:x")) == ROWS
+
+
 def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "policy.db"
     file.write_text("p, alice, data1, read\n" * 100)
@@ -166,11 +233,11 @@ def test_rows_without_end_are_refused_while_they_come() -> None:
     long = "x" * 2**20
     taken = 0
 
-    def rows() -> Iterator[tuple[str, str]]:
+    def rows() -> Iterator[tuple[int, str, str]]:
         nonlocal taken
         while True:
             taken += 1
-            yield "p", long
+            yield taken, "p", long
 
     with pytest.raises(RuleTableError, match="I405"):
         kept(rows(), RuleTable("sqlite", "x", "endless", "sqlite:x"))
@@ -179,7 +246,7 @@ def test_rows_without_end_are_refused_while_they_come() -> None:
 
 def test_columns_come_by_their_number_not_by_their_text() -> None:
     names = ["id", "ptype", *(f"v{number}" for number in range(12)), "created", "v01", "V3"]
-    assert columns_of(names, RuleTable("sqlite", "x", "t", "x"))[1:] == [f"v{number}" for number in range(12)]
+    assert columns_of(names, RuleTable("sqlite", "x", "t", "x"))[2:] == [f"v{number}" for number in range(12)]
 
 
 # ---------------------------------------------------------------- PostgreSQL
@@ -236,6 +303,8 @@ NO_TABLES = {
     "a name that is no name": "table=x%22%3BDROP%20TABLE%20casbin_rule",
     "too many parts": "table=a.b.c.d",
     "a part without a name": "table=.casbin_rule",
+    "a NUL, where a name of C ends": "table=casbin_rule%00x",
+    "bytes that are no text": "table=casbin_rule%FF",
 }
 
 
@@ -245,6 +314,15 @@ def test_a_table_that_postgresql_does_not_have_is_refused(filled: str, case: str
         read(f"{filled}&{NO_TABLES[case]}")
     assert refused.value.code in {"I403", "I404"}
     assert read(filled) == ROWS
+
+
+def test_a_name_that_postgresql_would_cut_names_no_other_table(filled: str) -> None:
+    longest = "t" * 63
+    with psycopg.connect(filled) as connection:
+        connection.execute(f'CREATE TABLE "Auth"."{longest}" ({COLUMNS})'.encode())
+    assert read(f"{filled}&table=Auth.{longest}") == []
+    with pytest.raises(RuleTableError, match="I404"):
+        read(f"{filled}&table=Auth.{longest}t")
 
 
 def test_a_view_that_writes_is_refused(filled: str) -> None:
@@ -261,6 +339,14 @@ def test_a_view_that_writes_is_refused(filled: str) -> None:
     assert read(filled) == ROWS
 
 
+def test_ids_of_postgresql_that_do_not_say_the_order_are_refused(filled: str) -> None:
+    with psycopg.connect(filled) as connection:
+        connection.execute(b"ALTER TABLE casbin_rule DROP CONSTRAINT casbin_rule_pkey")
+        connection.execute(b"INSERT INTO casbin_rule VALUES (1, 'p', 'mallory')")
+    with pytest.raises(RuleTableError, match="the order of rows"):
+        read(filled)
+
+
 def test_a_value_that_is_no_text_is_refused(filled: str) -> None:
     with psycopg.connect(filled) as connection:
         connection.execute(b"ALTER TABLE casbin_rule ALTER v5 TYPE integer USING 7")
@@ -271,7 +357,7 @@ def test_a_value_that_is_no_text_is_refused(filled: str) -> None:
 NO_SERVERS = {
     "a wrong password": "",
     "nobody listens": "postgresql://u:hidden@127.0.0.1:1/d",  # a port that nothing is bound to
-    "an address that the library cannot read": "postgresql://u:hidden@h:port/d",
+    "an address that the library cannot read": "postgresql://u:hidden%zz@h/d",
     "an option that there is not": "postgresql://u:hidden@h/d?hidden=hidden",
 }
 

@@ -6,7 +6,9 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from click.shell_completion import ShellComplete
 
+from pdp.cli import cli
 from tests.support.command import Pdp
 
 CHECKED = """\
@@ -59,12 +61,29 @@ def test_compat_passes_with_a_warning_of_the_same_number(folder: Path, pdp: Pdp)
     assert "1 allow, 1 deny, 1 no vote" in done.out
 
 
+FILES = {
+    "a policy that may be an address": ["casbin", "check", "model.conf"],
+    "the model of a new folder": ["new", "--from-casbin"],
+}
+
+
+@pytest.mark.parametrize("case", FILES)
+def test_a_shell_completes_files(case: str) -> None:
+    offered = ShellComplete(cli, {}, "pdp", "_PDP_COMPLETE").get_completions(FILES[case], "po")
+    assert [(each.type, each.value) for each in offered] == [("file", "po")]
+
+
 def test_dead_rows_are_counted(folder: Path, pdp: Pdp) -> None:
     (folder / "policy.csv").write_text("p, a, /x, GET, allow\np, a, /x, GET, allow\n")
     done = pdp(*CHECK)
     assert "dead rows" in done.out
     assert [line.split()[-1] for line in done.out.splitlines() if line.startswith("dead rows")] == ["1"]
     assert "warning[W627]" in done.err
+
+
+def test_an_empty_policy_is_said_to_allow_nothing(folder: Path, pdp: Pdp) -> None:
+    (folder / "policy.csv").write_text("")
+    assert "rows of p     0 (nothing is allowed)\n" in pdp(*CHECK).out
 
 
 def test_a_disjunction_is_told_part_by_part(folder: Path, pdp: Pdp) -> None:

@@ -65,10 +65,17 @@ def test_one_request_ends_as_it_is_answered(folder: Path, pdp: Pdp, case: str) -
     assert pdp(*ENFORCE, "--request", *words).code == code
 
 
-def test_no_requests_are_no_answers(folder: Path, pdp: Pdp) -> None:
-    (folder / "asked.csv").write_text("# nobody\n\n")
-    done = pdp(*ENFORCE, "--requests", "asked.csv")
-    assert (done.code, done.out) == (0, "")
+NO_REQUESTS = {"nothing": "", "blank lines": "\n \n", "comments, as a caller may begin": "#mallory, /wiki/a, PUT\n"}
+
+
+@pytest.mark.parametrize("verb", ["enforce", "verify"])
+@pytest.mark.parametrize("case", NO_REQUESTS)
+def test_no_requests_are_no_answer(folder: Path, pdp: Pdp, verb: str, case: str) -> None:
+    """Not 0, which says that every request is allowed, or that Casbin answers all of them alike."""
+    (folder / "asked.csv").write_text(NO_REQUESTS[case])
+    done = pdp("casbin", verb, "model.conf", "policy.csv", "--requests", "asked.csv")
+    assert (done.code, done.out) == (2, "")
+    assert "asked.csv holds no request" in done.err
 
 
 def test_an_empty_policy_grants_nothing(folder: Path, pdp: Pdp) -> None:
@@ -109,6 +116,8 @@ BAD_LINES = {
     "JSON with something behind it": '{"a": 1} x, /x, GET',
     "JSON without an end": '{"a": [1, 2, /x, GET',
     "a deep one": '{"a":' * 50_000 + "1" + "}" * 50_000 + ", /x, GET",
+    "a word that JSON has not": '{"Age": NaN}, /x, GET',
+    "a number without end": '{"Age": 1e999}, /x, GET',
     "a stray bracket": "alice), /x, GET",
     "an open bracket": "(alice, /x, GET",
 }

@@ -145,6 +145,15 @@ def test_what_cannot_be_made_is_named_and_nothing_is_written(folder: Path, pdp: 
     assert not (folder / "made").exists()
 
 
+def test_what_compat_refuses_too_is_not_sent_there(folder: Path, pdp: Pdp) -> None:
+    (folder / "model.conf").write_text(MODEL.replace("keyMatch2", "keymatch2"))
+    done = pdp(*NEW)
+    assert done.code == 2
+    assert "error[E604]" in done.err
+    assert "nor in compat" in done.err
+    assert "--mode" not in done.err
+
+
 def test_options_of_a_model_go_with_one(folder: Path, pdp: Pdp) -> None:
     done = pdp("new", "made", "--zone", "UTC")
     assert done.code == 2

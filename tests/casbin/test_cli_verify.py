@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from random import Random
@@ -9,12 +10,14 @@ from random import Random
 import pytest
 
 from pdp.authoring.casbin_requests import Drawer
+from pdp.cli import casbin_verify
 from pdp.cli.casbin_input import Taken, Wishes, taken
 from pdp.cli.casbin_requests import Request
 from pdp.cli.casbin_verify import UNKNOWN, compare, refusal
 from policy_lang.casbin.program import compile_casbin
 from tests.casbin.conftest import MODEL, POLICY
 from tests.support.command import Pdp
+from tests.support.process import ROOT
 
 VERIFY = ("casbin", "verify", "model.conf", "policy.csv")
 
@@ -58,6 +61,22 @@ def test_an_empty_policy_differs_with_its_trap(folder: Path, pdp: Pdp) -> None:
     assert done.code == 1
     assert "Casbin allows, ours refuses (no row)" in done.out
     assert "trap 18" in done.out
+
+
+def test_several_differences_end_with_how_often_each_reason_was_met(folder: Path, pdp: Pdp) -> None:
+    (folder / "policy.csv").write_text("")
+    (folder / "asked.csv").write_text(", /x, \n, /y, \n")
+    (folder / "model.conf").write_text(MODEL.replace("keyMatch2(r.obj, p.obj)", "r.obj != p.obj"))
+    lines = pdp(*VERIFY, "--requests", "asked.csv").out.splitlines()
+    assert lines[-2].startswith("2 times trap 18: ")
+    assert lines[-1].endswith("2 differences")
+
+
+def test_every_trap_that_is_a_reason_is_explained() -> None:
+    named = set(re.findall(r'yield f?"(trap [0-9]+):', Path(casbin_verify.__file__).read_text()))
+    explained = set(re.findall(r"^\| (trap [0-9]+) \|", (ROOT / "docs" / "casbin.md").read_text(), re.MULTILINE))
+    assert named
+    assert named == explained
 
 
 def test_a_row_that_raises_is_told_where_ours_allows(folder: Path, pdp: Pdp) -> None:
@@ -106,7 +125,7 @@ def test_other_definitions_are_asked_of_casbin_too(folder: Path, pdp: Pdp) -> No
 INSTALLED: Mapping[str, tuple[Mapping[str, str], str]] = {
     "the right one": ({"pycasbin": "2.8.0"}, ""),
     "a newer one": ({"pycasbin": "3.0rc1"}, ""),
-    "none": ({}, "portcullis[pycasbin]"),
+    "none": ({}, "not installed: pip install 'pycasbin>=2.8'"),
     "an older one": ({"pycasbin": "2.7.9"}, "2.8 or newer"),
     "the former name": ({"casbin": "1.43.0"}, "frozen former name"),
     "both": ({"casbin": "1.43.0", "pycasbin": "2.8.0"}, "pip uninstall casbin pycasbin"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import sqlite3
 from pathlib import Path
 from random import Random
 
@@ -14,9 +15,13 @@ from pdp.authoring.casbin_entries import Refused
 from pdp.authoring.casbin_requests import Drawer
 from pdp.authoring.casbin_shapes import EVERYTHING, Shape, common, crossed, shape_of
 from pdp.authoring.pol_text import METHODS, quoted
+from policy_lang.casbin.definitions import Sections, read_model
 from policy_lang.casbin.program import CasbinProgram, compile_casbin
+from policy_lang.casbin.rows import STRICT, rows_of
+from policy_lang.casbin.tables import table as table_of
 from policy_lang.compile import compile_policy
 from policy_lang.layout.formatter import formatted
+from policy_lang.source import Source
 from policy_lang.trials.runner import run_tests
 from tests.casbin.conftest import MODEL, POLICY
 from tests.support.command import Pdp
@@ -214,6 +219,77 @@ def test_a_default_allow_is_never_converted() -> None:
     said = converted(compile_casbin(model, "p, x, /a, GET, deny\n", mode="compat").table, "svc", 0)
     assert isinstance(said, Refused)
     assert "allows what no row refuses" in said.why
+
+
+def test_a_chain_of_roles_grants_as_far_as_the_table_follows_it(folder: Path, pdp: Pdp) -> None:
+    """Nine links in compat, as in Casbin; whoever is further off holds nothing, and gets nothing of the policy."""
+    links = "".join(f"g, r{number}, r{number + 1}\n" for number in range(12))
+    (folder / "policy.csv").write_text(f"p, r12, /x, GET, allow\n{links}")
+    for mode, furthest in (("compat", 3), ("strict", 0)):
+        made = pdp("casbin", "convert", "model.conf", "policy.csv", "--mode", mode, "--output", mode)
+        assert made.code == 0, made.err
+        (facts,) = (folder / mode / "facts").iterdir()
+        held = [f"r{number},r12" for number in range(furthest, 13)]
+        assert sorted(facts.read_text().splitlines()[1:]) == sorted(held)
+        program = compile_casbin(MODEL, (folder / "policy.csv").read_text(), mode="compat" if furthest else "strict")
+        assert [program.enforce(f"r{number}", "/x", "GET") for number in range(13)] == [
+            number >= furthest for number in range(13)
+        ]
+
+
+def test_a_role_in_a_circle_is_followed_no_further_in_compat() -> None:
+    links = "".join(f"g, r{number}, r{(number + 1) % 12}\n" for number in range(12))
+    made = converted(compile_casbin(MODEL, f"p, r0, /x, GET, allow\n{links}", mode="compat").table, "svc", 0)
+    assert isinstance(made, Converted)
+    rows = made.files["facts/svc.has_role.csv"].splitlines()[1:]
+    assert sorted(rows) == sorted(f"r{number % 12},r0" for number in range(3, 13))
+
+
+SIGNS = "!$&'+=:@~*"
+
+
+def test_signs_of_paths_stand_raw_in_calls_and_are_text_in_endpoints() -> None:
+    rows = [("p", "ann", f"/{sign}/x{sign}y", "GET", None) for sign in SIGNS]
+    model = read_model(Source("model.conf", ACL), mode="strict")
+    made_of = table_of(model, rows_of([*rows, ("p", "ann", "/(b),", "GET", None)], model), Sections(), STRICT)[0]
+    assert made_of is not None
+    made = converted(made_of, "svc", 0)
+    assert isinstance(made, Converted)
+    assert made.findings == ()
+    own = compile_policy({"policy.pol": made.files["policy.pol"].encode()})
+    results = list(run_tests(own.program, own.tests))
+    assert all(each.passed for each in results)
+    assert sum("expect allow" in each.case.text for each in results) == len(SIGNS)
+
+
+def test_tests_expect_nothing_of_rows_that_are_left_out(folder: Path, pdp: Pdp) -> None:
+    """The second row allows the calls of the first one's test to everybody, and no rule can ask for it."""
+    (folder / "model.conf").write_text(
+        ACL.replace("r.obj == p.obj", '(r.obj == p.obj || p.sub == "*" && r.obj != p.obj)')
+    )
+    (folder / "policy.csv").write_text("p, bob, data1, read\np, *, data2, read\n")
+    (folder / "model.conf").write_text(
+        (folder / "model.conf").read_text().replace("r.sub == p.sub", '(r.sub == p.sub || p.sub == "*")')
+    )
+    done = pdp("casbin", "convert", "model.conf", "policy.csv", "--output", "made")
+    assert done.code == 1, done.err
+    assert "left out policy.csv:2" in done.err
+    assert pdp("test", "made").code == 0
+
+
+def test_facts_that_cannot_be_loaded_are_not_written(folder: Path, pdp: Pdp) -> None:
+    """A name with a line end comes from a database alone, and in compat."""
+    with sqlite3.connect(folder / "rules.db") as connection:
+        columns = ", ".join(f"v{number} TEXT" for number in range(6))
+        connection.execute(f"CREATE TABLE casbin_rule (id INTEGER PRIMARY KEY, ptype TEXT, {columns})")
+        insert = "INSERT INTO casbin_rule (ptype, v0, v1, v2, v3) VALUES (?, ?, ?, ?, ?)"
+        connection.execute(insert, ("p", "editor", "/x", "GET", "allow"))
+        connection.execute(insert, ("g", "x\nmallory", "editor", None, None))
+    connection.close()
+    made = pdp("casbin", "convert", "model.conf", "sqlite:rules.db", "--mode", "compat", "--output", "made")
+    assert made.code == 2
+    assert "I442" in made.err
+    assert not (folder / "made").exists()
 
 
 def test_rows_that_are_left_out_are_named_and_the_others_converted(folder: Path, pdp: Pdp) -> None:

@@ -270,6 +270,28 @@ def test_a_claim_that_one_kind_may_lack_is_refused_though_another_has_it() -> No
     assert refused(block(), head=head) == {"E601"}
 
 
+NO_TEXTS = {"an integer": "int", "a truth": "bool", "a set": "set of string"}
+
+
+@pytest.mark.parametrize("case", NO_TEXTS)
+@pytest.mark.parametrize("asks", ["r.sub == p.sub", "p.sub != r.sub", "!(r.sub == p.sub)", "eval(p.sub)"])
+def test_what_is_no_text_is_not_compared_with_the_texts_of_rows(case: str, asks: str) -> None:
+    """It is equal to none: a row that denies `42` would never hold, and nobody would be told."""
+    head = HEAD.replace("claim sub: string", f"claim sub: {NO_TEXTS[case]}")
+    rows = f"p, {'r.sub != p.obj' if 'eval' in asks else '42'}, /wiki/secret, GET, deny\n"
+    assert refused(block(), ACL.replace("r.sub == p.sub", asks), rows, head) == {"E601"}
+
+
+def test_a_number_is_compared_with_numbers_and_a_set_is_looked_into() -> None:
+    bind, head = "level = token.level, obj = request.path", HEAD.replace("claim sub: string", "claim level: int")
+    made = compiled(
+        block(bind), model_of("level, obj", "r.level > 3 && r.level != 7 && r.obj == p.who"), "p, /x\n", head
+    )
+    assert made.program.tables[0].parameters == ("level", "obj")
+    bind, head = "groups = token.groups", HEAD.replace("claim sub: string", "claim groups: set of string")
+    assert compiled(block(bind), model_of("groups", "p.who in r.groups"), "p, staff\n", head).program.tables
+
+
 # ---------------------------------------------------------------- options
 
 
