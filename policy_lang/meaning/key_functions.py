@@ -3,7 +3,7 @@
 In come the values and the instant, out comes a truth, a text of a `keyGet` function, or None where there is no value: a
 value that is no string, too few or too many, an address or a time that is none, a pattern that is a trap in this mode.
 INVARIANT: nothing raises, and no more than `_REMEMBERED` compiled patterns of each sort are kept. Of a pattern that is
-known beforehand `key_patterns.pattern(...).fits` says the same, but of the names of `final_breaks`.
+known beforehand `key_patterns.pattern(...).fits` says the same, but of the names of `open_names`.
 Source: language.md 6.4; Casbin's documentation, "Functions".
 
 Decision (2026-11-21): a pattern may come from a request and be compiled for it: what bounds the work is the length
@@ -18,12 +18,12 @@ from functools import lru_cache
 from typing import Literal
 
 from policy_lang.ir.tables import ARITY, FunctionName, Mode
-from policy_lang.meaning.final_breaks import is_left_open
 from policy_lang.meaning.key_patterns import Pattern, pattern
 from policy_lang.meaning.key_signs import names, read_key, regex_text
 from policy_lang.meaning.linear_regex import LONGEST_PATTERN, Regex, read_regex
 from policy_lang.meaning.local_time import LocalTime
 from policy_lang.meaning.object_values import is_text
+from policy_lang.meaning.open_names import is_left_open
 from policy_lang.meaning.pattern_forms import Trap
 
 _REMEMBERED = 256
@@ -74,7 +74,7 @@ def _part(function: Literal["keyGet2", "keyGet3"], name: str, text: str, wanted:
     called.
     """
     parts = _parts(function, text, mode) if len(text) <= LONGEST_PATTERN else None
-    if parts is None:
+    if parts is None or parts.regex.leaves_open(name):
         return None
     taken = parts.regex.groups(name)
     if taken is None or wanted not in parts.names:

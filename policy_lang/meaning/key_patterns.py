@@ -11,7 +11,7 @@ that strict takes answers as it does in compat, the notation of addresses apart.
 look are taken with a remark, since policies in use are full of them: text after the first `*` of keyMatch, and a
 regexMatch without an end.
 Decision (2026-11-21): `fits` of a name that is no address is None for ipMatch. Whatever the pattern, so that a plan can
-ask this once for all rows.
+ask this once for all rows. Of another function it is None only for a name on which engines differ (linear_regex.py).
 Decision (2026-11-21): a pattern of whole segments is met by splitting the name, without a regular expression, and is
 read without looking at its signs one by one (clean_patterns.py): 100,000 rows compile in the time of their text and
 hold no automata. tests/casbin/test_key_patterns.py compares it with the regular expression of the same text.
@@ -99,8 +99,8 @@ class Pattern:
     _check: _Check | None = None
 
     def fits(self, name: str) -> bool | None:
-        """Whether the function holds of the name; None where it has no value for this name, whatever the pattern (only
-        ipMatch, of a name that is no address).
+        """Whether the function holds of the name; None where it has no value for it: for ipMatch a name that is no
+        address, whatever the pattern, else one that this pattern leaves open.
         """
         match self._check:
             case Block() as block:
@@ -109,6 +109,19 @@ class Pattern:
                 return admits(self.form, name)
             case check:
                 return admits(self.form, name) and _holds(check, self._asked(name))
+
+    @property
+    def is_uneven(self) -> bool:
+        """Whether there are names that it leaves open."""
+        match self._check:
+            case Regex(classes=classes) | _Named(Regex(classes=classes)):
+                return bool(classes)
+            case _:
+                return False
+
+    def leaves_open(self, name: str) -> bool:
+        """Whether engines differ on the name, so that `fits` is None."""
+        return self.is_uneven and self.fits(name) is None
 
     def _asked(self, name: str) -> str:
         """What of the name the check is of: the expression of a glob reads slashes as they stand."""
@@ -238,14 +251,16 @@ def _of(form: Plain, by: Reduction) -> Form:
     return form if isinstance(form, Other | Anything) else Reduced(by, form)
 
 
-def _holds(check: _Walk | _Named | _Seen | Regex, name: str) -> bool:
+def _holds(check: _Walk | _Named | _Seen | Regex, name: str) -> bool | None:
     match check:
         case _Seen(places):
             segments = name.split("/")
             return not any(segments[place].startswith(".") for place in places)
         case Regex():
-            return check.begins(name)
+            return None if check.leaves_open(name) else check.begins(name)
         case _Named(regex, of):
+            if regex.leaves_open(name):
+                return None
             taken = regex.groups(name)
             return taken is not None and _agree(zip(of, taken, strict=True))
         case _Walk(count, rest, same):

@@ -119,7 +119,7 @@ def form_of(pieces: Pieces) -> Plain:
     parts: list[str | None] = []
     for segment in _segments(pieces):
         if any(isinstance(piece, Star | Sign) for piece in segment):
-            return Segments(tuple(parts), rest=True) if any(parts) or len(parts) > 1 else Other()
+            return Segments(tuple(parts), rest=True) if parts and parts != [""] else Other()
         parts.append(_plain(segment) if all(isinstance(piece, Itself) for piece in segment) else None)
     return Segments(tuple(parts), rest=False)
 

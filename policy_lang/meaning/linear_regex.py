@@ -7,8 +7,12 @@ INVARIANT: no expression takes more than `_MOST_BYTES` of memory.
 Source: RE2's syntax (https://github.com/google/re2/wiki/Syntax); Python's `re`; Casbin's documentation, "Functions".
 
 Decision (2026-11-21): refused besides what RE2 refuses: RE2's own escapes and classes (`\\pL`, `\\Q`, `\\z`, `\\12`,
-`[[:alpha:]]`), flags after the beginning, `(?<name>`, `{,3}`, a repeated `^`, `$` or `\\b`. `\\d`, `\\w`, `\\s`, `\\b`
-are RE2's, of ASCII; `$` is the end of the text, also before a line break (without the flag `m`).
+`[[:alpha:]]`), flags after the beginning, `(?<name>`, `{,3}`, a repeated `^`, `$` or `\\b`, and `\\B`, which the empty
+text has in some engines. `$` is the end of the text, also before a line break (without the flag `m`).
+Decision (2026-11-21): `\\d`, `\\w`, `\\s`, `\\b` are of ASCII in RE2 and in Go, of all scripts in Python, and `\\s` has
+a vertical tab and four separators more there. An expression that has one of them, or its opposite, leaves a name open
+that has a character of which the two differ: neither answer is safe where one row allows `^/\\W$` and another denies
+`^/\\w+$`. Of all other names both say the same, so that `\\S+` stays good for most paths beyond ASCII.
 Decision (2026-11-21): the flag `i` is refused beside an `i`, itself or within a range, and beside what is beyond ASCII:
 Python folds U+0131 and U+0130 to `i` and RE2 does not, so that a row that denies `(?i)^/admin$` would pass them by. Of
 the other letters of ASCII both fold the same, `k` and U+212A, `s` and U+017F among them.
@@ -42,10 +46,18 @@ _UNPAIRED = re.compile("[\ud800-\udfff]")
 _UNASKABLE = re.compile("[\ud800-\udfff\uffff]")
 
 _PUNCTUATION = frozenset("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~ ")
-_ESCAPES = frozenset("dDwWsSbBAtnrfva") | _PUNCTUATION
+_ESCAPES = frozenset("dDwWsSbAtnrfva") | _PUNCTUATION
 _ESCAPES_IN_CLASS = frozenset("dDwWsStnrfva") | _PUNCTUATION
 
 _CONTROLS = {r"\t": "\t", r"\n": "\n", r"\r": "\r", r"\f": "\f", r"\v": "\v", r"\a": "\a"}
+
+_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
+_WORDS = re.compile(r"[^\W0-9A-Za-z_]")
+_DIFFERENT = {"d": re.compile(r"[^\D0-9]"), "w": _WORDS, "b": _WORDS, "s": re.compile(r"[^\S\t\n\f\r ]")}
+"""By the classes of an expression, in small letters: the characters that are of the class in Python and not in RE2."""
+
+_ASCII_DIFFERENT = "\v\x1c\x1d\x1e\x1f"
+"""Of ASCII, those that Python has in `\\s` and RE2 has not."""
 
 _HEX = re.compile(r"\\x[0-9A-Fa-f]{2}")
 _LETTER = re.compile(r"\\x[0-9A-Fa-f]{2}|\\.|.", re.DOTALL)
@@ -74,15 +86,26 @@ class _Engine(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Regex:
-    """An expression that was read. Two are equal when their texts are."""
+    """An expression that was read. Two are equal when their texts are. `classes`: which of `d`, `w`, `s`, `b` it has,
+    itself or its opposite.
+    """
 
     text: str
+    classes: frozenset[str]
     _engine: _Engine = field(compare=False, repr=False)
 
     @property
     def count(self) -> int:
         """How many groups it has that can be asked for."""
         return self._engine.groups
+
+    def leaves_open(self, name: str) -> bool:
+        """Whether engines may differ on the name, since it has a character that is of a class in some of them only."""
+        if not self.classes:
+            return False
+        if name.isascii():
+            return "s" in self.classes and any(sign in name for sign in _ASCII_DIFFERENT)
+        return any(_DIFFERENT[each].search(name) for each in self.classes)
 
     def begins(self, name: str) -> bool:
         """Whether the name begins with what the expression says."""
@@ -113,7 +136,8 @@ def read_regex(text: str, *, groups: bool = False) -> Regex | Trap:
     options.max_mem = _MOST_BYTES
     options.never_capture = not groups
     try:
-        return Regex(text, re2.compile(text, options))
+        classes = _DIFFERENT.keys() & {letter.lower() for letter in _ESCAPED.findall(text)}
+        return Regex(text, frozenset(classes), re2.compile(text, options))
     except re2.error as error:
         (cause,) = error.args
         return unreadable(f"RE2 cannot read it: {cause.decode(errors='replace')}")
@@ -168,7 +192,7 @@ def _read_differently(text: str) -> str:
             return f"engines read `{said}` at this place differently"
         if kind == "repeat" and not repeatable:
             return f"there is nothing that `{said}` could repeat"
-        repeatable = not (kind == "anchor" or said in {r"\b", r"\B", r"\A"})
+        repeatable = not (kind == "anchor" or said in {r"\b", r"\A"})
         at = token.end()
         if kind == "class":
             at, differs = _past_class(text, at)

@@ -8,13 +8,13 @@ Source: language.md 6.4, "matching function on a role manager or domain".
 Decision (2026-11-21): a name that cannot be read as a pattern, and one whose pattern fits it alone, stands for itself;
 `read` has neither. Casbin too takes what its matching function raises for "does not fit"; where that would surprise,
 the front end has refused the name or warned of it (E610). A name that no pattern can be asked about (no address, under
-`ipMatch`) fits none.
+`ipMatch`) fits none. One that a pattern leaves open (`Pattern.leaves_open`) may fit it, and is found apart.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from typing import assert_never
@@ -108,23 +108,32 @@ class _Shelf:
 
 @dataclass(frozen=True, slots=True)
 class PatternsByStem:
-    """Patterns, to be asked for by a name."""
+    """Patterns, to be asked for by a name. `is_uneven`: some leave names open."""
 
     shelves: tuple[_Shelf, ...]
+    is_uneven: bool
 
     @classmethod
     def of(cls, patterns: Iterable[Pattern]) -> PatternsByStem:
         """The index; the order of the patterns does not matter."""
         by_reduction: dict[Reduction | None, list[tuple[Form, Pattern]]] = {}
+        is_uneven = False
         for each in patterns:
+            is_uneven = is_uneven or each.is_uneven
             by, form = (each.form.by, each.form.of) if isinstance(each.form, Reduced) else (None, each.form)
             by_reduction.setdefault(by, []).append((form, each))
-        return cls(tuple(_Shelf.of(by, of) for by, of in by_reduction.items()))
+        return cls(tuple(_Shelf.of(by, of) for by, of in by_reduction.items()), is_uneven)
 
     def fitting(self, name: str) -> tuple[str, ...]:
         """The texts of the patterns that fit the name."""
-        asked = [each for shelf in self.shelves for each in shelf.candidates(name)]
-        return tuple(each.text for each in asked if each.fits(name) is True)
+        return tuple(each.text for each in self._candidates(name) if each.fits(name) is True)
+
+    def leaving_open(self, name: str) -> tuple[str, ...]:
+        """The texts of the patterns that leave the name open."""
+        return tuple(each.text for each in self._candidates(name) if each.leaves_open(name)) if self.is_uneven else ()
+
+    def _candidates(self, name: str) -> list[Pattern]:
+        return [each for shelf in self.shelves for each in shelf.candidates(name)]
 
 
 def _closed(lists: Mapping[str, list[Pattern]]) -> dict[str, tuple[Pattern, ...]]:
@@ -133,12 +142,18 @@ def _closed(lists: Mapping[str, list[Pattern]]) -> dict[str, tuple[Pattern, ...]
 
 def names_fitting(of: Pattern, names: Sequence[str]) -> list[str]:
     """The names, of a sorted sequence, that the pattern fits."""
+    return [name for name in _beginning(of, names) if of.fits(name) is True]
+
+
+def names_left_open(of: Pattern, names: Sequence[str]) -> list[str]:
+    """The names, of a sorted sequence, that the pattern leaves open."""
+    return [name for name in _beginning(of, names) if of.leaves_open(name)] if of.is_uneven else []
+
+
+def _beginning(of: Pattern, names: Sequence[str]) -> Iterator[str]:
+    """Those that begin with the stem of the pattern."""
     begins = stem(of.form)
-    found = []
     for at in range(bisect_left(names, begins.text), len(names)):
-        name = names[at]
-        if not name.startswith(begins.text):
+        if not names[at].startswith(begins.text):
             break
-        if of.fits(name) is True:
-            found.append(name)
-    return found
+        yield names[at]

@@ -19,8 +19,8 @@ from dataclasses import dataclass
 
 from policy_lang.ir.tables import RoleGraph
 from policy_lang.meaning.linear_regex import LONGEST_NAME
-from policy_lang.meaning.name_patterns import names_fitting
-from policy_lang.meaning.role_links import Condition, Kept, LinksInForce, askable
+from policy_lang.meaning.name_patterns import names_fitting, names_left_open
+from policy_lang.meaning.role_links import IN_DOUBT, Condition, Kept, LinksInForce, askable
 
 MOST_NAMES_KEPT = 400_000
 """Names in the closures that are kept, of roles and, as many again, put together for names that have several roles;
@@ -114,8 +114,13 @@ class Closures:
         """The wanted names behind a link to the role, and the conditions on the way; `holding` None: all hold."""
         roles, names, conditions = {role}, set[str](), set[Condition]()
         level, left = {role}, None if self.longest is None else self.longest - 1
+        doubted = holding is None or IN_DOUBT in holding
         while level:
             arrived = {name for each in level for name in links.landed(each)} - names
+            perhaps = {name for each in level for name in links.landed_perhaps(each)}
+            if perhaps:
+                conditions.add(IN_DOUBT)
+                arrived |= perhaps - names if doubted else set()
             names |= arrived
             if left == 0:
                 break
@@ -129,7 +134,11 @@ class Closures:
                         level.add(step.role)
             level -= roles
             roles |= level
-        return self._asked_about(links, roles, names), tuple(sorted(conditions))
+        found = self._asked_about(links, roles, names)
+        perhaps = {name for each in roles for name in self._left_open(links, each)} - found
+        if perhaps:
+            conditions.add(IN_DOUBT)
+        return found | perhaps if doubted else found, tuple(sorted(conditions))
 
     def _asked_about(self, links: LinksInForce, roles: Iterable[str], names: set[str]) -> frozenset[str]:
         """Of the names, the wanted ones; and those that stand in no link and fit a role."""
@@ -138,6 +147,11 @@ class Closures:
         found = self.wanted & names
         patterns = [links.patterns[role] for role in roles if role in links.patterns]
         return found.union(*(names_fitting(each, self.wanted_sorted) for each in patterns))
+
+    def _left_open(self, links: LinksInForce, role: str) -> Iterable[str]:
+        """The wanted names that the role leaves open."""
+        of = links.patterns.get(role) if links.open_ended else None
+        return () if of is None else names_left_open(of, self.wanted_sorted)
 
 
 _NOBODY: frozenset[str] = frozenset()

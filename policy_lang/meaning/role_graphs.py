@@ -4,7 +4,8 @@ A graph goes in; `linked` is the definition, by walking from link to link, and `
 name that are ever asked about, which is what an index over rows looks up. Total: what is no string is UNKNOWN.
     linked(member, role) is TRUE     where links lead from one to the other, `longest` at the most, and each holds
                          is UNKNOWN  where none of such ways is known to hold, and one may; also where a matching
-                                     function says nothing of a name (final_breaks.py)
+                                     function says nothing of a name (open_names.py), or a pattern of domains leaves
+                                     the domain open
                          is FALSE    elsewhere
 INVARIANT: for each wanted name r: r is in held(m) where linked(m, r) is TRUE, in doubted(m) where it is UNKNOWN, and
 in neither where it is FALSE. Nothing changes once made: safe from many threads. Names asked about are remembered only
@@ -29,12 +30,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from policy_lang.ir.tables import Link, Mode, RoleGraph
-from policy_lang.meaning.final_breaks import is_left_open
 from policy_lang.meaning.key_patterns import Pattern
 from policy_lang.meaning.linear_regex import LONGEST_NAME
 from policy_lang.meaning.local_time import LocalTime, Times, times
 from policy_lang.meaning.name_patterns import PatternsByStem, read
 from policy_lang.meaning.object_values import is_text
+from policy_lang.meaning.open_names import is_left_open
 from policy_lang.meaning.role_closures import Closures
 from policy_lang.meaning.role_links import LONGEST_KEPT, Condition, DomainLinks, Kept, LinksInForce, Matching
 from policy_lang.meaning.values import FALSE, TRUE, UNKNOWN
@@ -117,10 +118,11 @@ class Roles:
             for name, truth in level.items():
                 for onward, condition in self._onward(links, name):
                     there = _both(truth, truth_of(condition))
-                    if links.reaches(onward, role):
-                        found = _better(found, there)
+                    found = _better(found, _both(there, links.reaches(onward, role)))
                     for landed in links.landed(onward):
                         arrived[landed] = _better(arrived.get(landed, FALSE), there)
+                    for landed in links.landed_perhaps(onward):
+                        arrived[landed] = _better(arrived.get(landed, FALSE), _both(there, UNKNOWN))
             level = {name: truth for name, truth in arrived.items() if _RANK[truth] > _RANK[best.get(name, FALSE)]}
             best |= level
         return found
@@ -133,8 +135,8 @@ class Roles:
         return self.closures.held(links, member, self._asked(now, TRUE))
 
     def doubted(self, member: str, domain: str, *, now: LocalTime) -> frozenset[str]:
-        """The wanted names of which `linked` says UNKNOWN: none where no link has a condition or is in doubt, and no
-        name is one of `final_breaks`.
+        """The wanted names of which `linked` says UNKNOWN: none where no link has a condition or may be in doubt, and
+        no name is one of `open_names`.
         """
         if self._is_left_open(member, domain):
             return self.closures.asked_about(self.graph, member) - self.held(member, domain, now=now)
@@ -145,9 +147,12 @@ class Roles:
         return (perhaps | open_ended) - self.held(member, domain, now=now)
 
     def _is_left_open(self, member: str, domain: str) -> bool:
-        """Whether a matching function says nothing of the member, or of the domain."""
-        by_domain = self.graph.domain_matching if self.graph.domains else None
-        return is_left_open(self.graph.matching, member) or is_left_open(by_domain, domain)
+        """Whether a matching function says nothing of the member, or perhaps nothing of the domain."""
+        if is_left_open(self.graph.matching, member):
+            return True
+        if not self.graph.domains:
+            return False
+        return is_left_open(self.graph.domain_matching, domain) or bool(self.domains_by_stem.leaving_open(domain))
 
     def _open_ended(self) -> frozenset[str]:
         """The wanted names of which the matching function says nothing."""
@@ -252,11 +257,11 @@ class Roles:
 
 _RANK = {FALSE: 0, UNKNOWN: 1, TRUE: 2}
 
-_NOTHING = DomainLinks.of((), {}, "none")
+_NOTHING = DomainLinks.of((), {}, Matching(None, "strict"))
 
 
 def _matching(graph: RoleGraph, mode: Mode) -> Matching:
-    return "none" if graph.matching is None else mode
+    return Matching(graph.matching, mode)
 
 
 def _roles(graph: RoleGraph) -> set[str]:

@@ -4,8 +4,8 @@ In come the texts that stand in a column under one of Casbin's pattern functions
 it fits. Patterns stand on shelves by their form: one text, a beginning, segments, a network, or none of these; what a
 shelf gives is asked `Pattern.fits` before it counts. An index is never changed: `having` gives another one, which
 shares what is the same.
-INVARIANT: `fitting(name)` are the texts for which the function is true of the name; the function has no value for
-`unreadable` ones, whatever the name (tests/properties/test_table_plan_laws.py).
+INVARIANT: `fitting(name)` are the texts for which the function is true of the name; of a name that it takes at all, it
+has no value for those of `left_open(name)` and the `unreadable` ones (tests/properties/test_table_plan_laws.py).
 Source: language.md 6.4.
 
 Decision (2026-11-21): networks are found by their size, then by their first address, and not by bisection: networks
@@ -16,15 +16,15 @@ Decision (2026-11-21): the answer for a short name is kept, and all are forgotte
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TypeVar, assert_never
 
 from policy_lang.addresses import number
 from policy_lang.ir.tables import FunctionName, Mode
-from policy_lang.meaning.final_breaks import is_left_open
 from policy_lang.meaning.key_patterns import Pattern, pattern
+from policy_lang.meaning.open_names import is_left_open
 from policy_lang.meaning.pattern_forms import (
     Anything,
     Exact,
@@ -225,7 +225,8 @@ class PatternIndex:
     """The distinct texts of a column under one function.
 
     `asked` are the patterns whose form is not the whole truth. `shelves` are by how a name is reduced first. `slow`:
-    many patterns have no form. The kept answers are the only state: they are what `fitting` would work out again.
+    many patterns have no form. `uneven`: some leave names open. The kept answers are the only state: they are what
+    `fitting` and `left_open` would work out again.
     """
 
     function: FunctionName
@@ -235,6 +236,7 @@ class PatternIndex:
     asked: Mapping[str, Pattern]
     shelves: Mapping[Reduction | None, Shelf]
     slow: bool = False
+    uneven: bool = False
     _kept: Kept[frozenset[str]] = field(default_factory=lambda: Kept(MOST_KEPT), repr=False, compare=False)
 
     @classmethod
@@ -262,6 +264,7 @@ class PatternIndex:
             {**self.asked, **{each.text: each for each in patterns if not _is_all(each)}},
             shelves,
             slow=sum(len(shelf.others) for shelf in shelves.values()) > MANY,
+            uneven=self.uneven or any(each.is_uneven for each in patterns),
         )
 
     def takes(self, name: str) -> bool:
@@ -273,17 +276,35 @@ class PatternIndex:
     def fitting(self, name: str) -> frozenset[str]:
         """The texts that a name fits."""
         kept = self._kept.entries.get(name)
-        if kept is not None:
-            return kept
-        found = frozenset(self._fitting(name)) if self.takes(name) else frozenset()
-        return found if len(name) > LONGEST_KEPT else self._kept.keep(name, found, _EACH_WEIGHS + len(found))
+        return self._found(name, name, self._fitting) if kept is None else kept
+
+    def left_open(self, name: str) -> frozenset[str]:
+        """The texts of which engines differ on a name."""
+        if not self.uneven:
+            return frozenset()
+        key = (name, "open")
+        kept = self._kept.entries.get(key)
+        return self._found(key, name, self._left_open) if kept is None else kept
+
+    def _found(self, key: object, name: str, among: Callable[[str], Iterator[str]]) -> frozenset[str]:
+        found = frozenset(among(name)) if self.takes(name) else frozenset()
+        return found if len(name) > LONGEST_KEPT else self._kept.keep(key, found, _EACH_WEIGHS + len(found))
 
     def _fitting(self, name: str) -> Iterator[str]:
+        for text in self._candidates(name):
+            asked = self.asked.get(text)
+            if asked is None or asked.fits(name):
+                yield text
+
+    def _left_open(self, name: str) -> Iterator[str]:
+        for text in self._candidates(name):
+            asked = self.asked.get(text)
+            if asked is not None and asked.leaves_open(name):
+                yield text
+
+    def _candidates(self, name: str) -> Iterator[str]:
         for by, shelf in self.shelves.items():
-            for text in shelf.candidates(name if by is None else reduced(name, by)):
-                asked = self.asked.get(text)
-                if asked is None or asked.fits(name):
-                    yield text
+            yield from shelf.candidates(name if by is None else reduced(name, by))
 
 
 def _is_all(of: Pattern) -> bool:

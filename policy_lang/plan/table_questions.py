@@ -144,7 +144,7 @@ class Asker:
             name, index = reading(asking, NONE), asking.stock.patterns[here]
             if type(name) is str and index.takes(name):
                 fitting = index.fitting(name)
-                return fitting if sure else fitting | index.unreadable
+                return fitting if sure else fitting | index.left_open(name) | index.unreadable
             if not sure:
                 asking.lost = True
             return NONE

@@ -18,7 +18,7 @@ SUB, OBJ, ACT, DOM, RULE = range(5)
 PARAMETERS = ("sub", "obj", "act", "dom")
 COLUMNS = ("sub", "obj", "act", "dom", "rule")
 
-NAMES = ("alice", "bob", "carol", "admin", "editor", "staff", "user:*", "user:7", "")
+NAMES = ("alice", "bob", "carol", "admin", "editor", "staff", "user:*", "user:7", "", "é", r"^\w+$")
 PATHS = (
     "/a/1",
     "/a/1/b",
@@ -27,6 +27,9 @@ PATHS = (
     "/",
     "/a/b?x=1",
     "/a/\n",
+    "/a/\u0663",
+    "/a/é",
+    "/a/\x0b",
     "/c/d",
     "10.0.0.7",
     "10.1.2.3",
@@ -38,6 +41,10 @@ PATTERNS = (
     *("/a/:id", "/a/{id}", "/a/*", "/a/:id/b", "/a/{x}/{x}", "*", "/a/*/b", "/a", "/**", "/a/{b,c}", "/[a-c]/:id"),
     *(
         "^/a/[0-9]+$",
+        r"^/a/\d$",
+        r"^/a/\W",
+        r"/a/\S",
+        r"^/\w\b",
         "/a/(",
         "10.0.0.0/8",
         "10.0.0.0/24",
@@ -51,8 +58,8 @@ PATTERNS = (
         "/:x/:y",
     ),
 )
-ACTS = ("GET", "POST", "GE", "(GET|POST)", "^G", ".*", "P+(", "*")
-DOMAINS = ("one", "two", "*", "on*")
+ACTS = ("GET", "POST", "GE", "(GET|POST)", "^G", ".*", "P+(", "*", r"^\w+$")
+DOMAINS = ("one", "two", "*", "on*", "é", r"^\w")
 RULES = ("r.sub.age > 18", "r.obj == p.obj", "true", "1 + 1", "not readable", "eval(p.rule)", "g(r.sub, p.sub)")
 ZONE_TIMES = ("2000-01-01 00:00:00", "2100-01-01 00:00:00", "_", "never")
 NOW_MS = 1_800_000_000_000
@@ -159,8 +166,8 @@ class Draw:
 
     def _graph(self, name: str, mode: Mode) -> RoleGraph:
         pick = self.random.choice
-        matching: FunctionName | None = pick((None, None, "keyMatch", "keyMatch2"))
-        domain_matching: FunctionName | None = pick((None, "keyMatch"))
+        matching: FunctionName | None = pick((None, None, "keyMatch", "keyMatch2", "regexMatch"))
+        domain_matching: FunctionName | None = pick((None, "keyMatch", "regexMatch"))
         graph = RoleGraph(name, pick((True, False)), (), matching, domain_matching, 3 if mode == "compat" else None)
         return replace(graph, links=self._links(graph, self.random.randrange(10)))
 
@@ -239,7 +246,7 @@ class Draw:
     def request(self) -> tuple[object, ...]:
         """A request: strings, or with a value of another kind, or of the wrong length."""
         pick = self.random.choice
-        values: list[object] = [pick(NAMES), pick(PATHS), pick(("GET", "POST", "PUT")), pick(DOMAINS)]
+        values: list[object] = [pick(NAMES), pick(PATHS), pick(("GET", "POST", "PUT", "é")), pick(DOMAINS)]
         roll = self.random.random()
         if roll < 0.35:
             values[self.random.randrange(4)] = pick(self._odd())

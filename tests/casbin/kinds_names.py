@@ -224,6 +224,22 @@ BY_FUNCTION: Mapping[FunctionName, tuple[tuple[str, ...], tuple[str, ...]]] = {
 }
 """Patterns for each matching function, and names that fit."""
 
+CLASSES = (
+    (r"^/book/\d+$", r"^/book/\w+/page/\S+$", r"^/pen\b", r"^/\W"),
+    (
+        "/book/7",
+        "/book/\u0663",
+        "/book/7/page/x",
+        "/book/é/page/x",
+        "/book/a/page/\xa0",
+        "/pen",
+        "/pené",
+        "/pen a",
+        "/é",
+        "/-",
+    ),
+)
+
 NAMES = (
     Kind("acl", _acl),
     Kind("acl with a superuser", _superuser),
@@ -238,6 +254,7 @@ NAMES = (
         Kind(f"rbac with resources by {function}", _resource_patterns(*given), settings=Settings({"g2": function}))
         for function, given in BY_FUNCTION.items()
     ),
+    Kind("rbac with resources of classes", _resource_patterns(*CLASSES), settings=Settings({"g2": "regexMatch"})),
     Kind("rbac with patterns of names", _name_patterns, settings=Settings(matching={"g": "keyMatch"})),
     Kind(
         "rbac with patterns of names, negated",

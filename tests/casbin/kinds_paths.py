@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from ipaddress import ip_address, ip_network
 from random import Random
 
+from casbin.util import key_match3
+
 from tests.casbin.draws import ACTIONS, OBJECTS, SUBJECTS, WORDS, Row, asking, filled, lines, path, rows, voted
 from tests.casbin.kind import ALLOW_AND_DENY, ALLOW_OVERRIDE, Kind, Request, Trial, model
 
@@ -123,6 +125,79 @@ def _regex(random: Random) -> Trial:
     return Trial(text, lines(drawn), asking(hit, free, drawn, 0.8))
 
 
+CLASSES = (
+    *(r"^/users/\d+$", r"^/\w+/\w+$", r"^/a\s*$", r"^/a/\S+$", r"^/a\b", r"^/[^\d/]+$", r"^/\D+$", r"^/\W$"),
+    *("^/a", r"^/[\w-]+/[\d\s]+$", ".*"),
+)
+OF_CLASSES = (
+    *(
+        "/users/42",
+        "/users/\u0663",
+        "/a",
+        "/a ",
+        "/a\x0b",
+        "/a\xa0",
+        "/a\x1c",
+        "/aé",
+        "/a-",
+        "/é",
+        "/-",
+        "/\u2192",
+        "/x/y",
+    ),
+    *("/x/\u0664", "/a/é", "/a/b c", "/users/é", "/\u0663\u0663/4"),
+)
+
+
+def _regex_classes(random: Random, votes: Sequence[str] = ()) -> Trial:
+    """Classes of characters, and names with characters that are of them in some engines only."""
+    drawn = rows(random, 4, SUBJECTS[:3], CLASSES, ACTIONS[:2])
+    asked = random.choice(("", "", "!")) if votes else ""
+
+    def hit(random: Random, row: Row) -> Request:
+        met = [each for each in OF_CLASSES if bool(re.match(row[2], each)) is (asked == "")]
+        plain = [each for each in met if each.isascii() and each.isprintable()]
+        return (row[1], random.choice((*met, *plain, *plain, random.choice(OF_CLASSES))), row[3])
+
+    def free(random: Random) -> Request:
+        return (random.choice(SUBJECTS), random.choice((path(random), *OF_CLASSES)), random.choice(ACTIONS))
+
+    text = model(
+        f"r.sub == p.sub && {asked}regexMatch(r.obj, p.obj) && r.act == p.act",
+        policy="sub, obj, act, eft",
+        effect=ALLOW_AND_DENY,
+    )
+    return Trial(text, lines(voted(random, drawn, votes or ("allow",))), asking(hit, free, drawn, 0.9))
+
+
+def _key_classes(function: str) -> Callable[[Random], Trial]:
+    """The same under a function for paths, which leaves what it does not know to the expression."""
+    patterns = (
+        (r"/users/\d*", r"/\w*/x", r"/\S*/\w", "/a/*") if function == "keyMatch2" else (r"/\w+/\d+", r"/\w", "/a/*")
+    )
+
+    def draw(random: Random) -> Trial:
+        drawn = voted(random, rows(random, 4, patterns, ACTIONS[:2]), ("allow", "allow", "allow", "deny"))
+        names = ("/users/42", "/users/\u0663", "/é/x", "/b/x", "/a/x", "/é/3", "/b/3", "/é", "/b", "/a/\u0663", "/a/4")
+
+        def hit(random: Random, row: Row) -> Request:
+            met = [each for each in names if key_match3(each, row[1])]
+            return (random.choice((*met, *met, random.choice(names))), row[2])
+
+        def free(random: Random) -> Request:
+            return (random.choice(names), random.choice(ACTIONS))
+
+        text = model(
+            f"{function}(r.obj, p.obj) && r.act == p.act",
+            request="obj, act",
+            policy="obj, act, eft",
+            effect=ALLOW_AND_DENY,
+        )
+        return Trial(text, lines(drawn), asking(hit, free, drawn, 0.95))
+
+    return draw
+
+
 def _regex_of_the_request(random: Random) -> Trial:
     """The pattern comes with the request."""
     drawn = rows(random, 4, SUBJECTS[:3], OBJECTS, ACTIONS[:2])
@@ -205,6 +280,14 @@ PATHS = (
     ),
     Kind("restful", _restful),
     Kind("regexMatch", _regex, "either", _DIRTY),
+    Kind("regexMatch of classes", _regex_classes),
+    Kind(
+        "regexMatch of classes with denies", lambda random: _regex_classes(random, ("allow", "allow", "allow", "deny"))
+    ),
+    *(
+        Kind(f"{name} of classes", _key_classes(name), "either", _DIRTY)
+        for name in ("keyMatch2", "keyMatch3", "keyMatch4", "keyMatch5")
+    ),
     Kind("regexMatch of the request", _regex_of_the_request, "refuses", frozenset({"E620"}), raised=0.05),
     Kind("ipMatch", _networks, "either", _DIRTY, raised=0.05),
     Kind(

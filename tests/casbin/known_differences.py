@@ -27,6 +27,8 @@ BOOLEANS_KIND = "booleans and numbers"
 METHODS_KIND = "abac with parts called as methods"
 
 _OF_A_BOOLEAN = re.compile(r"(?:r\.flag|r\.count|r\.ctx\.member) (?:[=!<>]|in |not in )")
+_CLASS = re.compile(r"\\[dDwWsSb]")
+_DIFFERENT = re.compile(r"[^\W0-9A-Za-z_]|[^\S\t\n\f\r ]")
 _GLUED = re.compile(r"\w(?:&&|\|\|)|(?:&&|\|\|)[\w!]")
 
 
@@ -82,6 +84,12 @@ def _long_chain(asked: Asked) -> bool:
 
 def _newline(asked: Asked) -> bool:
     return any("\n" in value for value in _scalars(asked.request) if isinstance(value, str))
+
+
+def _classes(asked: Asked) -> bool:
+    """A pattern with a class, and a value with a character that is of it in some engines only."""
+    values = [value for value in _scalars(asked.request) if isinstance(value, str)]
+    return not asked.ours and _CLASS.search(asked.trial.policy) is not None and any(map(_DIFFERENT.search, values))
 
 
 def _no_string(asked: Asked) -> bool:
@@ -185,6 +193,12 @@ KNOWN: tuple[Known, ...] = (
         "newline",
         "9: `$` of a pattern is the end in Casbin for Go, of which it is documented; such a name has no value",
         _newline,
+    ),
+    Known(
+        "classes",
+        "9: digits, letters and blanks of `\\d`, `\\w`, `\\s`, `\\b` are of ASCII in Casbin for Go, of which it is "
+        "documented, and of all scripts in Casbin for Python; a name with one that is not both has no value",
+        _classes,
     ),
     Known("no string", "17: what is no string has no value for a comparison with a column or a role", _no_string),
     Known("other object", "strict reads parts of mappings and of dataclasses, not of other objects", _other_object),

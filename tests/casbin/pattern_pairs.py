@@ -26,9 +26,12 @@ THEIRS: dict[FunctionName, Callable[[str, str], bool]] = {
 
 SIGNS: dict[FunctionName, tuple[str, ...]] = {
     "globMatch": ("ab//.*?[]-{},!\\**^", "ab//.**?", "ab/{,}*", "ab/[-]!^?."),
-    "regexMatch": ("ab/.*?[]-{}()|^$\\+2,:dwi", "ab/.*|()$"),
+    "regexMatch": ("ab/.*?[]-{}()|^$\\+2,:dwi", "ab/.*|()$", "a/\\\\\\dDwWsSbB[^]+*"),
 }
 KEY_SIGNS = ("ab//:{}*?.[]-\\", "ab//:{}*", "ab/:{}*()|+^$\\")
+
+_CLASS = re.compile(r"\\[dDwWsSb]")
+_SIGNS_OF = re.compile("[é\u0663\x0b\xa0]")
 
 SHORTENED_ENDS = ("", "", "", "", "/", "\n", "?a", ".", "b", "/b", "/.a", "//")
 
@@ -52,9 +55,9 @@ def texts(function: FunctionName, random: Random) -> str:
 def names(text: str, random: Random) -> str:
     """A name that looks like the pattern, its signs replaced by what they may stand for."""
     if random.random() < 0.25:
-        return "".join(random.choices("ab//.-\n?{}é", k=random.randint(0, 6)))
+        return "".join(random.choices("ab//.-\n?{}é\u0663\x0b\xa0", k=random.randint(0, 6)))
     looks = (
-        random.choice("ab/") if sign in "*?{}[]:.\\" and random.random() < 0.7 else sign
+        random.choice("ab/ab/é\u0663\x0b\xa0") if sign in "*?{}[]:.\\" and random.random() < 0.7 else sign
         for sign in text
         if random.random() < 0.92
     )
@@ -77,6 +80,8 @@ def reason(function: FunctionName, name: str, text: str, we_say: bool | None, sa
     asked = name.partition("?")[0] if function == "keyMatch5" else name
     if we_say is False and asked.endswith("\n") and they_say(function, name, text) and function != "globMatch":
         return "`$` is the end of the text and not the place before a last line break"
+    if we_say is None and not said:
+        return "engines differ on the name" if _SIGNS_OF.search(asked) and _CLASS.search(text) else ""
     if we_say is None and function != "globMatch":
         if "RE2 cannot read it" in said:
             return "Python reads expressions that RE2 does not: possessive repetition, escapes"

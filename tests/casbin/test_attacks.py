@@ -8,6 +8,7 @@ of the same texts. Everything is drawn from fixed seeds.
 from __future__ import annotations
 
 import random
+import sys
 import threading
 import tracemalloc
 from collections.abc import Callable, Iterator, Sequence
@@ -740,6 +741,45 @@ def test_expressions_that_engines_fold_alike_are_read(pattern: str) -> None:
     text = model("regexMatch(r.obj, p.obj)", request="obj", policy="obj")
     program = compile_casbin(text, f"p, {pattern}\n")
     assert program.enforce("/admin" if "admin" in pattern else "/users")
+
+
+BEYOND_ASCII: dict[str, tuple[tuple[str, ...], str, str]] = {
+    "a digit": ((".*, allow", r"^/user/\d+$, deny"), "/user/\u0663", "/user/me"),
+    "a letter": ((".*, allow", r"^/\w+$, deny"), "/é", "/-"),
+    "a vertical tab": ((".*, allow", r"^/a\s*$, deny"), "/a\x0b", "/b"),
+    "no sign of a word": ((r"^/\W$, allow",), "/é", "/-"),
+    "the end of a word": ((r"^/a\b, allow",), "/aé", "/a-"),
+    "no end of a word": ((r"^\B$, allow", "^/b$, allow"), "", "/b"),
+}
+
+
+@pytest.mark.parametrize("case", BEYOND_ASCII)
+@pytest.mark.parametrize("mode", ["strict", "compat"])
+def test_no_character_that_is_of_a_class_in_some_engines_opens_anything(case: str, mode: Mode) -> None:
+    rows, name, other = BEYOND_ASCII[case]
+    text = model("regexMatch(r.obj, p.obj)", request="obj", policy="obj, eft", effect=ALLOW_AND_DENY)
+    lines = tuple(f"p, {row}" for row in rows)
+    oracle = Oracle.of(Trial(text, lines, lambda _: (name,)), Settings())
+    assert oracle.answer((name,)) == "no" or (name == "" and sys.version_info >= (3, 14))
+    if mode == "strict" and r"\B" in lines[0]:
+        with pytest.raises(CompileError):
+            compile_casbin(text, "\n".join(lines))
+        return
+    program = compile_casbin(text, "\n".join(lines), mode=mode)
+    assert not agreed(program, name)
+    assert agreed(program, other)
+    assert oracle.answer((other,)) == "yes"
+
+
+@pytest.mark.parametrize("function", ["keyMatch2", "keyMatch3", "keyMatch4", "keyMatch5"])
+def test_nor_does_it_where_the_expression_is_of_a_path(function: str) -> None:
+    text = model(f"!{function}(r.obj, p.obj)", request="obj", policy="obj, eft", effect=ALLOW_AND_DENY)
+    rows = ("p, /a/\\d, allow",)
+    oracle = Oracle.of(Trial(text, rows, lambda _: ("/a/\u0663",)), Settings())
+    program = compile_casbin(text, rows[0], mode="compat")
+    for name, want in (("/a/\u0663", "no"), ("/a/3", "no"), ("/a/b", "yes"), ("/a/é", "yes")):
+        assert oracle.answer((name,)) == want
+        assert agreed(program, name) is (want == "yes")
 
 
 def test_times_of_any_length_are_not_remembered() -> None:

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from policy_lang.ir.tables import ARITY, FunctionName, Mode
 from policy_lang.meaning import key_functions
-from policy_lang.meaning.final_breaks import is_left_open
 from policy_lang.meaning.key_functions import call
 from policy_lang.meaning.key_patterns import Pattern, pattern
 from policy_lang.meaning.local_time import LocalTime, zone_known
+from policy_lang.meaning.open_names import is_left_open
 
 NOON = int(datetime(2026, 7, 1, 12, tzinfo=UTC).timestamp()) * 1_000
 NOW = LocalTime.of(NOON, "UTC")
@@ -106,7 +106,7 @@ def test_any_values_have_an_answer(
 
 @given(FUNCTIONS, TEXT, TEXT, MODES)
 def test_a_pattern_known_beforehand_says_the_same(function: FunctionName, name: str, text: str, mode: Mode) -> None:
-    """call(f, (name, text)) = pattern(f, text).fits(name), None for a trap, and for names of `final_breaks`."""
+    """call(f, (name, text)) = pattern(f, text).fits(name), None for a trap, and for names of `open_names`."""
     if is_left_open(function, name):
         assert call(function, (name, text), mode=mode, now=NOW) is None
     elif ARITY[function] == 2 and function not in {"keyGet", "timeMatch"}:

@@ -20,7 +20,9 @@ from casbin.rbac.default_role_manager import role_manager as casbins
 
 from policy_lang.ir.tables import FunctionName, Link, RoleGraph
 from policy_lang.meaning.key_functions import call
+from policy_lang.meaning.key_patterns import pattern
 from policy_lang.meaning.local_time import LocalTime
+from policy_lang.meaning.pattern_forms import Trap
 from policy_lang.meaning.role_graphs import Roles
 from policy_lang.meaning.values import FALSE, TRUE, UNKNOWN
 from policy_lang.verdict import Truth3
@@ -31,13 +33,16 @@ HOLDS, OVER, IN_DOUBT = ("2000-01-01 00:00:00", "_"), ("_", "2000-01-01 00:00:00
 PLAIN = ("a", "b", "c", "d", "e", "f", "g", "h")
 PATHS = ("/a", "/b", "/a/:x", "/a/*", "/a/b", "/a/c", "/:x", "/b/:x/c", "/b/a/c", "plain")
 UNKNOWN_NAMES = ("/a/z", "/z", "/b/z/c", "z", "/a/b?c", "//a")
+UNEVEN = (r"/\w", r"^/\w$", "/é", r"/\d", "/b/\u0663")
+"""Patterns that leave names open, and such names."""
+
 DOMAINS = ("one", "two", "t*", "*")
 
 GRAPHS = 250
 
 
 def _links(rng: random.Random, graph: RoleGraph, *, conditions: bool, most: int = 12) -> tuple[Link, ...]:
-    names = PATHS if graph.matching else PLAIN
+    names = (*PATHS, *UNEVEN) if graph.matching else PLAIN
     found = []
     for _ in range(rng.randint(0, most)):
         condition = rng.choice(((), HOLDS, OVER, IN_DOUBT, IN_DOUBT)) if conditions else ()
@@ -60,15 +65,25 @@ def _graphs(seed: int) -> Iterator[tuple[random.Random, RoleGraph]]:
 
 
 def _questions(graph: RoleGraph) -> Iterator[tuple[str, str, str]]:
-    names = (*PATHS, *UNKNOWN_NAMES) if graph.matching else (*PLAIN, "z")
+    names = (*PATHS, *UNKNOWN_NAMES, *UNEVEN, "/ü", "/\u0663") if graph.matching else (*PLAIN, "z")
     return itertools.product(names, names, (*DOMAINS, "three", "four") if graph.domains else ("",))
 
 
 # ---------------------------------------------------------------- the definition, once more and slower
 
 
+def _fit(function: FunctionName | None, name: str, text: str) -> Truth3:
+    """UNKNOWN where the pattern leaves the name open; what cannot be read as a pattern stands for itself."""
+    if name == text:
+        return TRUE
+    if function is None or isinstance(pattern(function, text, mode="compat"), Trap):
+        return FALSE
+    said = call(function, (name, text), mode="compat", now=NOON)
+    return TRUE if said is True else FALSE if said is False else UNKNOWN
+
+
 def _fits(function: FunctionName | None, name: str, text: str) -> bool:
-    return name == text or (function is not None and call(function, (name, text), mode="compat", now=NOON) is True)
+    return _fit(function, name, text) is TRUE
 
 
 def _holding(graph: RoleGraph, domain: str) -> list[Link]:
@@ -89,15 +104,18 @@ def _best_ways(graph: RoleGraph, member: str, domain: str, asked: Sequence[str])
     known = {name for link in links for name in (link.member, link.role)}
     order = (FALSE, UNKNOWN, TRUE)
     best = dict.fromkeys(known | set(asked), FALSE) | {member: TRUE}
+    fits = {(name, text): _fit(graph.matching, name, text) for name in best for text in known}
     for _ in range(len(known) + 2 if graph.longest is None else graph.longest):
         before = dict(best)
         for name, link in itertools.product(known | {member}, links):
-            if not _fits(graph.matching, name, link.member):
+            fit = fits[name, link.member]
+            if fit is FALSE:
                 continue
-            there = min(before[name], _truth(link.condition), key=order.index)
+            # A condition does not matter where it is in doubt whether the link is the name's.
+            there = min(before[name], _truth(link.condition) if fit is TRUE else UNKNOWN, key=order.index)
             for onward in before:
-                if _fits(graph.matching, onward, link.role):
-                    best[onward] = max(best[onward], there, key=order.index)
+                landed = min(there, fits[onward, link.role], key=order.index)
+                best[onward] = max(best[onward], landed, key=order.index)
         if best == before:
             break
     return best

@@ -23,6 +23,8 @@ from policy_lang.plan.tables import TablePlan
 from policy_lang.verdict import Truth3
 from tests.casbin.drawn_tables import FUNCTIONS, NOW_MS, PATHS, PATTERNS, Draw
 
+BY_EXPRESSION = ("keyMatch2", "keyMatch3", "keyMatch4", "keyMatch5")
+
 TABLES = 150
 REQUESTS = 12
 
@@ -130,20 +132,24 @@ def _written(key: object) -> tables.Expression:
 )
 def test_an_index_of_patterns_finds_those_that_a_name_fits(function: tables.FunctionName, mode: tables.Mode) -> None:
     """fitting(n) = {t : call(f, n, t) is True}, however the texts came in; no value for unreadable ones, nor for names
-    that are not taken.
+    that are not taken, nor for those of left_open(n).
     """
     now = LocalTime.of(NOW_MS, "UTC")
     at_once = PatternIndex.of(function, PATTERNS, mode=mode)
     one_by_one = PatternIndex.of(function, (), mode=mode)
     for text in PATTERNS:
         one_by_one = one_by_one.having((text,))
-    met = 0
+    met = left_open = 0
     for name in (*PATHS, *PATTERNS, "", "/" * 300):
         values = {text: call(function, (name, text), mode=mode, now=now) for text in PATTERNS}
         want = {text for text, value in values.items() if value is True}
         assert at_once.fitting(name) == one_by_one.fitting(name) == want
+        open_ended = at_once.left_open(name)
+        assert at_once.left_open(name) == one_by_one.left_open(name) == open_ended
         assert at_once.takes(name) or not set(values.values()) - {None}
         if at_once.takes(name):
-            assert {text for text, value in values.items() if value is None} == at_once.unreadable
+            assert {text for text, value in values.items() if value is None} == at_once.unreadable | open_ended
         met += len(want)
+        left_open += len(open_ended)
     assert met
+    assert bool(left_open) == (function == "regexMatch" or (mode == "compat" and function in BY_EXPRESSION))

@@ -1,8 +1,9 @@
-"""Names that functions say nothing of: those that end with a line break, and those that are longer than any path.
+"""Names of which a function says nothing, whatever the pattern: with a line break at the end, or longer than any path.
 
-In come a function and a name, out comes whether the function says anything of the name at all. `$` stands in Python
-before a final line break, too, so that to pycasbin `/a\\n` fits where `/a` does, and what stands for a wildcard may be
-without the break; in RE2 `$` is the end.
+In come a function and a name, out comes whether the function says anything of the name at all. Names that only some
+patterns leave open are known to these (`Pattern.leaves_open`). `$` stands in Python before a final line break, too, so
+that to pycasbin `/a\\n` fits where `/a` does, and what stands for a wildcard may be without the break; in RE2 `$` is
+the end.
 INVARIANT: what has a value has the one of pycasbin, whether it stands under a negation, in a row that denies, or in
 neither.
 Source: language.md 6.6 (9).
