@@ -14,7 +14,8 @@ Decision (2026-11-21): a table without `id` is refused, since the order of rows 
 says what it is; so is one whose `id` is no whole number, or stands twice. Columns `v6`, `v7`, … are read where they are
 there. A value that is no text is refused.
 Decision (2026-11-21): rows and bytes are bounded while they come, before they are kept: a database is no file whose
-size shows. So is the work of SQLite, in steps of its machine, since a view may never come to its first row.
+size shows. So is the work of SQLite, in steps of its machine, since a view may never come to its first row; a read of
+PostgreSQL is bounded as a whole by a minute, however many statements it takes.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ import importlib.util
 import os
 import re
 import sqlite3
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,7 +45,12 @@ MOST_ROWS = 2_000_000
 MOST_STEPS = 10**9
 """Steps of SQLite's machine, about a minute of them; to sort the most rows that are read takes a twentieth."""
 
+MOST_S = 60.0
+"""Seconds that a read of PostgreSQL takes, from the first statement to the last row."""
+
 Record = tuple[str | None, ...]
+Clock = Callable[[], float]
+"""Seconds since some moment."""
 
 _POSTGRES = ("postgresql://", "postgres://")
 _SQLITE = "sqlite:"
@@ -59,6 +66,9 @@ _TYPE, _ID = "ptype", "id"
 _VALUE = re.compile(r"v(0|[1-9][0-9]?)", re.ASCII)
 _VALUES_NEEDED = 6
 _BUSY_S = 5.0
+
+INSTALL = "pip install 'psycopg[binary]'"
+"""By the name of what is missing: under ours an index of packages may hold another's."""
 
 _STEPS_A_TURN = 100_000
 
@@ -130,21 +140,22 @@ def _options(query: str, shown: str) -> tuple[str, list[tuple[str, str]]]:
     return (named or [TABLE])[0], [pair for pair in pairs if pair[0] != "table"]
 
 
-def read_rule_table(table: RuleTable, *, most_steps: int = MOST_STEPS) -> list[Record]:
-    """The records of a table, in the order of their `id`; `most_steps` are those of SQLite.
+def read_rule_table(
+    table: RuleTable, *, most_steps: int = MOST_STEPS, most_s: float = MOST_S, clock: Clock = time.monotonic
+) -> list[Record]:
+    """The records of a table, in the order of their `id`; `most_steps` are those of SQLite, `most_s` for PostgreSQL.
 
     Errors: RuleTableError I402 psycopg is not installed, I403 the database cannot be opened or read, I404 no such
-        table, or not its columns, I405 too many rows, bytes or steps, I406 a value that is no text, or an `id` that is
-        no whole number, or stands twice.
+        table, or not its columns, I405 too many rows, bytes, steps or seconds, I406 a value that is no text, or an
+        `id` that is no whole number, or stands twice.
     """
     if table.kind == "sqlite":
         return _read_sqlite(table, most_steps)
     if importlib.util.find_spec("psycopg") is None:
-        why = "install the extra `postgres` (pip install 'portcullis[postgres]')"
-        raise RuleTableError("I402", f"a table of PostgreSQL takes psycopg: {why}")
+        raise RuleTableError("I402", f"a table of PostgreSQL takes psycopg: {INSTALL}")
     # Loaded where it is used: psycopg is an extra, and its library takes a moment.
     read = vars(importlib.import_module("pdp.casbin_rule_postgres"))["read_postgres"]
-    with closing(read(table, columns_of)) as rows:
+    with closing(read(table, columns_of, most_s, clock)) as rows:
         return kept(rows, table)
 
 
@@ -201,7 +212,7 @@ def _text(value: object, number: int, table: RuleTable) -> str | None:
 def _read_sqlite(table: RuleTable, most_steps: int) -> list[Record]:
     path = Path(table.address)
     if not path.is_file():
-        raise RuleTableError("I403", f"{table.shown}: no such file")
+        raise RuleTableError("I403", f"{table.shown}: no such file{_as_a_path(table.address)}")
     address = f"file:{quote(os.fsencode(path.absolute()))}?mode=ro"
     turns = iter(range(most_steps // _STEPS_A_TURN))
     try:
@@ -214,6 +225,12 @@ def _read_sqlite(table: RuleTable, most_steps: int) -> list[Record]:
             what = f"to read `{table.table}` takes more than {most_steps} steps"
             raise RuleTableError("I405", f"{table.shown}: {what}: name a table, or a view that ends") from error
         raise RuleTableError("I403", f"{table.shown} cannot be read: {error}") from error
+
+
+def _as_a_path(address: str) -> str:
+    """What to write for an address of SQLAlchemy, where a file stands behind three slashes."""
+    file = address.removeprefix("///")
+    return f": behind `{_SQLITE}` stands a path, as in `{_SQLITE}{file}`" if file != address and file else ""
 
 
 def _rows_of_sqlite(connection: sqlite3.Connection, table: RuleTable) -> Iterable[Sequence[object]]:

@@ -115,7 +115,8 @@ def _compiled(
     syntax = [diagnostic for each in parsed for diagnostic in each.diagnostics]
     values = read_settings(files, settings)
     if not isinstance(values, Settings):
-        raise CompileError(_errors((*values, *syntax)))  # that every setting is unbound then is no news
+        # That every setting is unbound then is no news.
+        raise CompileError(_errors((*values, *syntax)), sources_of(files))
     broken = frozenset(each.source.name for each in parsed if has_errors(each.diagnostics))
     found: list[Diagnostic] = []
     inventory = take_inventory([each.module for each in parsed if each.module is not None], values, found, broken)
@@ -124,14 +125,14 @@ def _compiled(
     tests = lower_tests(inventory, policy.challenges, found)
     found = [*_once_a_place(_unless_broken(found, broken)), *syntax]
     if has_errors(found):
-        raise CompileError(_errors(found))
+        raise CompileError(_errors(found), sources_of(files))
     found += check_extent(inventory, policy)
     if has_errors(found):
-        raise CompileError(_errors(found))
+        raise CompileError(_errors(found), sources_of(files))
     program = lower(inventory, policy)
     found += check_cost(inventory, program)
     if has_errors(found):
-        raise CompileError(_errors(found))
+        raise CompileError(_errors(found), sources_of(files))
     sources = {each.source.name: each.source for each in parsed} | _attached_sources(files)
     proofs = tuple(proof.title for proof in policy.proofs)
     return Compiled(program, tests, ordered(found), sources, proofs, policy.written)

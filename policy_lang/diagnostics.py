@@ -81,12 +81,30 @@ class Diagnostic:
         return tuple(text for text in (self._filled(self.help), self.hint) if text)
 
 
-class CompileError(Exception):
-    """The policy was refused. `diagnostics` are sorted and hold at least one error."""
+_NO_SOURCES: Mapping[str, Source] = {}
 
-    def __init__(self, diagnostics: Sequence[Diagnostic]) -> None:
-        super().__init__(f"{len(diagnostics)} problem(s) in the policy")
+
+class CompileError(Exception):
+    """The policy was refused. `diagnostics` are sorted and hold at least one error.
+
+    Its text is the first error, `E603 model.conf:8: …`, and how many more there are; without the line where the file is
+    not among `sources`. Whoever shows all of them renders them.
+    """
+
+    def __init__(self, diagnostics: Sequence[Diagnostic], sources: Mapping[str, Source] = _NO_SOURCES) -> None:
+        super().__init__(_in_short(diagnostics, sources))
         self.diagnostics = tuple(diagnostics)
+
+
+def _in_short(diagnostics: Sequence[Diagnostic], sources: Mapping[str, Source]) -> str:
+    errors = [each for each in diagnostics if each.severity == "error"]
+    if not errors:
+        return "the policy was refused"
+    first = errors[0]
+    source = sources.get(first.span.source)
+    line = "" if source is None else f":{source.position(min(first.span.start, len(source.text))).line}"
+    more = f"; and {len(errors) - 1} more" if len(errors) > 1 else ""
+    return f"{first.code} {printable(first.span.source)}{line}: {printable(first.message)}{more}"
 
 
 MOST_COMPARED = 128

@@ -16,8 +16,9 @@ Decision (2026-11-21): who holds a role is data: the relation has every pair, th
 itself, since a Casbin role holds itself. A link that is added means another run, or another line of the facts.
 Decision (2026-11-21): rows of one name and one vote become one rule, on all their endpoints; a rule's sentence names
 the lines it was made of. In rows of names a rule lists the resources of one action.
-Decision (2026-11-21): HEAD follows GET, as everywhere in the language, where rows name it not; a model that does not
-ask who calls is for callers with a token.
+Decision (2026-11-21): HEAD follows GET in the language and not in Casbin: where no row names HEAD beside GET, an
+endpoint of its own, which is closed, says so. Who wants it to follow takes that endpoint away.
+Decision (2026-11-21): a model that does not ask who calls is for callers with a token.
 """
 
 from __future__ import annotations
@@ -41,6 +42,9 @@ MOST_LINES = 8
 
 STRANGER = "nobody"
 
+_HEAD = "HEAD"
+"""The method that follows GET where nothing is said of it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Converted:
@@ -52,18 +56,19 @@ class Converted:
 
 @dataclass(frozen=True, slots=True)
 class _Endpoint:
-    """An endpoint: its name, where it is, and the methods or the action it is for."""
+    """An endpoint: its name, where it is, and the methods or the action it is for. `closed`: no row names them."""
 
     name: str
     shape: Shape | None
     actions: tuple[str, ...]
+    closed: bool = False
 
     def text(self) -> str:
         """Its line."""
         if self.shape is None:
             return f"  endpoint {self.name} action {quoted(self.actions[0])} on {quoted('object')}"
         methods = "ANY" if self.actions == METHODS else " | ".join(self.actions)
-        return f"  endpoint {self.name} {methods} {self.shape.text()}"
+        return f"  endpoint {self.name} {methods} {self.shape.text()}{' closed' if self.closed else ''}"
 
 
 def converted(table: Table, service: str, now_ms: int) -> Converted | Refused:
@@ -72,7 +77,7 @@ def converted(table: Table, service: str, now_ms: int) -> Converted | Refused:
     if isinstance(read, Refused):
         return read
     if not read.entries:
-        return Refused("no row says anything that a rule can say")
+        return Refused(_nothing(read.findings))
     names = Names(("user", service, *(relation_name(table, number) for number in range(len(table.graphs)))))
     endpoints = _endpoints(read, names)
     held = [_held(graph) for graph in table.graphs]
@@ -86,6 +91,15 @@ def converted(table: Table, service: str, now_ms: int) -> Converted | Refused:
         rows = "".join(f"{_csv(name)},{_csv(role)}\n" for name, role in _pairs(held[number], read, number))
         files[f"facts/{service}.{relation_name(table, number)}.csv"] = f"name,role\n{rows}"
     return Converted(files, read.findings)
+
+
+def _nothing(findings: Sequence[Finding]) -> str:
+    """Why there is no entry: the first of the reasons."""
+    why = "no row says anything that a rule can say"
+    if not findings:
+        return why
+    more = f", and {len(findings) - 1} more" if len(findings) > 1 else ""
+    return f"{why}: {findings[0].place}: {findings[0].message}{more}"
 
 
 def relation_name(table: Table, number: int) -> str:
@@ -136,9 +150,12 @@ def _endpoints(read: Entries, names: Names) -> list[_Endpoint]:
     for shape in shapes:
         here = [each for each in read.entries if isinstance(each.what, Shape) and common(each.what, shape) == shape]
         words = [part or "any" for part in shape.parts] or ["root"]
-        for methods in _alike(here):
+        alike = _alike(here)
+        named = frozenset(method for methods in alike for method in methods)
+        followed: list[tuple[str, ...]] = [(_HEAD,)] if "GET" in named and _HEAD not in named else []
+        for methods in (*alike, *followed):
             name = identifier("_".join((methods[0], *words)), "call")
-            found.append(_Endpoint(names.take(name), shape, methods))
+            found.append(_Endpoint(names.take(name), shape, methods, closed=_HEAD in methods and _HEAD not in named))
     return found
 
 
@@ -238,26 +255,28 @@ def _tests(
     held: Sequence[Mapping[str, frozenset[str]]],
     now_ms: int,
 ) -> Iterator[str]:
-    """A test with a case for each row, and one of the same calls by a stranger; none that a row answers which was left
-    out, by one way of the matcher or by all.
+    """A test with a case for each row, one of the same calls by a stranger, and one of those that are closed; none that
+    a row answers which was left out, by one way of the matcher or by all.
     """
     plan = TablePlan.of(table)
     left = {each.place for each in read.findings}
-    rows: dict[str, None] = {}
-    others: dict[str, None] = {}
+    closed = {each.shape for each in endpoints if each.closed}
+    titles = ("rows", "a stranger", "HEAD where rows name GET")
+    cases: dict[str, dict[str, None]] = {title: {} for title in titles}
     used: set[str] = {STRANGER}
     for entry in read.entries[:MOST_CASES]:
         name = _example(entry.who, held)
         used.add(name)
-        call = _call(service, entry, next(each for each in endpoints if _takes(entry, each)))
-        if call is None:
-            continue
-        for caller, cases in ((name, rows), (STRANGER, others)):
-            said = plan.said(_request(table, read, entry, caller), now_ms=now_ms)
-            if said.row is not None and f"{table.file}:{table.rows[said.row].line}" in left:
+        endpoint, action = next(each for each in endpoints if _takes(entry, each)), entry.actions[0]
+        asked = [(titles[0], name, action), (titles[1], STRANGER, action)]
+        asked += [(titles[2], name, _HEAD)] if entry.what in closed else []
+        for title, caller, called_by in asked:
+            call = _call(service, entry, endpoint, called_by)
+            said = plan.said(_request(table, read, entry, caller, called_by), now_ms=now_ms)
+            if call is None or (said.row is not None and f"{table.file}:{table.rows[said.row].line}" in left):
                 continue
             expected = "allow" if said.vote == "allow" else "deny"
-            cases[f"  {call} with {_caller(read)} = {quoted(caller)} expect {expected}"] = None
+            cases[title][f"  {call} with {_caller(read)} = {quoted(caller)} expect {expected}"] = None
     facts = [
         f"  given fact {relation_name(table, number)} ({quoted(name)}, {quoted(role)})"
         for number in _graphs_used(read)
@@ -266,8 +285,9 @@ def _tests(
     ]
     given = f'{{ sub: "{STRANGER}", aud: [{quoted(service)}] }}' if read.places.paths else f'{{ id: "{STRANGER}" }}'
     kind = "token" if read.places.paths else "subject"
-    for title, cases in (("rows", rows), ("a stranger", others)):
-        yield from (f'test "{title}" {{', f"  given {kind} user {given}", *facts, *cases, "}", "")
+    for title, lines in cases.items():
+        if lines or title != titles[2]:
+            yield from (f'test "{title}" {{', f"  given {kind} user {given}", *facts, *lines, "}", "")
 
 
 def _example(who: Who, held: Sequence[Mapping[str, frozenset[str]]]) -> str:
@@ -278,17 +298,17 @@ def _example(who: Who, held: Sequence[Mapping[str, frozenset[str]]]) -> str:
     return min(members, default=who.name)
 
 
-def _request(table: Table, read: Entries, entry: Entry, caller: str) -> list[str]:
+def _request(table: Table, read: Entries, entry: Entry, caller: str, action: str) -> list[str]:
     values = [""] * len(table.parameters)
     what = entry.what.filled(1) if isinstance(entry.what, Shape) else entry.what.name or "anything"
-    for place, value in ((read.places.who, caller), (read.places.what, what), (read.places.action, entry.actions[0])):
+    for place, value in ((read.places.who, caller), (read.places.what, what), (read.places.action, action)):
         if place is not None:
             values[place] = value
     return values
 
 
-def _call(service: str, entry: Entry, endpoint: _Endpoint) -> str | None:
+def _call(service: str, entry: Entry, endpoint: _Endpoint, action: str) -> str | None:
     if isinstance(entry.what, Shape):
         path = called(entry.what.filled(1))
-        return None if path is None else f"call {service} {entry.actions[0]} {path}"
+        return None if path is None else f"call {service} {action} {path}"
     return f"call {service}.{endpoint.name} {{ id: {quoted(entry.what.name or 'anything')} }}"

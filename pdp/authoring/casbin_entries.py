@@ -265,13 +265,18 @@ class _Reader:
             case Among(_, expression) | Distinct(_, expression) if self._of_action(expression):
                 return self._asked(expression, row)
             case Among(_, expression) | Distinct(_, expression):
-                return _Unread(f"a rule cannot ask for `{print_expression(self.table, expression)}`")
+                return self._unread(expression)
             case Equal() | Fits() | Held():
                 return _Unread("a value of its row is compared with what no rule can ask for")
             case expression:
                 if self._of_action(expression):
                     return self._asked(expression, row)
-                return _Unread(f"a rule cannot ask for `{print_expression(self.table, expression)}`")
+                return self._unread(expression)
+
+    def _unread(self, expression: Expression) -> _Unread:
+        if any(isinstance(part, tables.Written) for part in all_in(expression)):
+            return _Unread(f"a condition stands in the row itself, by `{print_expression(self.table, expression)}`")
+        return _Unread(f"a rule cannot ask for `{print_expression(self.table, expression)}`")
 
     def _named(self, row: Row, place: int, function: FunctionName | None, text: str) -> _Said:
         if place == self.places.action:

@@ -9,8 +9,9 @@ Source: language.md 6.4, example p9; contracts.md "Bundles, places, configuratio
 Decision (2026-11-21): who asks is `token.sub`. Where rows name paths, the path, the method and the address of the
 request are bound, and what else the model asks for becomes a claim; else an endpoint takes each of them as a capture,
 so that an application can ask `GET /check/data1/read`.
-Decision (2026-11-21): each part of a value that the model asks for (`r.sub.Age`) is bound to a claim of its own, an
-integer where the matcher compares it with numbers. Which claim it really is, its owner knows.
+Decision (2026-11-21): each part of a value that the model asks for (`r.sub.Age`) is bound to a claim of its own, and
+the value beside them where it is asked for too. A claim is an integer or a truth where the matcher compares it with
+such, a set where it looks for something in it, else a string. Which claim it really is, its owner knows.
 """
 
 from __future__ import annotations
@@ -24,9 +25,10 @@ from typing import Literal, assert_never
 
 from pdp.authoring.casbin_parameters import Meaning, meanings
 from pdp.authoring.casbin_requests import Drawer
-from pdp.authoring.casbin_sites import sites_of
+from pdp.authoring.casbin_sites import Site, sites_of
 from pdp.authoring.pol_text import METHODS, Names, identifier, quoted
 from pdp.authoring.scaffold import bundle_files
+from policy_lang.checking.casbin_parameters import asked_about
 from policy_lang.ir.tables import FunctionName, Mode, Table
 from policy_lang.layout.formatter import formatted
 from policy_lang.plan.tables import TablePlan
@@ -73,8 +75,9 @@ class CasbinTexts:
 def casbin_files(service: str, table: Table, texts: CasbinTexts, now_ms: int) -> Mapping[str, str]:
     """The files by path. `now_ms` is the instant at which the tests' answers are asked for."""
     binding = Binding.of(table)
-    policy = "\n".join((*_head(service, binding), *_block(service, texts, binding)))
-    policy += "\n".join(("", *_tests(service, table, binding, now_ms), ""))
+    asked = asked_about(table, [each.name for each in binding.bound]).table
+    tests = () if asked is None else _tests(service, asked, binding, now_ms)
+    policy = "\n".join((*_head(service, binding), *_block(service, texts, binding), *tests, ""))
     laid_out = formatted("policy.pol", policy.encode())
     return {
         "policy.pol": laid_out if isinstance(laid_out, str) else policy,
@@ -88,33 +91,43 @@ def casbin_files(service: str, table: Table, texts: CasbinTexts, now_ms: int) ->
 # ---------------------------------------------------------------- binding
 
 
+InputType = Literal["string", "int", "bool", "set of string"]
+
+_NOBODY: Mapping[InputType, str] = {"string": '"nobody"', "int": "0", "bool": "false", "set of string": "[]"}
+"""The claims of a caller that no row is about."""
+
+
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """A parameter of the model, or a part of one (`fields`), and the input it is bound to."""
+    """A parameter of the model, or a part of one, by its name, and the input it is bound to."""
 
-    place: int
-    fields: tuple[str, ...]
     name: str
     input: str
-    type: Literal["string", "int"]
+    type: InputType
 
     def written(self) -> str:
         """As `bind` has it."""
         plain = _NAME.fullmatch(self.name) is not None
         return f"{self.name if plain else quoted(self.name)} = {self.input}"
 
-    def value(self, request: Sequence[object]) -> str | int | None:
-        """Its value in a request; None where that is none of its type."""
-        value = request[self.place]
-        for name in self.fields:
-            value = value.get(name) if isinstance(value, Mapping) else None
-        match value:
-            case str() if self.type == "string":
-                return value
-            case int() if self.type == "int" and not isinstance(value, bool):
-                return value
+    def text(self, value: object) -> str | None:
+        """A value of it as a test says it; None where that is none of its type."""
+        match self.type, value:
+            case "string", str():
+                return (value if self.input == _ADDRESS else quoted(value)) if _is_text(value) else None
+            case "int", int() if not isinstance(value, bool):
+                return str(value)
+            case "bool", bool():
+                return str(value).lower()
+            case "set of string", list():
+                texts = [quoted(each) for each in value if isinstance(each, str) and _is_text(each)]
+                return f"[{', '.join(texts)}]" if len(texts) == len(value) else None
             case _:
                 return None
+
+
+def _is_text(value: str) -> bool:
+    return value.isprintable() and value == value.strip()
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +135,7 @@ class Binding:
     """What every parameter is bound to. `claims` are names and types; `route` is the endpoint's."""
 
     bound: tuple[Bound, ...]
-    claims: tuple[tuple[str, str], ...]
+    claims: tuple[tuple[str, InputType], ...]
     route: str
 
     @classmethod
@@ -130,48 +143,62 @@ class Binding:
         """The binding of a table's parameters."""
         meant = meanings(table)
         names = Names((CALLER_CLAIM,))
+        parts = [each for each in asked_about(table, ()).missing if "." in each]
+        asked = (*asked_about(table, parts).missing, *parts)
         bound = tuple(
             each
             for place, meaning in enumerate(meant)
-            for each in _bound(table, place, meaning, "path" in meant, names)
+            for each in _bound(table, place, meaning, asked, paths="path" in meant, names=names)
         )
-        claims = {CALLER_CLAIM: "string"} | {
-            each.input.removeprefix("token."): each.type for each in bound if each.input.startswith("token.")
-        }
+        claims: dict[str, InputType] = {CALLER_CLAIM: "string"}
+        claims |= {each.input.removeprefix("token."): each.type for each in bound if each.input.startswith("token.")}
         captured = [f"{{{each.input.removeprefix('path.')}}}" for each in bound if each.input.startswith("path.")]
         route = "ANY /**" if "path" in meant else f"ANY /{'/'.join([CHECKED, *captured])}"
         return cls(bound, tuple(claims.items()), route)
 
     def case(self, request: Sequence[object]) -> tuple[str, str, Sequence[str]] | None:
-        """A request as a call: method, path, and what its line changes; None where no call carries it."""
-        values = {each.input: each.value(request) for each in self.bound}
-        captured = [str(value) for name, value in values.items() if name.startswith("path.")]
-        path = str(values.get(_PATH, "/".join(["", CHECKED, *captured])))
-        method = values.get(_METHOD, "GET")
+        """A request, with a value for each that is bound, as a call: method, path, and what its line changes; None
+        where no call carries it.
+        """
+        told = {each.input: (value, each.text(value)) for each, value in zip(self.bound, request, strict=True)}
+        captured = [str(value) for name, (value, _) in told.items() if name.startswith("path.")]
+        path, _ = told.get(_PATH, ("/".join(["", CHECKED, *captured]), ""))
+        method, _ = told.get(_METHOD, ("GET", ""))
         changed = [
-            f"with {name} = {quoted(value) if isinstance(value, str) and name != _ADDRESS else value}"
-            for name, value in values.items()
-            if name.startswith("token.") or name == _ADDRESS
+            f"with {name} = {text}" for name, (_, text) in told.items() if name.startswith("token.") or name == _ADDRESS
         ]
-        texts = [value for value in values.values() if isinstance(value, str)]
-        said = None not in values.values() and all(text.isprintable() and text == text.strip() for text in texts)
-        plain = _is_plain(path) and all(_PLAIN_SEGMENT.fullmatch(each) for each in captured)
-        fits = said and plain and method in METHODS and _is_address(values.get(_ADDRESS, "::"))
-        return (str(method), path, changed) if fits else None
+        said = all(text is not None for _, text in told.values())
+        plain = _is_plain(str(path)) and all(_PLAIN_SEGMENT.fullmatch(each) for each in captured)
+        fits = said and plain and method in METHODS and _is_address(told.get(_ADDRESS, ("::", ""))[0])
+        return (str(method), str(path), changed) if fits else None
 
 
-def _bound(table: Table, place: int, meaning: Meaning, paths: bool, names: Names) -> Iterator[Bound]:
-    """The bindings of one parameter: of each part of it that the matcher looks at, else of the whole."""
+def _bound(
+    table: Table, place: int, meaning: Meaning, asked: Sequence[str], *, paths: bool, names: Names
+) -> Iterator[Bound]:
+    """The bindings of one parameter: of the whole and of the parts that are `asked` for."""
     name = table.parameters[place]
     sites = [site for site in sites_of(table) if site.place == place]
-    fields = tuple(dict.fromkeys(site.fields for site in sites if site.fields))
-    for path in fields:
-        numbers = any(type(value) is int for site in sites if site.fields == path for value in site.values)
-        claim = names.take(identifier(path[-1], "part"))
-        yield Bound(place, path, ".".join((name, *path)), f"token.{claim}", "int" if numbers else "string")
-    if not fields:
-        plain = identifier(name, "value")
-        yield Bound(place, (), name, _input(meaning, plain, paths=paths, names=names), "string")
+    for each in asked:
+        parameter, _, part = each.partition(".")
+        if parameter != name:
+            continue
+        type_ = _type([site for site in sites if ".".join(site.fields) == part])
+        plain = identifier(part.rpartition(".")[2] or name, "value")
+        if part or type_ != "string":
+            yield Bound(each, f"token.{names.take(plain)}", type_)
+        else:
+            yield Bound(each, _input(meaning, plain, paths=paths, names=names), type_)
+
+
+def _type(sites: Sequence[Site]) -> InputType:
+    """What the matcher takes a value for."""
+    values = {type(value) for site in sites for value in site.values}
+    if any(site.how == "holds" for site in sites):
+        return "set of string"
+    if values & {int, float}:
+        return "int"
+    return "bool" if bool in values else "string"
 
 
 def _input(meaning: Meaning, name: str, *, paths: bool, names: Names) -> str:
@@ -246,9 +273,10 @@ def _block(service: str, texts: CasbinTexts, binding: Binding) -> list[str]:
 
 
 def _tests(service: str, table: Table, binding: Binding, now_ms: int) -> list[str]:
-    """One test of rows, one of what is refused; the claims that a line does not change are nobody's."""
-    nobody = {"string": '"nobody"', "int": "0"}
-    given = ", ".join([*(f"{name}: {nobody[type_]}" for name, type_ in binding.claims), f'aud: ["{service}"]'])
+    """One test of rows, one of what is refused, of the table that is asked about what is bound; the claims that a line
+    does not change are nobody's.
+    """
+    given = ", ".join([*(f"{name}: {_NOBODY[type_]}" for name, type_ in binding.claims), f'aud: ["{service}"]'])
     begins = [f"  given token user {{ {given} }}"]
     rows, refused = _cases(service, table, binding, now_ms)
     lines = ['test "rows" {', *begins, *rows, "}", ""] if rows else []
@@ -292,7 +320,7 @@ _README = """\
 
 - `policy.pol`: who calls, what can be called, how the Casbin model is asked, and tests of that.
 - `casbin/model.conf`, `casbin/policy.csv`: the model and its rows, as they were.
-- `.github/workflows/policy.yml`: checks all of it on every change.
+- `.github/workflows/policy.yml`: checks all of it on every change, once `PDP` in it says what to install `pdp` from.
 
 Start with `issuer`, `audience` and `host` in `policy.pol`, then with `bind`: which input each parameter of the model
 is. Rules beside the block work as ever: a `deny` beats every row. Check with `pdp check .`, run the tests with

@@ -50,6 +50,8 @@ def _by_values(sites: Iterable[Site], table: Table) -> Meaning:
     for site in sites:
         if site.how == "ipMatch":
             return "address"
+        if site.how == "holds":
+            return "other"
         texts |= {value for value in site.values if isinstance(value, str)}
         if site.column is not None:
             texts |= {row.values[site.column] for row in table.rows}

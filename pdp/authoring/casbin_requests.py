@@ -78,16 +78,22 @@ class Drawer:
         if below:
             return {name: self._part(place, (*fields, name), rows, random) for name in below}
         row, found = rows(), self.sites.get((place, fields), ())
-        return self._value(random.choice(found), row, random) if row and found else random.choice(STRANGERS)
+        if row and found:
+            return self._value(random.choice(found), row, random)
+        stranger = random.choice(STRANGERS)
+        return [stranger] if any(site.how == "holds" for site in found) else stranger
 
     def _value(self, site: Site, row: Row, random: Random) -> object:
         """A value that the row, or the matcher, speaks of at one site."""
         if site.column is None:
-            return _near(random.choice(site.values or self.domains or STRANGERS), random)
+            value = _near(random.choice(site.values or self.domains or STRANGERS), random)
+            return [value] if site.how == "holds" else value
         text = row.values[site.column]
         match site.how:
             case "equal" | "other":
                 return text
+            case "holds":
+                return [text, random.choice(STRANGERS)]
             case int() as graph:
                 return random.choice((text, *self.members[graph].get(text, ())))
             case function:

@@ -15,8 +15,8 @@ from policy_lang.casbin.parts import all_in
 from policy_lang.ir import tables
 from policy_lang.ir.tables import Expression, FunctionName, Table
 
-How = Literal["equal", "other"] | FunctionName | int
-"""How the two are compared; a number is that of a role graph."""
+How = Literal["equal", "other", "holds"] | FunctionName | int
+"""How the two are compared; a number is that of a role graph. `holds`: the request has a list, or a set, of such."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +42,12 @@ def _sites(part: Expression) -> Iterator[Site]:
             how: How = "equal" if op == "eq" else "other"
             yield from _pair(left, right, how)
             yield from _pair(right, left, how)
+        case tables.Arithmetic(_, left, right):
+            yield from _pair(left, right, "other")
+            yield from _pair(right, left, "other")
         case tables.Within(item, among):
             yield from _pair(item, among, "other")
+            yield from _pair(among, item, "holds")
         case tables.BuiltIn(function, (asked, given, *_)):
             yield from _pair(asked, given, function)
         case tables.Linked(graph, (member, role, *domain)):
@@ -52,7 +56,7 @@ def _sites(part: Expression) -> Iterator[Site]:
             yield from (Site(*_place(each), "equal", None) for each in domain if _is_asked(each))
         case (
             tables.Parameter() | tables.Column() | tables.Field() | tables.Constant() | tables.Listed()
-            | tables.Not() | tables.And() | tables.Or() | tables.Arithmetic() | tables.BuiltIn() | tables.Linked()
+            | tables.Not() | tables.And() | tables.Or() | tables.BuiltIn() | tables.Linked()
             | tables.Own() | tables.Written()
         ):  # fmt: skip
             pass

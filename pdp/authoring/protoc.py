@@ -29,8 +29,8 @@ def descriptors_of(files: Sequence[Path], folders: Sequence[Path]) -> tuple[byte
         folder, or has a name that protoc reads otherwise.
     """
     if importlib.util.find_spec("grpc_tools") is None:
-        why = "install the extra `import` (pip install 'portcullis[import]'), or run protoc --include_imports -o FILE"
-        raise AuthoringError("I121", f".proto sources take grpcio-tools: {why}, and give --descriptor-set FILE")
+        why = "pip install grpcio-tools, or run protoc --include_imports -o FILE and give --descriptor-set FILE"
+        raise AuthoringError("I121", f".proto sources take grpcio-tools: {why}")
     roots = [folder.resolve() for folder in folders] or list(dict.fromkeys(file.resolve().parent for file in files))
     for root in roots:
         mark = next((each for each in ":=" if each in str(root)), None)

@@ -3,6 +3,10 @@
 The name of a service goes in, files by relative path come out: one policy with its tests, the facts it needs, a README
 and a CI file. They check without a warning, their tests pass, and their layout is canonical.
 Design: contracts.md "Bundles, places, configuration"; language.md 2.
+
+SECURITY: the CI file installs nothing by a bare name. Under that of this product an index of packages may hold
+another's, which would run with what the pipeline may do.
+Decision (2026-11-21): it fails with words until its owner has written what to install from.
 """
 
 from __future__ import annotations
@@ -143,7 +147,7 @@ _README = """\
 
 - `policy.pol`: who calls, what can be called, who may, who may not, and the tests of that.
 - `facts/SERVICE.shared_with.csv`: which item is shared with which user; a line for each, such as `i1,u2`.
-- `.github/workflows/policy.yml`: checks all of it on every change.
+- `.github/workflows/policy.yml`: checks all of it on every change, once `PDP` in it says what to install `pdp` from.
 
 Start with `issuer`, `audience` and `host` in `policy.pol`, then the endpoints: `pdp import openapi FILE` writes them
 from an OpenAPI document. Check with `pdp check .`, run the tests with `pdp test .`, lay out with `pdp fmt .`, and serve
@@ -163,8 +167,16 @@ jobs:
       - uses: actions/setup-python@v5
         with:
           python-version: "3.12"
-      # Where no index that you use has portcullis, name the folder or the wheel that you install `pdp` from.
-      - run: pip install portcullis
+      # Write behind PDP what to install `pdp` from: the path of a wheel, or of a folder with its sources, which begins
+      # with `./` or `/`; or the address of a wheel with its hash, https://HOST/FILE.whl#sha256=HASH. No bare name: what
+      # an index of packages calls `portcullis` may be a stranger's.
+      - env:
+          PDP: ""
+        run: |
+          case "$PDP" in
+            ./?* | /?* | https://?*#sha256=?*) python -m pip install "$PDP" ;;
+            *) echo "policy.yml: write behind PDP what to install pdp from" >&2; exit 1 ;;
+          esac
       - run: pdp check .
       - run: pdp test .
       - run: pdp fmt --check .

@@ -16,17 +16,14 @@ from pathlib import Path
 
 import click
 
-from pdp.authoring.casbin_convert import Converted, converted
+from pdp.authoring.casbin_convert import converted
 from pdp.authoring.casbin_entries import Refused
 from pdp.authoring.model import AuthoringError
 from pdp.authoring.scaffold import service_name
 from pdp.cli.casbin_input import Wishes, casbin_options, program_of, taken
-from pdp.cli.new_folder import write_folder
+from pdp.cli.new_folder import hold, write_folder
 from pdp.cli.options import path_type, shown_path
-from policy_lang.compile import compile_policy
-from policy_lang.diagnostics import CompileError, printable
-from policy_lang.meaning.facts import FactsError, load_facts
-from policy_lang.trials.runner import run_tests
+from policy_lang.diagnostics import printable
 
 MOST_SHOWN = 100
 """Findings that are shown; the others are counted."""
@@ -54,7 +51,7 @@ def convert(
     if isinstance(made, Refused):
         why = f"{made.why}; `pdp new --from-casbin` keeps the model as it is"
         raise AuthoringError("I441", f"{found.source.name}, {found.place}: nothing is converted: {why}")
-    _hold(made)
+    hold(made.files)
     if output is None:
         click.echo(made.files["policy.pol"], nl=False)
         for facts in sorted(set(made.files) - {"policy.pol"}):
@@ -67,23 +64,3 @@ def convert(
     if len(made.findings) > MOST_SHOWN:
         click.echo(f"left out {len(made.findings) - MOST_SHOWN} more not shown", err=True)
     ctx.exit(1 if made.findings else 0)
-
-
-def _hold(made: Converted) -> None:
-    """Hold the policy to its own tests. Errors: AuthoringError I442."""
-    try:
-        compiled = compile_policy({"policy.pol": made.files["policy.pol"].encode()})
-    except CompileError as error:
-        first = error.diagnostics[0]
-        raise AuthoringError(
-            "I442", f"the policy that was made does not compile: {first.code} {first.message}"
-        ) from error
-    try:
-        load_facts(compiled.program, {name: text.encode() for name, text in made.files.items()})
-    except FactsError as error:
-        raise AuthoringError("I442", f"the facts that were made cannot be loaded: {error.problems[0]}") from error
-    failed = [each for each in run_tests(compiled.program, compiled.tests) if not each.passed]
-    if failed:
-        case = failed[0].case
-        said = f"{case.text}: expected {failed[0].expected}, got {failed[0].got}"
-        raise AuthoringError("I442", f"the policy that was made answers otherwise than the rows: {said}")

@@ -14,6 +14,7 @@ are not named are the first ones. What Casbin calls an enforce context is chosen
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,10 @@ from policy_lang.source import Source
 
 LONGEST_CHARACTER = 4
 """Bytes of a code point in UTF-8."""
+
+
+_DEFINITION = re.compile(r"^\s*\[\s*(request_definition|policy_definition|matchers)\s*\]", re.MULTILINE | re.IGNORECASE)
+"""What stands in every model and in no policy."""
 
 
 class CasbinInputError(PdpError):
@@ -173,7 +178,7 @@ def taken(model: Path, policy: str, wishes: Wishes) -> Taken:
     """Read a model and a policy.
 
     Errors: CasbinInputError I411 a file that cannot be read or is not UTF-8, I412 a definition that there is not;
-        RuleTableError. What is wrong with what they say is among the diagnostics.
+        RuleTableError; UsageError where the two are swapped. What is wrong with what they say is among the diagnostics.
     """
     place = rule_table(policy)
     with working(f"reading {shown_path(Path(policy)) if place is None else place.shown}"):
@@ -188,6 +193,9 @@ def _taken(model: Path, policy: str, place: RuleTable | None, wishes: Wishes) ->
     if place is None:
         whole = _text(Path(policy), MOST_BYTES)
         name = shown_path(Path(policy))
+        if _DEFINITION.search(whole) and not _DEFINITION.search(source.text):
+            why = f"{name} holds the definitions of a model, and {source.name} holds none"
+            raise click.UsageError(f"{why}: MODEL comes first, then POLICY")
         rows = read_rows(Source(name, whole), read, options)
     else:
         whole = read_rule_table(place)

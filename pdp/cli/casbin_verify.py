@@ -9,7 +9,8 @@ SECURITY: the distribution `casbin` is the frozen former name of pycasbin, with 
 installed nobody can tell which of the two answers, so it is refused, not asked.
 
 Decision (2026-11-21): it ends 1 where one answer differs, with a reason or without, as `check` does for findings. What
-Casbin raises is a difference only where ours allows: to refuse what cannot be asked is what ours says of itself.
+Casbin raises is a difference only where ours allows: to refuse what cannot be asked is what ours says of itself. Such
+a request was not compared; where all are such nothing was, which is no agreement either, and ends 1.
 Decision (2026-11-21): Casbin compares times in the zone of the process, ours in that of `--zone`; the difference is
 named, and the process is left as it is.
 Decision (2026-11-21): what is missing is told by the name `pycasbin`, not by ours with the extra: under our name an
@@ -20,11 +21,13 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from itertools import chain
 from pathlib import Path
 from random import Random
 from typing import Protocol
@@ -50,6 +53,11 @@ MOST_SHOWN = 100
 """Differences that are shown; the others are counted."""
 
 LEAST_VERSION = (2, 8)
+
+_CLASS = re.compile(r"\\[dDwWsSbB]")
+_NOT_ASCII = re.compile("[^\x00-\x7f]|[\x0b\x1c-\x1f]")
+"""What is a digit, a letter or a blank to Python and not to RE2 is among these."""
+
 INSTALL = "pip install 'pycasbin>=2.8'"
 
 UNKNOWN = "no reason is known: it is a fault of ours or of Casbin's"
@@ -83,6 +91,16 @@ class Compared:
     raised: int
     differences: tuple[Difference, ...]
 
+    @property
+    def compared(self) -> int:
+        """Requests that Casbin answered."""
+        return self.asked - self.raised
+
+    @property
+    def agreed(self) -> bool:
+        """Whether something was compared, and nothing differs."""
+        return self.compared > 0 and not self.differences
+
 
 @click.command(short_help="Ask Casbin itself, and report every difference.")
 @casbin_options
@@ -113,7 +131,7 @@ def verify(
     It needs the extra `pycasbin`. Without --requests the requests are drawn from what the policy names. Casbin reads
     every row for every request: over many rows ask a smaller --count.
 
-    Ends 0 where every answer is the same, 1 where one differs.
+    Ends 0 where every answer is the same, 1 where one differs, or where Casbin answers none.
     """
     why = refusal(_installed)
     if why:
@@ -127,7 +145,7 @@ def verify(
         compared = compare(found, table, requests, make, time.time_ns() // 1_000_000)
     for line in [json.dumps(_json(compared), indent=2)] if as_json else _lines(compared):
         click.echo(line)
-    ctx.exit(1 if compared.differences else 0)
+    ctx.exit(0 if compared.agreed else 1)
 
 
 # ---------------------------------------------------------------- which Casbin
@@ -195,6 +213,14 @@ _OF_WARNINGS = {
 """Warnings of a model or a policy under which the two may differ."""
 
 
+def _has_classes(table: Table) -> bool:
+    """Whether a pattern, of a row, a role or the matcher, may hold one of the classes that engines read differently."""
+    constants = (str(part.value) for part in all_in(table.matcher) if isinstance(part, tables.Constant))
+    names = (name for graph in table.graphs for link in graph.links for name in (link.member, link.role, link.domain))
+    values = (value for row in table.rows for value in row.values)
+    return any(_CLASS.search(text) for text in chain(constants, names, values))
+
+
 def _reasons(
     found: Taken,
     table: Table,
@@ -214,6 +240,8 @@ def _reasons(
         yield "trap 6: Casbin's answer depends on the names that it was asked about before"
     if any("\n" in value for value in request.values if isinstance(value, str)):
         yield "trap 9: `$` of a pattern stands before a final line end too in Casbin"
+    if _has_classes(table) and any(_NOT_ASCII.search(value) for value in request.values if isinstance(value, str)):
+        yield "trap 9: `\\d`, `\\w`, `\\s` and `\\b` of a pattern are of all scripts in Casbin, of ASCII in RE2"
     functions = {part.function for part in all_in(table.matcher) if isinstance(part, tables.BuiltIn)}
     if "ipMatch" in functions and any("::ffff:" in str(value).lower() for value in request.values):
         yield "trap 13: an IPv4 address written as IPv6 is that IPv4 address"
@@ -239,8 +267,11 @@ def _lines(compared: Compared) -> Iterator[str]:
     reasons = Counter(each.reason for each in compared.differences)
     if len(compared.differences) > 1:
         yield from (printable(f"{count} times {reason}") for reason, count in reasons.most_common())
+    if not compared.compared:
+        yield "nothing was compared: Casbin answers none of the requests; give some that it can be asked, by --requests"
     count = len(compared.differences)
-    asked = f"{compared.asked} requests, {compared.allowed} allowed by Casbin, {compared.raised} raised"
+    answered = f"{compared.raised} raised" + (f" and {compared.compared} compared" if compared.raised else "")
+    asked = f"{compared.asked} requests, {compared.allowed} allowed by Casbin, {answered}"
     yield f"{asked}, {count} difference{'' if count == 1 else 's'}"
 
 
@@ -251,6 +282,7 @@ def _word(*, allowed: bool) -> str:
 def _json(compared: Compared) -> dict[str, object]:
     return {
         "asked": compared.asked,
+        "compared": compared.compared,
         "allowed": compared.allowed,
         "raised": compared.raised,
         "differences": [

@@ -2,6 +2,8 @@
 
 Decision (2026-11-21): with `--from-casbin` the model is taken in strict where it compiles so, else in compat, and the
 folder's policy says which; what then warns stands on standard error, as `pdp check` will say it.
+Decision (2026-11-21): such a folder is held to its own check and tests before it is written. A model that asks for what
+no input of a call can be is refused with what `pdp check` would say, and not written for somebody to mend.
 """
 
 from __future__ import annotations
@@ -17,8 +19,9 @@ from pdp.authoring.casbin_folder import CasbinTexts, casbin_files
 from pdp.authoring.casbin_rows_text import rows_text
 from pdp.authoring.scaffold import bundle_files, service_name
 from pdp.cli.casbin_input import Taken, Wishes, completed_files, matching_options, program_of, taken
-from pdp.cli.new_folder import write_folder
+from pdp.cli.new_folder import hold, write_folder
 from pdp.cli.options import path_type
+from policy_lang.casbin.row_reading import values_taken
 from policy_lang.ir.tables import FunctionName
 
 
@@ -59,13 +62,15 @@ def new(
         options = found.options
         texts = CasbinTexts(
             found.source.text,
-            found.policy if isinstance(found.policy, str) else rows_text(found.policy),
+            found.policy if isinstance(found.policy, str) else rows_text(found.policy, values_taken(found.model)),
             options.mode,
             options.matching,
             options.domain_matching,
             options.zone,
         )
-        write_folder(folder, casbin_files(name, table, texts, time.time_ns() // 1_000_000))
+        files = casbin_files(name, table, texts, time.time_ns() // 1_000_000)
+        hold(files)
+        write_folder(folder, files)
     click.echo(f"{folder}: a policy for the service `{name}`")
     named = shlex.quote(str(folder))
     click.echo(f"next: pdp check {named}, pdp test {named}, then read {shlex.quote(str(folder / 'README.md'))}")

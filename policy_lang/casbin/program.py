@@ -171,7 +171,7 @@ class CasbinProgram:
         gone = by_type(texts_of(remove))
         more = rows_of(texts_of(add), self._model, self._options, name=ADDED_NAME)
         if has_errors(more.diagnostics):
-            raise CompileError(ordered(more.diagnostics))
+            raise CompileError(ordered(more.diagnostics), _sources(self._model, more))
         rows = merged(self._rows, gone, more, self._model)
         if self._ranks():
             rows = numbered(rows, self._model)
@@ -197,7 +197,7 @@ class CasbinProgram:
             for link in clashes_with(there, links) if self._model.roles[name].conditions and links else ():
                 found.note(made(span=more.line_place(link.line), member=link.member, role=link.role))
         if strict and found.all():
-            raise CompileError(found.all())
+            raise CompileError(found.all(), _sources(self._model, more))
         return found.all()
 
     def _ranks(self) -> bool:
@@ -211,5 +211,10 @@ def _table(
 ) -> tuple[Table, tuple[Diagnostic, ...]]:
     table, diagnostics = table_of(model, rows, sections, options)
     if table is None:
-        raise CompileError(ordered(diagnostics))
+        raise CompileError(ordered(diagnostics), _sources(model, rows))
     return table, ordered(diagnostics)
+
+
+def _sources(model: Model, rows: PolicyRows) -> Mapping[str, Source]:
+    """The texts that diagnostics name."""
+    return {source.name: source for source in (model.source, rows.source)}

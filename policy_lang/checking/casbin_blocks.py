@@ -13,6 +13,8 @@ mistake: the block names endpoints and claims itself.
 Decision (2026-11-21): times and durations are refused: they are numbers to us and texts to Casbin. So are integers,
 truths and sets that the matcher compares with a column by `==` or `!=`: no row has such a value, only its text, so that
 a row that denies would never hold. Compared with constants, or in `in`, they mean what they say.
+Decision (2026-11-21): so are texts of rows that are spelt as what is bound never is (a UUID in upper case, a value that
+the enum lacks): a row that denies by one would never hold, and nobody would be told (casbin_spellings.py).
 Decision (2026-11-21): under an effect that denies nothing there is no deny rule, whatever the block says.
 """
 
@@ -23,8 +25,11 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from policy_lang import ir, tree
-from policy_lang.checking.casbin_items import Items, items_of, table_of
+from policy_lang.casbin.row_lines import span_of
+from policy_lang.checking.casbin_callers import shared_names
+from policy_lang.checking.casbin_items import Items, Made, items_of, table_of
 from policy_lang.checking.casbin_parameters import asked_about, beside_columns
+from policy_lang.checking.casbin_spellings import Misspelt, Spelling, misspelt, spelling_of
 from policy_lang.checking.environment import Bound, Environment
 from policy_lang.checking.groups import Group, groups, reads_of
 from policy_lang.checking.guards import Leaf
@@ -38,10 +43,11 @@ from policy_lang.declared.literals_typed import Typed
 from policy_lang.declared.walking import dotted
 from policy_lang.diagnostics import Diagnostic, Label, nearest
 from policy_lang.ir.atom_types import asks_of
-from policy_lang.ir.tables import Table, Vote
+from policy_lang.ir.tables import Link, Row, Table, Vote
 from policy_lang.mistakes.rules import NeverApplies
-from policy_lang.mistakes.votes import NoValue, Unbound, UnknownParameter
-from policy_lang.typesystem import IntType, Scalar, SetType, Type
+from policy_lang.mistakes.votes import NeverEqual, NoValue, Unbound, UnknownParameter
+from policy_lang.source import Span
+from policy_lang.typesystem import EnumType, IntType, Scalar, SetType, Type
 
 CLAUSE = "casbin"
 """The label of the one clause of a rule that a block becomes."""
@@ -70,16 +76,22 @@ def check_block(
         return making.refused()
     endpoints = bound.names[module.name].targets.get(items.on.id, ())
     found += closed_ones(items.on, endpoints, bound)
-    table = _asked_table(making.id, items, found)
-    texts = frozenset[int]() if table is None else beside_columns(table)
+    made = _asked_table(making.id, items, found)
+    texts = frozenset[int]() if made is None else beside_columns(made.table)
     placing = _Placing(module, block.name, items.bindings, texts, bound, found)
     placed = placing.placed(endpoints)
-    if table is None or placing.refused:
+    if made is None or placing.refused:
+        return making.refused()
+    never = _never_equal(items, made, placing.spellings())
+    if never:
+        found += never
         return making.refused()
     if not placed:
         found.append(NeverApplies(span=block.name.span, name=block.name.text))
-    votes = _VOTES if items.reach == "full" and table.effect != "allow_override" else _VOTES[:1]
-    return CheckedBlock(tuple(making.rule(vote, items, placed) for vote in votes), table)
+    shared = shared_names(items.bindings, [group for group, _ in placed], bound.names[module.name].inputs, bound)
+    found += () if shared is None else (shared,)
+    votes = _VOTES if items.reach == "full" and made.table.effect != "allow_override" else _VOTES[:1]
+    return CheckedBlock(tuple(making.rule(vote, items, placed) for vote in votes), made.table)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,12 +132,12 @@ def _variant(text: str, atom: ir.Vote) -> Variant:
     return Variant((CheckedClause(CLAUSE, text, Leaf(atom)),), (), (), ())
 
 
-def _asked_table(id_: str, items: Items, found: list[Diagnostic]) -> Table | None:
+def _asked_table(id_: str, items: Items, found: list[Diagnostic]) -> Made | None:
     """The table, asked about what the block binds; None after a mistake."""
     made = table_of(id_, items, found)
     if made is None:
         return None
-    definition, table = made
+    definition, table = made.sections.r, made.table
     before = len(found)
     for binding in items.bindings:
         parameter = binding.parameter.value.partition(".")[0]
@@ -144,7 +156,43 @@ def _asked_table(id_: str, items: Items, found: list[Diagnostic]) -> Table | Non
         Unbound(span=first, parameter=f"r.{name}", written=f'"{name}"' if "." in name else name)
         for name in asked.missing
     ]
-    return asked.table
+    return None if asked.table is None else Made(asked.table, made.sections)
+
+
+def _never_equal(items: Items, made: Made, spellings: Mapping[int, Spelling]) -> list[NeverEqual]:
+    """What is said of texts that are spelt as what is bound never is."""
+    found: list[NeverEqual] = []
+    for each in misspelt(made.table, spellings):
+        value = items.bindings[each.place].value
+        spelling = spellings[each.place]
+        span = _place_of(each, items, made)
+        hint = nearest(each.text, spelling.of.values) if isinstance(spelling.of, EnumType) else ""
+        found.append(
+            NeverEqual(
+                span=span or value.span,
+                others=() if span is None else (Label(value.span, "bound here"),),
+                hint=hint,
+                text=each.text,
+                name=dotted(value),
+                what=spelling.what,
+                where=f"the matcher of `{items.model.name}` compares it" if span is None else "nothing is equal to it",
+                remedy=spelling.remedy(each.wanted),
+            )
+        )
+    return found
+
+
+def _place_of(misspelt_: Misspelt, items: Items, made: Made) -> Span | None:
+    """Where a text stands in the policy; None of one in the matcher."""
+    match misspelt_.at:
+        case Row(values, _, line):
+            return span_of(items.policy, line, (made.sections.p, *values), misspelt_.column + 1)
+        case Link(member, role, domain, _, line):
+            return span_of(items.policy, line, (misspelt_.graph, member, role, domain), misspelt_.column + 1)
+        case None:
+            return None
+        case _:
+            assert_never(misspelt_.at)
 
 
 # ---------------------------------------------------------------- where it votes
@@ -170,6 +218,12 @@ class _Placing:
         self._bound = bound
         self._found = found
         self._told: set[tree.NodeId] = set()
+        self._spelt: dict[int, set[Spelling | None]] = {}
+
+    def spellings(self) -> Mapping[int, Spelling]:
+        """How what is bound is spelt, by its place, where it is spelt alike for all kinds and endpoints."""
+        one = {place: next(iter(each)) for place, each in self._spelt.items() if len(each) == 1}
+        return {place: spelling for place, spelling in one.items() if spelling is not None}
 
     def placed(self, endpoints: Indices) -> list[_Placed]:
         """Groups of endpoints and kinds in which everything that is bound has a value, with the operands."""
@@ -191,6 +245,7 @@ class _Placing:
         endpoint = self._bound.inventory.endpoints[group.endpoints[0]]
         here = Environment(group.kinds[0], endpoint, self._bound.signals)
         operands: list[ir.Operand] = []
+        spelt: list[Spelling | None] = []
         whole = True
         for place, binding in enumerate(self._bindings):
             read = self._read(binding.value, here)
@@ -199,6 +254,7 @@ class _Placing:
                 read = _no_value(binding.value, why, "bind a text, or compare it by a rule beside the block")
             if isinstance(read, Typed):
                 operands.append(read.operand)
+                spelt.append(spelling_of(read.operand, read.type))
                 continue
             whole = False
             if read is not None and binding.id not in self._told:
@@ -206,7 +262,11 @@ class _Placing:
                 self.refused = True
                 self._found.append(read)
             self.refused = self.refused or self._is_unbound(binding.value)
-        return tuple(operands) if whole else None
+        if not whole:
+            return None
+        for place, each in enumerate(spelt):
+            self._spelt.setdefault(place, set()).add(each)
+        return tuple(operands)
 
     def _is_unbound(self, ref: tree.Ref) -> bool:
         """Whether a reference means nothing, which was reported where names are bound."""

@@ -11,6 +11,7 @@ Decision (2026-11-21): paths go from the folder of the policy file, as contracts
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeVar, get_args
@@ -22,10 +23,13 @@ from policy_lang.casbin.rows import Options, read_rows
 from policy_lang.casbin.tables import MATCHING_FUNCTIONS, table
 from policy_lang.diagnostics import Diagnostic, Label, has_errors, nearest
 from policy_lang.ir.tables import FunctionName, Mode, Table
+from policy_lang.mistakes.casbin_models import UnknownFunction
 from policy_lang.mistakes.votes import (
     BadFilePath,
     FileNotUtf8,
     ItemTwice,
+    NoDatabaseHere,
+    NoFunctionHere,
     NoItem,
     NoSuchFile,
     UnknownDefinition,
@@ -43,6 +47,9 @@ _EXAMPLES: Mapping[str, str] = {
     "as": "as full",
 }
 """What every block has, and an example of it."""
+
+_DATABASE = re.compile(r"(sqlite|postgres(ql)?|mysql)[a-z0-9+]*:", re.IGNORECASE | re.ASCII)
+"""How the address of a database begins, which `pdp casbin` reads and no block does."""
 
 _WORDS: Mapping[str, tuple[str, ...]] = {"as": get_args(Reach), "mode": get_args(Mode)}
 
@@ -91,8 +98,16 @@ def items_of(
     )
 
 
-def table_of(id_: str, items: Items, found: list[Diagnostic]) -> tuple[str, Table] | None:
-    """The table of a block and the name of the definition of requests that it asks with; None after a mistake.
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A table, and the definitions that it was made of."""
+
+    table: Table
+    sections: Sections
+
+
+def table_of(id_: str, items: Items, found: list[Diagnostic]) -> Made | None:
+    """The table of a block; None after a mistake.
 
     Whatever is said of the model and of the policy is appended to `found`.
     """
@@ -103,8 +118,13 @@ def table_of(id_: str, items: Items, found: list[Diagnostic]) -> tuple[str, Tabl
         found += unknown
         return None
     made, said = table(model, read_rows(items.policy, model, items.options), sections, items.options, id_)
-    found += said
-    return None if made is None else (sections.r, made)
+    found += (_here(each) if isinstance(each, UnknownFunction) else each for each in said)
+    return None if made is None else Made(made, sections)
+
+
+def _here(found: UnknownFunction) -> NoFunctionHere:
+    """The same mistake, in a block."""
+    return NoFunctionHere(span=found.span, others=found.others, hint=found.hint, name=found.name)
 
 
 def _sections(model: Model, use: Sequence[tree.Name], found: list[Diagnostic]) -> Sections:
@@ -200,11 +220,11 @@ def _file(
     span, written = item.path.span, item.path.value
     path = beside(source.name, written)
     if path is None or source.text[span.start : span.end] != f'"{written}"':
-        found.append(BadFilePath(span=span, path=written))
+        found.append(NoDatabaseHere(span=span) if _DATABASE.match(written) else BadFilePath(span=span, path=written))
         return None
     data = files.get(path)
     if data is None:
-        found.append(NoSuchFile(span=span, path=path))
+        found.append(NoDatabaseHere(span=span) if _DATABASE.match(written) else NoSuchFile(span=span, path=path))
         return None
     try:
         return Source(path, data.decode("utf-8"))

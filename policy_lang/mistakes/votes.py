@@ -1,4 +1,5 @@
-"""Mistakes in `casbin` blocks: what they bind to the parameters of a model, and their other items (E601, E605, E624).
+"""Mistakes in `casbin` blocks: what they bind to the parameters of a model, and their other items (E601, E604, E605,
+E624, W628).
 
 What is wrong with the model and the policy themselves is said by the classes of casbin_models.py and casbin_rows.py, at
 its place in those files.
@@ -10,8 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from policy_lang.diagnostics import Diagnostic
+from policy_lang.mistakes.casbin_models import UnknownFunction
 
-_NO_VALUE = "a parameter of a Casbin model has no value, or none that Casbin can be asked about"
+_NO_VALUE = "a parameter of a Casbin model has no value, none that Casbin can be asked about, or none that rows name"
 _ITEM = "an item of a `casbin` block is missing, double or wrong"
 
 
@@ -53,6 +55,46 @@ class UnknownParameter(Diagnostic):
     parameter: str
     definition: str
     known: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NeverEqual(Diagnostic):
+    """`name` is what is bound, `what` its values, in words; `where` says whose text it is, `remedy` what to write."""
+
+    code = "E601"
+    about = _NO_VALUE
+    title = "`{text}` is never what `{name}` is: {what}"
+    label = "{where}"
+    help = "{remedy}"
+
+    text: str
+    name: str
+    what: str
+    where: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoFunctionHere(UnknownFunction):
+    """Unlike `compile_casbin`, a block is given no functions."""
+
+    label = "neither one of Casbin's, nor a role definition, and a block takes no function of one's own"
+    help = "ask it by a rule beside the block, and leave it out of the matcher"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SharedNames(Diagnostic):
+    """`name` is what is bound, `kinds` are those that have it, in words; `remedy` says how they are told apart."""
+
+    code = "W628"
+    title = "`{name}` is asked of several kinds of callers: {kinds}"
+    label = "a row that is meant for one of them holds for all who are called so"
+    help = "{remedy}"
+    severity = "warning"
+
+    name: str
+    kinds: str
+    remedy: str
 
 
 # ---------------------------------------------------------------- items
@@ -109,6 +151,17 @@ class BadFilePath(Diagnostic):
     )
 
     path: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoDatabaseHere(Diagnostic):
+    """What is named is not repeated: a password may stand in it."""
+
+    code = "E624"
+    about = _ITEM
+    title = "a database is named where a block reads files alone"
+    label = "what decides is files, whose digest stands in every record"
+    help = "let `pdp new --from-casbin MODEL DATABASE FOLDER` write the rows to a file, and name that"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

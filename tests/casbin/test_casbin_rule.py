@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -222,6 +224,31 @@ def test_a_file_whose_name_is_no_text_is_read(database: Path) -> None:
     assert read_rule_table(RuleTable("sqlite", str(odd), "casbin_rule", "sqlite:x")) == ROWS
 
 
+ADDRESSES = {
+    "sqlite:///rules.db": "as in `sqlite:rules.db`",
+    "sqlite:////no/such/rules.db": "as in `sqlite:/no/such/rules.db`",
+}
+
+
+@pytest.mark.parametrize("place", ADDRESSES)
+def test_an_address_of_sqlalchemy_is_answered_with_the_path_to_write(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(RuleTableError, match="I403") as refused:
+        read(place)
+    assert refused.value.detail.endswith(ADDRESSES[place])
+    with pytest.raises(RuleTableError, match="I403") as missing:
+        read("sqlite:none.db")
+    assert missing.value.detail.endswith("no such file")
+
+
+def test_what_postgresql_takes_is_named_by_its_own_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)  # as where it is not installed
+    with pytest.raises(RuleTableError, match=r"I402.*pip install 'psycopg\[binary\]'"):
+        read("postgresql://h/d")
+
+
 def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "policy.db"
     file.write_text("p, alice, data1, read\n" * 100)
@@ -337,6 +364,32 @@ def test_a_view_that_writes_is_refused(filled: str) -> None:
     with pytest.raises(RuleTableError, match="read-only"):
         read(f"{filled}&table=Auth.trap")
     assert read(filled) == ROWS
+
+
+def test_a_read_that_takes_too_long_is_refused_in_time(filled: str) -> None:
+    body = "BEGIN PERFORM pg_sleep(0.0005); RETURN 'p'; END"
+    values = ", ".join(f"NULL::text AS v{number}" for number in range(6))
+    with psycopg.connect(filled) as connection:
+        connection.execute(f'CREATE FUNCTION "Auth".slow() RETURNS text LANGUAGE plpgsql AS $${body}$$'.encode())
+        rows = f'SELECT n AS id, "Auth".slow() AS ptype, {values} FROM generate_series(1, 100000) AS n'  # noqa: S608
+        connection.execute(f'CREATE VIEW "Auth".slow AS {rows}'.encode())
+    table = rule_table(f"{filled}&table=Auth.slow")
+    assert table is not None
+    started = time.monotonic()
+    with pytest.raises(RuleTableError, match=r"takes more than 0\.5 s") as refused:
+        read_rule_table(table, most_s=0.5)
+    assert refused.value.code == "I405"
+    assert time.monotonic() - started < 20  # all of it would take a minute
+
+
+def test_no_more_rows_are_asked_for_once_nothing_is_left_of_the_time(filled: str) -> None:
+    table = rule_table(filled)
+    assert table is not None
+    ticks = iter(range(1_000))
+    assert read_rule_table(table, most_s=60, clock=lambda: next(ticks)) == ROWS
+    with pytest.raises(RuleTableError, match="takes more than 3 s") as refused:
+        read_rule_table(table, most_s=3, clock=lambda: next(ticks))
+    assert refused.value.code == "I405"
 
 
 def test_ids_of_postgresql_that_do_not_say_the_order_are_refused(filled: str) -> None:

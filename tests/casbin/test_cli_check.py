@@ -188,3 +188,17 @@ def test_what_a_policy_holds_moves_no_cursor(folder: Path, pdp: Pdp) -> None:
     done = pdp(*CHECK)
     assert done.code == 1
     assert "\x1b" not in done.out + done.err
+
+
+@pytest.mark.parametrize("verb", ["check", "convert", "verify"])
+def test_a_model_and_a_policy_that_are_swapped_are_told_so_first(folder: Path, pdp: Pdp, verb: str) -> None:
+    done = pdp("casbin", verb, "policy.csv", "model.conf")
+    assert done.code == 2
+    assert "MODEL comes first, then POLICY" in done.err
+    assert "error[" not in done.err
+
+
+def test_a_model_in_place_of_both_is_checked_as_it_is(folder: Path, pdp: Pdp) -> None:
+    done = pdp("casbin", "check", "model.conf", "model.conf")
+    assert done.code == 1
+    assert "MODEL comes first" not in done.err

@@ -90,6 +90,30 @@ def test_a_row_that_raises_is_told_where_ours_allows(folder: Path, pdp: Pdp) -> 
     assert "trap 17" in done.out
 
 
+def test_what_casbin_raises_at_was_not_compared(folder: Path, pdp: Pdp) -> None:
+    (folder / "model.conf").write_text(MODEL.replace("g(r.sub, p.sub)", "r.sub.Age > 18"))
+    (folder / "policy.csv").write_text("p, x, /x, GET, allow\n")
+    (folder / "asked.csv").write_text('bob, /x, GET\n{"Age": 30}, /x, GET\n')
+    some = pdp(*VERIFY, "--requests", "asked.csv")
+    assert some.code == 0, some.out
+    assert some.out == "2 requests, 1 allowed by Casbin, 1 raised and 1 compared, 0 differences\n"
+    (folder / "asked.csv").write_text("bob, /x, GET\n")
+    none = pdp(*VERIFY, "--requests", "asked.csv")
+    assert none.code == 1
+    assert none.out.startswith("nothing was compared: ")
+    assert none.out.endswith("1 requests, 0 allowed by Casbin, 1 raised and 0 compared, 0 differences\n")
+    told = pdp(*VERIFY, "--requests", "asked.csv", "--json")
+    assert (told.code, told.json["asked"], told.json["compared"]) == (1, 1, 0)
+
+
+def test_a_list_that_is_looked_into_is_drawn_as_one(folder: Path, pdp: Pdp) -> None:
+    (folder / "model.conf").write_text(MODEL.replace("g(r.sub, p.sub)", "p.sub in r.sub.Groups"))
+    done = pdp(*VERIFY, "--count", "200", "--json")
+    assert done.code == 0, done.out
+    assert (done.json["raised"], done.json["compared"]) == (0, 200)
+    assert done.json["allowed"] >= 50
+
+
 def test_a_table_of_a_database_is_asked_as_an_adapter_gives_it(folder: Path, pdp: Pdp) -> None:
     import sqlite3
 

@@ -116,9 +116,9 @@ def _requests(program: CasbinProgram, *, paths: bool) -> list[tuple[str, ...]]:
     acts = {row.values[-1] for row in program.table.rows}
     drawn = [tuple(map(str, drawer.drawn(random))) for _ in range(400)]
     if paths:
-        # HEAD follows GET in the language, and not in Casbin.
-        mixed = [(*each[:-1], random.choice(METHODS[2:])) for each in drawn] + drawn
-        plain = [each for each in mixed if each[-1] in METHODS and each[-1] != "HEAD" and _plain(each[-2])]
+        # HEAD follows GET in the language, and not in Casbin: it is asked of every path that is drawn.
+        mixed = [(*each[:-1], method) for each in drawn for method in ("HEAD", random.choice(METHODS[2:]))] + drawn
+        plain = [each for each in mixed if each[-1] in METHODS and _plain(each[-2])]
         return list(dict.fromkeys(plain))
     return list(dict.fromkeys(each for each in drawn if each[-1] in acts and all(each)))
 
@@ -146,6 +146,20 @@ def test_the_policy_that_is_made_says_the_same(case: str) -> None:
     results = run_tests(compiled.program, compiled.tests)
     assert [(each.case.text, each.got) for each in results if not each.passed] == []
     assert len(own.tests) >= 2
+
+
+def test_head_follows_get_where_rows_say_so_and_nowhere_else() -> None:
+    policy = "p, ann, /a/*, GET\np, ann, /b, GET\np, bob, /b, HEAD\np, ann, /c, POST\n"
+    made = converted(compile_casbin(BY_PATH, policy).table, "svc", 0)
+    assert isinstance(made, Converted)
+    text = made.files["policy.pol"]
+    heads = [" ".join(line.split()) for line in text.splitlines() if line.startswith("  endpoint ") and "HEAD" in line]
+    assert heads == ["endpoint head_a_any HEAD /a/{a}/** closed", "endpoint head_b HEAD /b"]
+    assert 'test "HEAD where rows name GET"' in text
+    assert 'call svc HEAD /a/w2y/tail with token.sub = "ann" expect deny' in " ".join(text.split())
+    own = compile_policy({"policy.pol": text.encode()})
+    assert [each.code for each in own.warnings] == []
+    assert all(each.passed for each in run_tests(own.program, own.tests))
 
 
 def test_facts_are_all_who_hold_a_role_themselves_included() -> None:
@@ -193,6 +207,30 @@ REFUSED = {
     ),
     "too many paths": (BY_PATH, "".join(f"p, u, /p{number}, GET\n" for number in range(2_001))),
 }
+
+
+WHY = {
+    "a subject that stands in conditions of rows alone": (
+        "eval(p.sub) && r.obj == p.obj && r.act == p.act",
+        "p, r.sub.Age > 18, /a, GET\np, r.sub.Age > 21, /b, GET\n",
+        "policy.csv:1: a condition stands in the row itself, by `eval(p.sub)`, and 1 more",
+    ),
+    "a part of the subject": (
+        "r.sub.Age > 18 && r.obj == p.obj && r.act == p.act && p.sub != ''",
+        "p, x, /a, GET\n",
+        "policy.csv:1: a rule cannot ask for `(r.sub.Age > 18)`",
+    ),
+    "no rows": ("r.sub == p.sub && r.obj == p.obj && r.act == p.act", "", "no row says anything that a rule can say"),
+}
+
+
+@pytest.mark.parametrize("case", WHY)
+def test_what_is_refused_whole_is_refused_with_its_reason(case: str) -> None:
+    matcher, policy, said = WHY[case]
+    model = ACL.replace("r.sub == p.sub && r.obj == p.obj && r.act == p.act", matcher)
+    refused = converted(compile_casbin(model, policy).table, "svc", 0)
+    assert isinstance(refused, Refused)
+    assert refused.why.endswith(said)
 
 
 @pytest.mark.parametrize("case", REFUSED)

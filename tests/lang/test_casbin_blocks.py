@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from policy_lang import ir
+from policy_lang.checking.casbin_spellings import MOST_MISSPELT
 from policy_lang.compile import Compiled, compile_policy
 from policy_lang.cost import LEAST_OF_TABLE, MOST_OF_TABLE, costs
 from policy_lang.diagnostics import CompileError
@@ -290,6 +291,188 @@ def test_a_number_is_compared_with_numbers_and_a_set_is_looked_into() -> None:
     assert made.program.tables[0].parameters == ("level", "obj")
     bind, head = "groups = token.groups", HEAD.replace("claim sub: string", "claim groups: set of string")
     assert compiled(block(bind), model_of("groups", "p.who in r.groups"), "p, staff\n", head).program.tables
+
+
+# ---------------------------------------------------------------- how what is bound is spelt
+
+UUID = "2f4a1a52-7c0b-4f6e-9d0a-0c6f0e3b9a11"
+SPELT_HEAD = """module m
+enum level = low < high
+token user {
+  issuer "https://id.example"
+  claim id: uuid
+  claim home: ip
+  claim runs_as: workload
+  claim level: level
+  claim teams: set of uuid
+  claim name: string
+}
+service wiki { audience "wiki" host "wiki.example" endpoint page GET|PUT /wiki/{page} }
+"""
+
+MISSPELT: Mapping[str, tuple[str, str, str]] = {
+    "a uuid in upper case": ("token.id", "r.x == p.who", UUID.upper()),
+    "a uuid that another is not": ("token.id", "r.x != p.who", UUID.upper()),
+    "what is no uuid": ("token.id", "r.x == p.who", "alice"),
+    "a mapped address": ("token.home", "p.who == r.x", "::FFFF:1.2.3.4"),
+    "an address at length": ("request.ip", "r.x == p.who", "2001:db8:0::1"),
+    "a network, compared as an address": ("request.ip", "r.x == p.who", "10.0.0.0/8"),
+    "a value that the enum lacks": ("token.level", "r.x == p.who", "High"),
+    "a trust domain in capitals": ("token.runs_as", "r.x == p.who", "spiffe://Example.org/a"),
+    "a host in capitals": ("request.host", "r.x == p.who", "Wiki.example"),
+    "a host with its port": ("request.host", "r.x == p.who", "wiki.example:443"),
+    "a method in lower case": ("request.method", "r.x == p.who", "get"),
+    "a member of a set": ("token.teams", "p.who in r.x", UUID.upper()),
+    "one of a list": ("token.id", "r.x in (p.who, '2f4a1a52-7c0b-4f6e-9d0a-0c6f0e3b9a12')", UUID.upper()),
+    "a constant": ("token.level", "r.x == 'top' && p.who != ''", "x"),
+    "a constant of a list": ("token.level", "r.x in ('low', 'top') && p.who != ''", "x"),
+    "a star that nothing takes for any": ("token.id", "r.x == p.who", "*"),
+    "the beginning of a uuid": ("token.id", "keyMatch(r.x, p.who)", "2F4A*"),
+    "a pattern of a host": ("request.host", "keyMatch(r.x, p.who)", "Wiki.*"),
+    "a whole address under a function": ("token.home", "keyMatch(r.x, p.who)", "::ffff:1.2.3.4"),
+    "a constant under a function": ("token.id", "keyMatch(r.x, '2F4A*') && p.who != ''", "x"),
+    "a rule of a row": ("token.level", "eval(p.who)", "r.x == 'top'"),
+    "a row beside a rule of a row": ("token.level", "r.x == p.who || eval(p.rule)", "High, r.x == 'low'"),
+}
+
+
+def spelt(what: str, matcher: str, row: str, more: str = "") -> Compiled:
+    columns = "who, rule" if "p.rule" in matcher else "who"
+    model = model_of("x", matcher).replace("p = who", f"p = {columns}")
+    return compiled(block(f"x = {what}", more=more), model, f"p, {row}\n", SPELT_HEAD)
+
+
+@pytest.mark.parametrize("case", MISSPELT)
+def test_what_nothing_is_equal_to_is_refused(case: str) -> None:
+    with pytest.raises(CompileError) as error:
+        spelt(*MISSPELT[case])
+    assert [each.code for each in error.value.diagnostics] == ["E601"]
+
+
+SPELT: Mapping[str, tuple[str, str, str]] = {
+    "a uuid": ("token.id", "r.x == p.who", UUID),
+    "an address": ("token.home", "r.x == p.who", "1.2.3.4"),
+    "a network": ("token.home", "ipMatch(r.x, p.who)", "::FFFF:1.2.3.0/120"),
+    "a value of the enum": ("token.level", "r.x == p.who", "high"),
+    "a method that there is not": ("request.method", "r.x == p.who", "look"),
+    "a text": ("token.name", "r.x == p.who", UUID.upper()),
+    "a star that the matcher asks for": ("token.id", "r.x == p.who || p.who == '*'", "*"),
+    "one of what the matcher asks for": ("token.level", "r.x == p.who || p.who in ('*', 'all')", "all"),
+    "what another function asks for": ("token.level", "r.x == p.who || keyMatch(r.x, p.who)", "hi*"),
+    "an empty constant": ("token.id", "r.x != '' && r.x == p.who", UUID),
+    "a placeholder in capitals": ("token.id", "keyMatch2(r.x, p.who)", ":Id"),
+    "what stands behind the star of keyMatch": ("token.id", "keyMatch(r.x, p.who)", "2f4a*X"),
+    "a class of characters": ("token.id", "regexMatch(r.x, p.who)", "[0-9A-Fa-f-]+$"),
+}
+
+
+@pytest.mark.parametrize("case", SPELT)
+def test_what_may_be_equal_is_let_through(case: str) -> None:
+    assert spelt(*SPELT[case]).program.tables
+
+
+def test_a_network_of_mapped_addresses_meets_none_in_compat() -> None:
+    with pytest.raises(CompileError) as error:
+        spelt("token.home", "ipMatch(r.x, p.who)", "::ffff:1.2.3.0/120", "mode compat")
+    (found,) = error.value.diagnostics
+    assert found.helps == ("write `1.2.3.0/24`",)
+    assert spelt("token.home", "ipMatch(r.x, p.who)", "2001:db8::/32", "mode compat").program.tables
+    assert spelt("token.home", "ipMatch(r.x, p.who)", "::/0", "mode compat").program.tables
+
+
+def test_names_of_role_definitions_are_spelt_as_the_input_is() -> None:
+    model = model_of("id", "g(r.id, p.who)").replace("[policy_effect]", "[role_definition]\ng = _, _\n[policy_effect]")
+    for rows, line in ((f"p, editor\ng, {UUID.upper()}, editor\n", 2), (f"p, {UUID.upper()}\n", 1)):
+        with pytest.raises(CompileError) as error:
+            compiled(block("id = token.id"), model, rows, SPELT_HEAD)
+        (found,) = error.value.diagnostics
+        assert (found.code, found.span.source, rows[: found.span.start].count("\n") + 1) == ("E601", "policy.csv", line)
+        assert rows[found.span.start : found.span.end] == UUID.upper()
+    assert compiled(block("id = token.id"), model, f"p, Editor\ng, {UUID}, Editor\n", SPELT_HEAD).program.tables
+
+
+def test_where_kinds_differ_in_type_a_row_may_be_meant_for_either() -> None:
+    head = HEAD.replace("claim name: string", "claim sub: uuid")
+    assert compiled(block(), head=head).program.tables
+
+
+def test_as_many_texts_are_named_as_are_ever_shown() -> None:
+    rows = "".join(f"p, V{number}\n" for number in range(300))
+    with pytest.raises(CompileError) as error:
+        compiled(block("x = token.level"), model_of("x", "r.x == p.who"), rows, SPELT_HEAD)
+    assert len(error.value.diagnostics) == MOST_MISSPELT
+
+
+# ---------------------------------------------------------------- kinds that share names
+
+SHARING = HEAD.replace("claim name: string", "claim sub: string")
+ACTIONS = """module m
+subject user { type "user" property name: string }
+subject robot { type "robot" }
+service wiki { audience none accepts user, robot endpoint read action "read" on "page" }
+"""
+ASKED = model_of("sub", "r.sub == p.who")
+
+SHARED: Mapping[str, tuple[str, str, str, bool]] = {
+    "two issuers that give one name": (SHARING, "sub = token.sub", "sub", True),
+    "one of them has none": (HEAD, "sub = token.sub", "sub", False),
+    "one of them calls it otherwise": (
+        SHARING.replace("claim sub: string }\nservice", 'claim robot_sub: string from "sub" }\nservice'),
+        "sub = token.sub",
+        "sub",
+        False,
+    ),
+    "who issued it is asked too": (
+        SHARING.replace("claim sub: string", 'claim sub: string claim by: string from "iss"'),
+        "sub = token.sub, by = token.by",
+        "sub, by",
+        False,
+    ),
+    "what looks like an issuer": (
+        SHARING.replace("claim sub: string", "claim sub: string claim by: string"),
+        "sub = token.sub, by = token.by",
+        "sub, by",
+        True,
+    ),
+    "scopes name nobody": (SHARING, "sub = token.scope", "sub", False),
+    "nothing of the caller": (SHARING, "sub = request.method", "sub", False),
+    "a claim that one alone has": (
+        SHARING.replace("claim sub: string }\ntoken", "claim sub: string claim team: string }\ntoken"),
+        "sub = token.sub, team = token.team",
+        "sub, team",
+        False,
+    ),
+    "other types of one name": (SHARING.replace("claim sub: string }\nservice", "claim sub: uuid }\nservice"),
+        "sub = token.sub", "sub", True),
+    "subjects of two types": (ACTIONS, "sub = subject.id", "sub", True),
+    "a property that one alone has": (ACTIONS, "sub = subject.name", "sub", False),
+    "one is accepted": (ACTIONS.replace("accepts user, robot", "accepts user"), "sub = subject.id", "sub", False),
+    "tokens where none is taken": (
+        SHARING.replace('audience "wiki"', "audience none"), "sub = token.sub", "sub", False
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", SHARED)
+def test_a_name_that_several_kinds_have_is_warned_of(case: str) -> None:
+    head, bind, request, warned = SHARED[case]
+    matcher = "p.who in r.sub" if "scope" in bind else " && ".join(f"r.{each} == p.who" for each in request.split(", "))
+    found = compiled(block(bind), model_of(request, matcher), "p, alice\n", head).warnings
+    assert ("W628" in {each.code for each in found}) is warned
+
+
+def test_kinds_that_share_a_name_are_named_with_what_to_write() -> None:
+    (found,) = [each for each in compiled(block(), head=SHARING).warnings if each.code == "W628"]
+    assert "`robot`, `user`" in found.message
+    assert 'claim user_sub: string from "sub"' in found.helps[0]
+    renamed = SHARING.replace("claim sub: string", 'claim user_sub: string from "sub"', 1)
+    assert "W628" not in {each.code for each in compiled(block(), head=renamed).warnings}
+
+
+def test_many_kinds_that_share_a_name_are_counted() -> None:
+    kinds = "".join(f'token k{n} {{ issuer "https://k{n}.example" claim sub: string }}\n' for n in range(6))
+    (found,) = [each for each in compiled(block(), head=HEAD + kinds).warnings if each.code == "W628"]
+    assert found.message.endswith("`k0`, `k1`, `k2`, `k3` and 3 more")
 
 
 # ---------------------------------------------------------------- options

@@ -235,10 +235,24 @@ def test_two_thousand_unknown_names_beside_two_thousand_known_take_seconds() -> 
     assert time.process_time() - started < 20
 
 
-def test_a_compile_error_counts_and_carries() -> None:
-    error = CompileError([mistake(0, 1), mistake(1, 2)])
-    assert str(error) == "2 problem(s) in the policy"
-    assert error.diagnostics == (mistake(0, 1), mistake(1, 2))
+def test_a_compile_error_says_the_first_and_counts_the_others() -> None:
+    found = (mistake(4, 5), mistake(5, 6))
+    error = CompileError(found, {"a.pol": Source("a.pol", "one\ntwo\n")})
+    assert str(error) == "E999 a.pol:2: `x` is wrong; and 1 more"
+    assert error.diagnostics == found
+    assert str(CompileError(found[:1])) == "E999 a.pol: `x` is wrong"
+
+
+def test_a_compile_error_says_an_error_and_no_warning_before_it() -> None:
+    doubt = Doubt(span=Span("a.pol", 0, 1))
+    assert str(CompileError([doubt, mistake(1, 2), doubt])) == "E999 a.pol: `x` is wrong"
+    assert str(CompileError([doubt])) == "the policy was refused"
+    assert str(CompileError([])) == "the policy was refused"
+
+
+def test_the_text_of_a_compile_error_is_one_line_for_a_terminal() -> None:
+    error = CompileError([mistake(9, 9, "a\nb\x1b[2J")], {"a.pol": Source("a.pol", "x")})
+    assert str(error) == "E999 a.pol:1: `a\\u{a}b\\u{1b}[2J` is wrong"
 
 
 # ---------------------------------------------------------------- the catalogue

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -51,6 +52,54 @@ def test_the_ci_file_checks_tests_and_looks_at_the_layout(tmp_path: Path, pdp: P
     jobs = yaml.safe_load((tmp_path / "x" / ".github" / "workflows" / "policy.yml").read_text())["jobs"]
     steps = [step["run"] for step in jobs["policy"]["steps"] if "run" in step]
     assert steps[-3:] == ["pdp check .", "pdp test .", "pdp fmt --check ."]
+
+
+PLACES = {
+    "nothing yet": ("", False),
+    "a bare name": ("portcullis", False),
+    "a version of a name": ("portcullis==1.0", False),
+    "an extra of a name": ("portcullis[import]", False),
+    "an option": ("--index-url=https://x.example portcullis", False),
+    "an address without a hash": ("https://x.example/portcullis.whl", False),
+    "a place alone": ("./", False),
+    "a folder": ("./tools/pdp", True),
+    "a wheel": ("/opt/pdp.whl", True),
+    "an address with its hash": ("https://x.example/p.whl#sha256=00", True),
+}
+
+
+@pytest.mark.parametrize("case", PLACES)
+def test_the_ci_file_installs_from_a_place_and_from_no_name(tmp_path: Path, case: str) -> None:
+    named, installs = PLACES[case]
+    jobs = yaml.safe_load(bundle_files("api")[".github/workflows/policy.yml"])["jobs"]
+    (step,) = [step for step in jobs["policy"]["steps"] if "PDP" in step.get("env", {})]
+    assert step["env"] == {"PDP": ""}
+    python = tmp_path / "python"
+    python.write_text('#!/bin/sh\necho "$@"\n')
+    python.chmod(0o755)
+    done = subprocess.run(
+        ["/bin/sh", "-ec", step["run"]],
+        env={"PATH": str(tmp_path), "PDP": named},
+        capture_output=True,
+        text=True,
+        timeout=10,
+        check=False,
+    )
+    assert (done.returncode == 0) is installs
+    assert done.stdout == (f"-m pip install {named}\n" if installs else "")
+    assert ("write behind PDP" in done.stderr) is not installs
+
+
+def test_nothing_that_is_shipped_installs_by_the_name_of_this_product() -> None:
+    shipped = [*(ROOT / "pdp").rglob("*.py"), *(ROOT / "docs").rglob("*.md"), ROOT / "README.md"]
+    named = re.compile(r"pip3? install[^\n]*portcullis|portcullis\[")
+    assert [path.name for path in shipped if named.search(path.read_text())] == []
+
+
+def test_what_proto_sources_take_is_named_by_its_own_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "grpc_tools", None)  # as where it is not installed
+    with pytest.raises(AuthoringError, match=r"I121.*pip install grpcio-tools"):
+        descriptors_of([ORDERS], [])
 
 
 SERVICES = ["a", "loans", "x" * LONGEST_IDENTIFIER]
