@@ -7,12 +7,8 @@ file are reported together.
 Errors: ConfigError C101 (the file cannot be read), C102 (not TOML), C103 (keys or values that do not fit).
 Design: contracts.md "Bundles, places, configuration".
 
-Decision: 2026-11-21. Without `[[listeners]]` there is one, at 127.0.0.1:9191, called `edge`, for every service.
-Decision: 2026-11-21. A gateway is a listener: who asks is known by where it asks. What policies call it is its
-`identity`, a SPIFFE id, since `via` compares those; without one no `via` holds by it.
-Decision: 2026-11-21. A listener cannot be said to have the capabilities `redact` and `issue_token`: nothing in an
-ext_authz answer redacts a body, and there is no key yet to sign a token with. An allow that needs them is refused.
-Decision: 2026-11-21. Readings in metadata are read only where a listener says `signals`: other filters write there too.
+Decision: 2026-11-21. Without `[[listeners]]` and `[[gateways]]` there is one of each: at 127.0.0.1:9191 `edge` asks,
+about every service. Who declares one of them says it all.
 Decision: 2026-11-21. Types of tokens that were never meant to be presented to an API (ID tokens, DPoP proofs, logout
 and security event tokens) cannot be configured as access tokens.
 """
@@ -21,207 +17,37 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import MappingProxyType
 
-from pdp.errors import ConfigError
-from pdp.identity.jwks import ALGORITHMS
-from pdp.identity.jwt import DEFAULT_LEEWAY_S, DEFAULT_LIFETIME_S, MOST_LEEWAY_S, type_name
-from pdp.model import EXT_AUTHZ
-from pdp.toml_keys import (
-    Address,
-    Flag,
-    Made,
-    Place,
-    TableReader,
-    Text,
-    Texts,
-    Whole,
-    key,
-    keys_of,
-    repeated,
+from pdp.config_tables import (
+    ARRAYS,
+    CHALLENGES,
+    DEFAULT_GATEWAY,
+    DEFAULT_LISTENER,
+    TABLES,
+    GatewayConfig,
+    HttpConfig,
+    IssuerConfig,
+    LimitsConfig,
+    ListenerConfig,
+    LogConfig,
 )
+from pdp.errors import ConfigError
+from pdp.toml_keys import Flag, Made, Place, TableReader, Text, Texts, Whole, key, keys_of, repeated
+from policy_lang.diagnostics import nearest
 
 LARGEST_FILE = 1024 * 1024
-YEAR_S = 365 * 24 * 60 * 60
 
 NOT_ACCESS_TOKENS = frozenset(
     {"dpop+jwt", "id-token", "id_token", "id-token+jwt", "id_token+jwt", "logout+jwt", "secevent+jwt"}
 )
 
-_PRINTABLE = Text(re.compile(r"[!-~]+"), "a string of printable characters without spaces")
-_NAME = Text(re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]*"), "a name of letters, digits, `.`, `_`, `/` and `-`")
-_METHOD = Text(re.compile(r"[A-Z][A-Z-]{0,31}"), "an HTTP method in upper case")
+_DIGEST = Text(re.compile(r"[0-9a-f]{64}"), "64 hex digits")
 _LABEL = Text(re.compile(r"[a-z][a-z0-9_]*(?:\.[a-z][a-z0-9_]*)*"), "a label, with or without its module")
 _SETTINGS = Text(re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*"), "a name of letters, digits, `.`, `_` and `-`")
-_SPIFFE = Text(re.compile(r"spiffe://[a-z0-9._-]{1,255}(?:/[A-Za-z0-9._-]+)+"), "a SPIFFE id, `spiffe://domain/path`")
-_DIGEST = Text(re.compile(r"[0-9a-f]{64}"), "64 hex digits")
-_ORIGIN = Text(re.compile(r"[!-*,-~]+"), "a string of printable characters without spaces and `+`")
-
-
-@dataclass(frozen=True, slots=True)
-class LogConfig:
-    """The table `[log]`."""
-
-    origin: str = field(
-        default="portcullis.local/log",
-        metadata=key(
-            _ORIGIN,
-            "the name of this log in its checkpoints, fixed when the log begins; best under a domain name of yours",
-            '"pdp.shop.example/log"',
-        ),
-    )
-    strict_by_default: tuple[str, ...] = field(
-        default=(),
-        metadata=key(
-            Texts(_METHOD, may_be_empty=True, wanted="an array of HTTP methods"),
-            "calls by these methods are answered only when their record is synced to disk, whatever the policy says",
-            '["POST", "DELETE"]',
-        ),
-    )
-    checkpoint_interval_ms: int = field(
-        default=1000,
-        metadata=key(Whole(10, 60_000), "the time between two signed checkpoints of the log, in milliseconds", "1000"),
-    )
-    explained_refusals_per_second: int = field(
-        default=50,
-        metadata=key(
-            Whole(0, 100_000),
-            "how many refusals by `default` a second have the clauses that failed in their record, at most; fewer "
-            "where looking for them would take more than a twentieth of the service's time, and none at endpoints with "
-            "more than some hundreds of rules: their records say so (`nx`)",
-            "50",
-        ),
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class HttpConfig:
-    """The table `[http]`."""
-
-    address: str = field(
-        default="127.0.0.1:8181",
-        metadata=key(
-            Address(unix=False),
-            "where `/healthz`, `/readyz` and `/metrics` are served; port 0 is any free one",
-            '"127.0.0.1:8181"',
-        ),
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class ListenerConfig:
-    """One table of `[[listeners]]`."""
-
-    address: str = field(
-        metadata=key(
-            Address(unix=True),
-            "where a gateway asks, over gRPC; the path of a Unix socket counts from the folder of this file",
-            '"127.0.0.1:9191"',
-        )
-    )
-    gateway: str = field(
-        metadata=key(_NAME, "the name of the gateway that asks here, as policies and records call it", '"edge"')
-    )
-    services: tuple[str, ...] | None = field(
-        default=None,
-        metadata=key(
-            Texts(_NAME, wanted="an array of names of services"),
-            "the services this gateway may ask about; any other is refused",
-            '["orders", "payments"]',
-            "every service",
-        ),
-    )
-    identity: str | None = field(
-        default=None,
-        metadata=key(
-            _SPIFFE,
-            "the SPIFFE id by which policies know this gateway (`via`)",
-            '"spiffe://shop.example/edge"',
-            "none: no `via` holds by the gateway",
-        ),
-    )
-    capabilities: tuple[str, ...] = field(
-        default=tuple(sorted(EXT_AUTHZ)),
-        metadata=key(
-            Texts(choices=tuple(sorted(EXT_AUTHZ)), may_be_empty=True, wanted="an array of names"),
-            "what this gateway does with our answers; an allow that needs more is refused by `capability`",
-            '["answer", "remove_header", "set_header", "step_up"]',
-        ),
-    )
-    signals: bool = field(
-        default=False,
-        metadata=key(
-            Flag(),
-            "whether readings for `context.NAME` are taken from this gateway's metadata `portcullis.signals`; every "
-            "filter before the check can write there",
-            "false",
-        ),
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class IssuerConfig:
-    """One table of `[[issuers]]`."""
-
-    url: str = field(
-        metadata=key(_PRINTABLE, "the issuer, exactly as `iss` in its tokens says it", '"https://id.example"')
-    )
-    keys: Path = field(metadata=key(Place(), "the file with its public keys, a JWK set (RFC 7517)", '"jwks.json"'))
-    algorithms: tuple[str, ...] = field(
-        metadata=key(
-            Texts(choices=ALGORITHMS, wanted="an array of names"),
-            "the algorithms its tokens may be signed with; a token only selects among them",
-            '["ES256"]',
-        )
-    )
-    types: tuple[str, ...] = field(
-        default=("at+jwt",),
-        metadata=key(
-            Texts(_PRINTABLE, fold=type_name, wanted="an array of media types"),
-            "the `typ` its tokens may have, with or without `application/`, in any case",
-            '["at+jwt"]',
-        ),
-    )
-    leeway_s: int = field(
-        default=DEFAULT_LEEWAY_S,
-        metadata=key(Whole(0, MOST_LEEWAY_S), "how far its clock and ours may differ, in seconds", "30"),
-    )
-    max_lifetime_s: int = field(
-        default=DEFAULT_LIFETIME_S,
-        metadata=key(
-            Whole(1, YEAR_S),
-            "the longest time from `iat` (else `nbf`) to `exp`, in seconds; a token with neither is refused",
-            "3600",
-        ),
-    )
-    allow_multi_audience: bool = field(
-        default=False,
-        metadata=key(Flag(), "whether one token may name several of our services in `aud`", "false"),
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class LimitsConfig:
-    """The table `[limits]`."""
-
-    message_bytes: int = field(
-        default=1024 * 1024,
-        metadata=key(
-            Whole(1024, 32 * 1024 * 1024),
-            "the largest request of a gateway that is read; raise it where bodies of requests are sent along",
-            "1048576",
-        ),
-    )
-
-
-DEFAULT_LISTENER = ListenerConfig(address="127.0.0.1:9191", gateway="edge")
-CHALLENGES = "challenges"
-CHALLENGE_EXAMPLE = 'mfa = "urn:example:acr:mfa"'
-TABLES: Mapping[str, type] = MappingProxyType({"log": LogConfig, "http": HttpConfig, "limits": LimitsConfig})
-ARRAYS: Mapping[str, type] = MappingProxyType({"listeners": ListenerConfig, "issuers": IssuerConfig})
+_PRINTABLE = Text(re.compile(r"[!-~]+"), "a string of printable characters without spaces")
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,6 +117,7 @@ class Config:
     )
     log: LogConfig = field(default=LogConfig())
     http: HttpConfig = field(default=HttpConfig())
+    gateways: tuple[GatewayConfig, ...] = (DEFAULT_GATEWAY,)
     listeners: tuple[ListenerConfig, ...] = (DEFAULT_LISTENER,)
     issuers: tuple[IssuerConfig, ...] = ()
     challenges: Mapping[str, str] = field(default_factory=dict)
@@ -345,15 +172,27 @@ def _read_document(document: Mapping[str, object], reader: TableReader) -> Confi
     http = reader.table(keys_of(HttpConfig), HttpConfig, _table(document, "http", reader), "http")
     limits = reader.table(keys_of(LimitsConfig), LimitsConfig, _table(document, "limits", reader), "limits")
     config = reader.table(own, Config, above, "")
+    gateways = _read_array(document, "gateways", GatewayConfig, reader)
     listeners = _read_array(document, "listeners", ListenerConfig, reader)
     issuers = _read_array(document, "issuers", IssuerConfig, reader)
     challenges = _read_challenges(_table(document, CHALLENGES, reader), reader)
-    listeners = listeners if "listeners" in document else (DEFAULT_LISTENER,)
+    if not {"gateways", "listeners"} & set(document):
+        gateways, listeners = (DEFAULT_GATEWAY,), (DEFAULT_LISTENER,)
     reader.problems.extend(_contradictions(http, listeners, issuers))
+    reader.problems.extend(_gateways_told_apart(gateways))
+    if not any(problem.startswith("`gateways") for problem in reader.problems):
+        reader.problems.extend(_listening_for(listeners, {each.name for each in gateways}))
     if config is None or log is None or http is None or limits is None:
         return None
     return replace(
-        config, log=log, http=http, limits=limits, listeners=listeners, issuers=issuers, challenges=challenges
+        config,
+        log=log,
+        http=http,
+        limits=limits,
+        gateways=gateways,
+        listeners=listeners,
+        issuers=issuers,
+        challenges=challenges,
     )
 
 
@@ -395,10 +234,41 @@ def _contradictions(
     addresses = [listener.address for listener in listeners] + ([] if http is None else [http.address])
     for address in repeated([address for address in addresses if not address.endswith(":0")]):
         yield f"two listeners have the address `{address}`: give each its own"
-    for gateway in repeated([listener.gateway for listener in listeners]):
-        yield f"two listeners name the gateway `{gateway}`: give each its own name"
     for url in repeated([issuer.url for issuer in issuers]):
         yield f"two issuers have the url `{url}`: write one, with the keys of both"
     for issuer in issuers:
         for name in sorted(NOT_ACCESS_TOKENS & set(issuer.types)):
             yield f"`types` of the issuer `{issuer.url}` names `{name}`, which is no access token: leave it out"
+
+
+def _gateways_told_apart(gateways: tuple[GatewayConfig, ...]) -> Iterator[str]:
+    for name in repeated([each.name for each in gateways]):
+        yield f"two gateways have the name `{name}`: give each its own"
+    for identity in repeated([each.identity for each in gateways if each.identity is not None]):
+        yield f"two gateways have the identity `{identity}`: give each its own"
+    for digest in repeated([digest for each in gateways for digest in each.keys_sha256]):
+        yield f"two gateways have the key `{digest[:8]}…`: draw one for each"
+
+
+def _listening_for(listeners: tuple[ListenerConfig, ...], gateways: Collection[str]) -> Iterator[str]:
+    for number, listener in enumerate(listeners):
+        yield from _listening(f"listeners[{number}]", listener, gateways)
+
+
+def _listening(place: str, listener: ListenerConfig, gateways: Collection[str]) -> Iterator[str]:
+    """What of a listener does not fit the rest. Who asks there must be known by exactly one thing."""
+    named, encrypted = listener.gateway, listener.certificate is not None
+    if named is not None and named not in gateways:
+        hint = nearest(named, gateways) or "write its [[gateways]]"
+        yield f"`{place}.gateway` is `{named}`, which no [[gateways]] has for a name: {hint}"
+    by_certificate = listener.client_ca is not None
+    if encrypted != (listener.private_key is not None):
+        yield f"`{place}` has one of `certificate` and `private_key`: give both for TLS, or neither"
+    elif by_certificate and not encrypted:
+        yield f"`{place}.client_ca` takes a `certificate` and a `private_key`: without TLS nobody shows a certificate"
+    elif by_certificate and named is not None:
+        yield f"`{place}` has a `gateway` and a `client_ca`: the certificate says who asks, so leave `gateway` out"
+    elif named is None and not by_certificate and listener.protocol == "grpc":
+        yield f"`{place}.gateway` is missing: name who asks there, or give a `client_ca` that gateways prove it by"
+    elif named is not None and encrypted and not listener.address.startswith("unix:"):
+        yield f"`{place}` is for a network and names its `gateway`: anybody could be that; give a `client_ca` instead"

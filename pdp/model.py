@@ -48,15 +48,33 @@ class Principal:
 
 
 ANONYMOUS = Principal("anonymous")
-
 EXT_AUTHZ: frozenset[Capability] = frozenset({"set_header", "remove_header", "answer", "step_up"})
-"""What a gateway that asks by ext_authz can do with our answers (contracts.md "Headers at Envoy"). No token is issued
-while there is no key to sign one with."""
+"""What who passes calls on can do with our answers (contracts.md "Headers at Envoy"). No token is issued while there is
+no key to sign one with."""
 
 
 def capabilities_named(words: Collection[str]) -> frozenset[Capability]:
     """The capabilities among `words`; any other word names none."""
     return frozenset(each for each in CAPABILITIES if each in words)
+
+
+@dataclass(frozen=True, slots=True)
+class Asserted:
+    """Who the subject is, as a caller that may say so says it, unproved. `properties` as their JSON held them. The
+    policy knows which of its subject kinds the type is.
+    """
+
+    type: str
+    id: str
+    properties: Mapping[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """What is known of a request's body: how many bytes the gateway sent along, and whether there are more."""
+
+    size: int
+    truncated: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +87,9 @@ class Inquiry:
     policies know it by (None: its name), `services` what it may ask about (None: every service), `capabilities` what
     it can do. `ip` is the source address as the gateway gives it, `peer` a `spiffe://` id or None, `tls` whether the
     call came to the gateway encrypted. `signals` are readings by the NAME of `context.NAME`.
-    `principal` is set where the caller is entitled to say who it is (`pdp decide --as`); then `headers` name none.
+    Of these at most one says who the principal is, beside an `authorization` among the headers: `principal` (`pdp
+    decide --as`), `asserted` (a subject), `verified` (the claims of a token that the gateway verified and took away).
+    `body` is None where nothing was said of one.
     A call with `action` is not HTTP: it has a `resource` (`type`, `id`, `properties`) and no method, path or host.
     """
 
@@ -86,6 +106,9 @@ class Inquiry:
     peer: str | None = None
     tls: bool | None = None
     principal: Principal | None = None
+    asserted: Asserted | None = None
+    verified: Mapping[str, Json] | None = None
+    body: Body | None = None
     signals: Mapping[str, Json] = field(default_factory=dict)
     facts: Facts | None = None
     action: str | None = None

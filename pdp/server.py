@@ -25,14 +25,15 @@ from pdp.audit.files import OpenLogFile, open_log_file
 from pdp.audit.keys import create_keys, load_keys
 from pdp.audit.record import decision_entry
 from pdp.audit.writer import LogWriter
-from pdp.config import Config, ListenerConfig
+from pdp.config import Config
 from pdp.errors import AuditError, PolicyError
 from pdp.evaluate import Evaluator
+from pdp.gateways import Gateways
 from pdp.identity.bearer import Identity
 from pdp.identity.issuers import read_issuers
 from pdp.identity.jwt import Verifier
 from pdp.metrics import Metrics
-from pdp.model import EXT_AUTHZ, Decider, Json, capabilities_named
+from pdp.model import Decider, Json
 from pdp.runtime.acceptance import Conditions, misgivings, observations
 from pdp.runtime.engine import Engine
 from pdp.runtime.reload import Reloader
@@ -41,7 +42,7 @@ from pdp.runtime.store import BundleStore, EngineHolder
 from pdp.sequencing import SequencerProcess
 from pdp.service import DecisionService, Receipts
 from pdp.state import State, prepare_state, sole_use
-from pdp.transports.ext_authz import Gateway, read, write
+from pdp.transports.ext_authz import read, write
 from pdp.transports.grpc_server import GrpcListener, serve_grpc
 from pdp.transports.http_app import http_app, serve_http
 from pdp.transports.messages import CheckRequest
@@ -106,6 +107,7 @@ class _Server:
         self._state = state
         self._seams = seams
         self._development = development
+        self._gateways = Gateways.of(config.gateways)
         self._holder = EngineHolder()
         self._metrics = Metrics()
         self._sequencer = SequencerProcess(state.root, config.log.checkpoint_interval_ms)
@@ -180,8 +182,8 @@ class _Server:
         """A policy decides from now on: say what of it fits the configuration badly."""
         self._metrics.policy_in_force(engine.digest)
         config = self._config
-        listeners = [(each.gateway, each.services) for each in config.listeners]
-        for sentence in misgivings(engine.program, {each.url for each in config.issuers}, listeners):
+        gateways = [(each.name, each.services) for each in config.gateways]
+        for sentence in misgivings(engine.program, {each.url for each in config.issuers}, gateways):
             log.warning("%s", sentence)
         for sentence in self._observations():
             log.warning("%s: what its policy refuses passes", sentence)
@@ -215,11 +217,11 @@ class _Server:
 
     def _rehearse(self, evaluator: Evaluator) -> None:
         """One call through every station but the log, so that the first one of a gateway meets nothing cold."""
-        for listener in self._config.listeners:
+        for gateway in self._gateways.by_name.values():
             now_us = self._seams.clock_us()
-            inquiry = read(CheckRequest.FromString(b""), _gateway(listener))
+            inquiry = read(CheckRequest.FromString(b""), gateway)
             made = evaluator.evaluate(inquiry, now_us)
-            decision_entry(made.decision, made.evidence, made.engine, now_us, listener.gateway, None)
+            decision_entry(made.decision, made.evidence, made.engine, now_us, gateway.name, None)
             write(made.decision, inquiry, self._config.challenges)
 
     async def _listen(
@@ -247,7 +249,11 @@ class _Server:
             return {"ok": in_force, "state": outcome.state, "detail": outcome.detail}
 
         await stack.enter_async_context(admin_server(self._state.admin_socket, {"status": status, "reload": reload}))
-        listeners = [GrpcListener(each.address, _gateway(each)) for each in config.listeners]
+        listeners = [
+            GrpcListener(each.address, self._gateways.by_name[each.gateway])
+            for each in config.listeners
+            if each.gateway is not None and each.protocol == "grpc"
+        ]
         serving = serve_grpc(
             service,
             listeners,
@@ -277,16 +283,6 @@ class _Server:
             "log_refused": written.refused,
             "sequencer": "running" if self._sequencer.running else "down",
         }
-
-
-def _gateway(listener: ListenerConfig) -> Gateway:
-    return Gateway(
-        listener.gateway,
-        None if listener.services is None else frozenset(listener.services),
-        listener.identity,
-        EXT_AUTHZ & capabilities_named(listener.capabilities),
-        listener.signals,
-    )
 
 
 class _Look:

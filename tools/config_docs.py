@@ -9,10 +9,11 @@ The code's own keys come in; one Markdown file goes out, the same bytes for the 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from pdp.config import ARRAYS, CHALLENGE_EXAMPLE, CHALLENGES, TABLES, Config
+from pdp.config import Config
+from pdp.config_tables import ARRAYS, CHALLENGE_EXAMPLE, CHALLENGES, TABLES
 from pdp.toml_keys import Declared, keys_of, words
 
 TARGET = Path(__file__).resolve().parent.parent / "docs" / "configuration.md"
@@ -20,7 +21,7 @@ TARGET = Path(__file__).resolve().parent.parent / "docs" / "configuration.md"
 OPENING = """\
 # Configuration
 
-Written from the code by `make docs`; edits belong into `pdp/config.py`.
+Written from the code by `make docs`; edits belong into `pdp/config_tables.py`.
 
 `pdp` reads one TOML file: the one named with `--config`, or `pdp.toml` in the current folder. Without a file every key
 has its default. A relative path counts from the folder of the file. A key that is not listed here is an error, and all
@@ -33,13 +34,24 @@ ABOUT = {
     "log": "The audit log.",
     "http": "Health, readiness and metrics.",
     "limits": "What is refused for its size.",
-    "listeners": "One table for each gateway. Without any there is one listener: address `127.0.0.1:9191`, gateway "
-    "`edge`, every service. Addresses and gateways must differ.",
+    "gateways": "One table for each gateway: whoever asks, whether it passes calls on or asks for itself. Without any, "
+    "and without `[[listeners]]`, there is `edge`, which may ask about every service. Names, identities and keys must "
+    "differ.",
+    "listeners": "One table for each address at which gateways ask. Without any, and without `[[gateways]]`, "
+    "there is one: `127.0.0.1:9191`, where `edge` asks. Addresses must differ.",
     "issuers": "One table for each issuer whose tokens are accepted. Without any every token is refused. The `url`s "
     "must differ.",
     CHALLENGES: "Names of challenges to the `acr` values that are asked for in their place, one key for each. A "
     "challenge that is not listed is asked for by its own name.",
 }
+
+FORMS: Mapping[str, Sequence[Mapping[str, str]]] = {
+    "listeners": (
+        {"address": "", "gateway": ""},
+        {"address": '"0.0.0.0:9443"', "protocol": '"http"', "certificate": "", "private_key": "", "client_ca": ""},
+    )
+}
+"""Where not all keys of a table go together: those that do."""
 
 
 def render() -> str:
@@ -58,12 +70,16 @@ def _example() -> str:
     for name, section in TABLES.items():
         lines += ["", f"[{name}]", *_assignments(section)]
     for name, section in ARRAYS.items():
-        lines += ["", f"[[{name}]]", *_assignments(section)]
+        for keys in FORMS.get(name, (None,)):
+            lines += ["", f"[[{name}]]", *_assignments(section, keys)]
     return "\n".join([*lines, "", f"[{CHALLENGES}]", CHALLENGE_EXAMPLE, "```", ""])
 
 
-def _assignments(section: type) -> Iterator[str]:
-    return (f"{declared.name} = {declared.key.example}" for declared in keys_of(section))
+def _assignments(section: type, only: Mapping[str, str] | None = None) -> Iterator[str]:
+    """The keys with their examples; where `only` names some, those, each with its own example unless that is ""."""
+    for declared in keys_of(section):
+        if only is None or declared.name in only:
+            yield f"{declared.name} = {(only or {}).get(declared.name) or declared.key.example}"
 
 
 def _rows(section: type) -> str:

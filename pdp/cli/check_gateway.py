@@ -1,6 +1,6 @@
 """`--gateway` of `pdp check`: a name, and what is known of the gateway so named.
 
-`NAME` is a listener's gateway in `pdp.toml`, else a known one; `NAME=CAPABILITY,…` says itself what it can do.
+`NAME` is a gateway of `pdp.toml`, else a known one; `NAME=CAPABILITY,…` says itself what it can do.
 
 Decision: 2026-11-21. What `pdp.toml` says of a gateway goes before what is known of its kind, since that is served.
 """
@@ -13,8 +13,9 @@ from dataclasses import replace
 import click
 
 from pdp.cli.options import CONFIG_NAME, configured
-from pdp.config import ListenerConfig
 from pdp.errors import PdpError
+from pdp.gateways import Gateway as OurGateway
+from pdp.gateways import gateway_of
 from pdp.model import capabilities_named
 from policy_lang.capabilities import KNOWN, Form, Gateway
 from policy_lang.verdict import CAPABILITIES
@@ -41,13 +42,13 @@ def complete_gateway(_: click.Context, __: click.Parameter, incomplete: str) -> 
 
 
 def _ours() -> dict[str, Gateway]:
-    listeners = configured(None).listeners if CONFIG_NAME.exists() else ()
-    return {listener.gateway: _of_listener(listener) for listener in listeners}
+    declared = configured(None).gateways if CONFIG_NAME.exists() else ()
+    return {each.name: _of_ours(each) for each in map(gateway_of, declared)}
 
 
-def _of_listener(listener: ListenerConfig) -> Gateway:
-    services = None if listener.services is None else frozenset(listener.services)
-    return Gateway(listener.gateway, capabilities_named(listener.capabilities), _PATHS, services)
+def _of_ours(gateway: OurGateway) -> Gateway:
+    able = gateway.passing_on if gateway.capabilities is None else gateway.capabilities
+    return Gateway(gateway.name, able, _ALL if gateway.subjects else _PATHS, gateway.services)
 
 
 def _named(text: str, ours: Mapping[str, Gateway]) -> Gateway:

@@ -31,10 +31,11 @@ from pdp.cli.traces import Privacy, Told, fingerprint_key, rule_text, whole_trac
 from pdp.config import Config
 from pdp.errors import ConfigError
 from pdp.evaluate import Evaluation, Evaluator, verdict_of
+from pdp.gateways import Gateways
 from pdp.identity.bearer import Identity
 from pdp.identity.issuers import read_issuers
 from pdp.identity.jwt import Verifier
-from pdp.model import Inquiry, capabilities_named
+from pdp.model import Inquiry
 from pdp.request_form import WrittenRequest, instant_us
 from pdp.runtime.acceptance import Conditions
 from pdp.runtime.bundle import Bundle
@@ -136,11 +137,10 @@ def _engine(config: Config, place: Path, digest: str | None, settings: str | Non
 
 def _asked_by(config: Config, inquiry: Inquiry) -> Inquiry:
     """The same, asked by the gateway that it names."""
-    for listener in config.listeners:
-        if listener.gateway == inquiry.gateway:
-            able = capabilities_named(listener.capabilities)
-            return replace(inquiry, identity=listener.identity, capabilities=able)
-    return replace(inquiry, capabilities=CAPABILITIES)
+    gateway = Gateways.of(config.gateways).by_name.get(inquiry.gateway)
+    if gateway is None:
+        return replace(inquiry, capabilities=CAPABILITIES)
+    return replace(inquiry, identity=gateway.identity, capabilities=gateway.passing_on)
 
 
 def _show(

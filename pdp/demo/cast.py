@@ -69,10 +69,13 @@ origin = {_text(ORIGIN)}
 [http]
 address = {_text(f"{LOOPBACK}:{ports.http}")}
 
+[[gateways]]
+name = {_text(GATEWAY)}
+services = [{services}]
+
 [[listeners]]
 address = {_text(f"{LOOPBACK}:{ports.grpc}")}
 gateway = {_text(GATEWAY)}
-services = [{services}]
 
 [[issuers]]
 url = {_text(URL)}

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
-from pdp.config import IssuerConfig
+from pdp.config_tables import IssuerConfig
 from pdp.errors import ConfigError
 from pdp.identity.jwks import MOST_BYTES, Algorithm, KeySet, SetRefusal, read_key_set
 from pdp.identity.jwt import Issuer

@@ -69,9 +69,9 @@ def _forbidden(program: Program, never: Collection[str]) -> Iterator[str]:
 
 
 def misgivings(
-    program: Program, issuers: Collection[str], listeners: Sequence[tuple[str, Collection[str] | None]]
+    program: Program, issuers: Collection[str], gateways: Sequence[tuple[str, Collection[str] | None]]
 ) -> list[str]:
-    """Sentences about what fits the configuration badly. `listeners` are gateways with the services they may ask
+    """Sentences about what fits the configuration badly. `gateways` are names with the services they may ask
     about, None for all.
     """
     kinds = {kind.name: kind.id for kind in program.kinds if kind.form == "token"}
@@ -88,7 +88,7 @@ def misgivings(
     ]
     found += [
         f"the gateway {gateway} may ask about `{name}`, which the policy does not declare"
-        for gateway, allowed in listeners
+        for gateway, allowed in gateways
         for name in sorted(allowed or ())
         if name not in services
     ]

@@ -24,9 +24,10 @@ from dataclasses import dataclass
 
 from google.protobuf.message import DecodeError
 
+from pdp.gateways import Gateway
 from pdp.metrics import Metrics
 from pdp.model import Decider, Decision
-from pdp.transports.ext_authz import Gateway, read, write
+from pdp.transports.ext_authz import read, write
 from pdp.transports.messages import CheckRequest
 
 MARGIN_S = 0.020

@@ -29,10 +29,11 @@ decide: the route was meant to say something.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from pdp.answers import DECISION_HEADER, check_code, http_answer, problem, visible
-from pdp.model import EXT_AUTHZ, Capability, Decision, Inquiry, Json
+from pdp.gateways import Gateway
+from pdp.model import Capability, Decision, Inquiry, Json
 from pdp.transports.messages import OVERWRITE, CheckResponse, Wire
 
 SERVICE_EXTENSION = "portcullis.service"
@@ -49,20 +50,6 @@ EXACT = 2**53
 """Whole numbers below it are themselves as a double."""
 
 Pairs = tuple[tuple[str, str], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Gateway:
-    """Who asks, as its connection proves it, and what it may ask about (None: every service).
-
-    `identity`, `capabilities` as in `pdp.model.Inquiry`. `signals`: readings in its metadata are believed.
-    """
-
-    name: str
-    services: frozenset[str] | None
-    identity: str | None = None
-    capabilities: frozenset[Capability] = EXT_AUTHZ
-    signals: bool = False
 
 
 def read(check: Wire, gateway: Gateway) -> Inquiry:
@@ -87,7 +74,7 @@ def read(check: Wire, gateway: Gateway) -> Inquiry:
         gateway=gateway.name,
         services=gateway.services,
         identity=gateway.identity,
-        capabilities=gateway.capabilities,
+        capabilities=gateway.passing_on,
         ip=_address(attributes.source),
         peer=peer if peer.startswith("spiffe://") else None,
         tls=True if attributes.HasField("tls_session") else None,

@@ -33,10 +33,10 @@ from grpc_reflection.v1alpha import reflection as grpc_reflection
 from grpc_reflection.v1alpha import reflection_pb2
 
 from pdp.errors import ConfigError
+from pdp.gateways import Gateway
 from pdp.metrics import Metrics
 from pdp.model import Decider
 from pdp.transports.check import MESSAGE_BYTES, CheckCall
-from pdp.transports.ext_authz import Gateway
 from pdp.transports.messages import AUTHORIZATION, Wire, descriptor_files, new_pool
 from pdp.transports.readiness import Ready, is_ready
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pdp.gateways import Gateway
 from pdp.metrics import Metrics
 from pdp.model import Decision
 from pdp.transports.check import INTERNAL, LATE, MARGIN_S, CheckCall
-from pdp.transports.ext_authz import Gateway
 from pdp.transports.messages import CheckResponse
 from tests.support.deciders import ALLOW, MemoryDecider, hang, raising, request
 

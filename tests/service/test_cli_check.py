@@ -225,15 +225,13 @@ def test_the_service_s_observation_is_in_the_inventory(check: Check) -> None:
 
 # ---------------------------------------------------------------- gateways
 
-LISTENERS = """[[listeners]]
-address = "127.0.0.1:9191"
-gateway = "edge"
+LISTENERS = """[[gateways]]
+name = "edge"
 services = ["s"]
 capabilities = ["set_header"]
 
-[[listeners]]
-address = "127.0.0.1:9192"
-gateway = "back"
+[[gateways]]
+name = "back"
 services = ["other"]
 """
 

@@ -266,10 +266,7 @@ def test_an_action_beside_a_path_is_bad_input(tmp_path: Path, decide: Pdp) -> No
 
 def test_a_gateway_of_the_configuration_is_taken_at_its_word(tmp_path: Path, decide: Pdp) -> None:
     config = tmp_path / "pdp.toml"
-    config.write_text(
-        '[[listeners]]\naddress = "127.0.0.1:0"\ngateway = "front"\nidentity = "spiffe://example/edge"\n'
-        'capabilities = ["answer"]\n'
-    )
+    config.write_text('[[gateways]]\nname = "front"\nidentity = "spiffe://example/edge"\ncapabilities = ["answer"]\n')
     known = decide("--request", _requested(tmp_path, **DESK, path="/edge", gateway="front"), "--config", config)
     assert "allow by desk.users_read" in known.out
     unable = decide("--request", _requested(tmp_path, **DESK, path="/notes/u1", gateway="front"), "--config", config)

@@ -160,7 +160,7 @@ def test_environments_and_gateways_are_completed(pdp: Pdp) -> None:
     assert _completed(decide_command, "--policies", "p", "--settings", "p") == ["prod"]
     assert _completed(check_command, "nowhere", "--settings", "") == []
     assert "envoy" in _completed(check_command, "--gateway", "")
-    Path("pdp.toml").write_text('policies = "p"\n[[listeners]]\naddress = "127.0.0.1:0"\ngateway = "front"\n')
+    Path("pdp.toml").write_text('policies = "p"\n[[gateways]]\nname = "front"\n')
     assert _completed(check_command, "--gateway", "fr") == ["front"]
     assert _completed(check_command, "--settings", "") == ["prod", "test"]
 

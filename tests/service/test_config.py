@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pdp.config import LARGEST_FILE, Config, HttpConfig, IssuerConfig, ListenerConfig, load_config, parse_config
+from pdp.config import LARGEST_FILE, Config, load_config, parse_config
+from pdp.config_tables import GatewayConfig, HttpConfig, IssuerConfig, ListenerConfig
 from pdp.errors import ConfigError
+from pdp.gateways import gateway_of
 from pdp.toml_keys import keys_of
 
 BASE = Path("/etc/pdp")
@@ -34,6 +36,22 @@ explained_refusals_per_second = 0
 [http]
 address = "[::1]:0"
 
+[[gateways]]
+name = "edge"
+
+[[gateways]]
+name = "mesh"
+services = ["orders"]
+identity = "spiffe://shop.example/mesh"
+keys_sha256 = ["0000000000000000000000000000000000000000000000000000000000000000"]
+capabilities = ["answer"]
+signals = true
+trusted_hops = 1
+verified_claims = "jwt_payload"
+subjects = true
+explain = true
+requests_per_second = 500
+
 [[listeners]]
 address = "LOCALHOST:9191"
 gateway = "edge"
@@ -41,10 +59,13 @@ gateway = "edge"
 [[listeners]]
 address = "unix:run/pdp.sock"
 gateway = "mesh"
-services = ["orders"]
-identity = "spiffe://shop.example/mesh"
-capabilities = ["answer"]
-signals = true
+
+[[listeners]]
+address = "0.0.0.0:9443"
+protocol = "http"
+certificate = "server.pem"
+private_key = "server.key"
+client_ca = "ca.pem"
 
 [[issuers]]
 url = "https://id.example"
@@ -78,11 +99,26 @@ def test_a_whole_file_is_read() -> None:
     assert config.log.strict_by_default == ("POST", "M-SEARCH")
     assert (config.log.checkpoint_interval_ms, config.log.explained_refusals_per_second) == (500, 0)
     assert config.http == HttpConfig("[::1]:0")
-    assert config.listeners == (
-        ListenerConfig("localhost:9191", "edge", None),
-        ListenerConfig(
-            "unix:/etc/pdp/run/pdp.sock", "mesh", ("orders",), "spiffe://shop.example/mesh", ("answer",), signals=True
+    assert config.gateways == (
+        GatewayConfig("edge"),
+        GatewayConfig(
+            "mesh",
+            ("orders",),
+            "spiffe://shop.example/mesh",
+            (64 * "0",),
+            ("answer",),
+            signals=True,
+            trusted_hops=1,
+            verified_claims="jwt_payload",
+            subjects=True,
+            explain=True,
+            requests_per_second=500,
         ),
+    )
+    assert config.listeners == (
+        ListenerConfig("localhost:9191", "edge"),
+        ListenerConfig("unix:/etc/pdp/run/pdp.sock", "mesh"),
+        ListenerConfig("0.0.0.0:9443", None, "http", BASE / "server.pem", BASE / "server.key", BASE / "ca.pem"),
     )
     assert config.issuers == (
         IssuerConfig(
@@ -100,18 +136,19 @@ def test_an_empty_file_says_the_defaults() -> None:
     assert config.state == Path(".pdp")
     assert config.policies is None
     assert not config.service_from_host
-    assert config.listeners == (ListenerConfig("127.0.0.1:9191", "edge", None),)
+    assert config.gateways == (GatewayConfig("edge"),)
+    assert config.listeners == (ListenerConfig("127.0.0.1:9191", "edge"),)
     assert config.http.address == "127.0.0.1:8181"
     assert config.issuers == ()
     assert (config.settings, config.bundle_digest, config.never_observe) == (None, None, ())
     assert config.compare_every == 1000
 
 
-def test_a_gateway_can_do_by_default_what_ext_authz_can_and_its_metadata_is_not_read() -> None:
-    (listener,) = Config.default().listeners
-    assert set(listener.capabilities) == {"set_header", "remove_header", "answer", "step_up"}
-    assert not listener.signals
-    assert listener.identity is None
+def test_a_gateway_can_do_by_default_what_ext_authz_can_and_nothing_it_says_is_believed() -> None:
+    gateway = gateway_of(Config.default().gateways[0])
+    assert gateway.passing_on == {"set_header", "remove_header", "answer", "step_up"}
+    assert (gateway.signals, gateway.subjects, gateway.explain, gateway.trusted_hops) == (False, False, False, 0)
+    assert (gateway.identity, gateway.verified_claims) == (None, None)
 
 
 def test_the_default_state_counts_from_the_folder_of_the_file() -> None:
@@ -124,7 +161,11 @@ def test_a_configuration_cannot_be_changed() -> None:
 
 
 ISSUER = '[[issuers]]\nurl = "https://id.example"\nkeys = "k"\nalgorithms = ["ES256"]\n'
+GATEWAY = '[[gateways]]\nname = "edge"\n'
+MESH = '[[gateways]]\nname = "mesh"\n'
 LISTENER = '[[listeners]]\naddress = "127.0.0.1:1"\ngateway = "edge"\n'
+KEYS = f"keys_sha256 = ['{64 * '0'}']\n"
+TLS = "certificate = 'c'\nprivate_key = 'k'\n"
 
 MISTAKES: dict[str, tuple[str, str]] = {
     "an unknown key": ('stat = "x"', "`stat` is not a key: did you mean `state`?"),
@@ -145,15 +186,35 @@ MISTAKES: dict[str, tuple[str, str]] = {
     "a number that is a fraction": ("[limits]\nmessage_bytes = 2048.0", "`limits.message_bytes` must be an integer"),
     "a number too small": ("[log]\ncheckpoint_interval_ms = 9", "must be an integer from 10 to 60000"),
     "a number too large": ("[log]\ncheckpoint_interval_ms = 60001", "must be an integer from 10 to 60000"),
-    "a capability that nothing here carries out": (
-        LISTENER + "capabilities = ['redact']",
-        "`listeners[0].capabilities[0]` is `redact`: it may be answer, remove_header, set_header, step_up",
-    ),
     "a token that nobody can sign": (
-        LISTENER + "capabilities = ['issue_token']",
-        "`listeners[0].capabilities[0]` is `issue_token`: it may be",
+        GATEWAY + "capabilities = ['issue_token']",
+        "`gateways[0].capabilities[0]` is `issue_token`: it may be answer, redact, remove_header, set_header, step_up",
     ),
-    "an identity that is a name": (LISTENER + "identity = 'edge'", "`listeners[0].identity` must be a SPIFFE id"),
+    "an identity that is a name": (GATEWAY + "identity = 'edge'", "`gateways[0].identity` must be a SPIFFE id"),
+    "a key in clear": (GATEWAY + "keys_sha256 = ['secret']", "`gateways[0].keys_sha256[0]` must be 64 hex digits"),
+    "a hop too many": (GATEWAY + "trusted_hops = 17", "`gateways[0].trusted_hops` must be an integer from 0 to 16"),
+    "a gateway without name": ("[[gateways]]\nsignals = true", "`gateways[0].name` is missing"),
+    "two gateways, one name": (GATEWAY + GATEWAY, "two gateways have the name `edge`: give each its own"),
+    "two gateways, one identity": (
+        GATEWAY + "identity = 'spiffe://a/b'\n" + MESH + "identity = 'spiffe://a/b'",
+        "two gateways have the identity `spiffe://a/b`: give each its own",
+    ),
+    "two gateways, one key": (GATEWAY + KEYS + MESH + KEYS, "two gateways have the key `00000000…`: draw one for each"),
+    "a listener for nobody": (
+        GATEWAY + LISTENER.replace("edge", "edgy"),
+        "`listeners[0].gateway` is `edgy`, which no [[gateways]] has for a name: did you mean `edge`?",
+    ),
+    "half of TLS": (
+        GATEWAY + LISTENER + "certificate = 'c'",
+        "`listeners[0]` has one of `certificate` and `private_key`",
+    ),
+    "authorities without TLS": (LISTENER.replace('gateway = "edge"', "client_ca = 'c'"), "takes a `certificate` and a"),
+    "a gateway by certificate and by address": (
+        GATEWAY + LISTENER.replace("127.0.0.1:1", "unix:s") + TLS + "client_ca = 'c'",
+        "`listeners[0]` has a `gateway` and a `client_ca`: the certificate says who asks",
+    ),
+    "a gateway by the address of a network": (GATEWAY + LISTENER + TLS, "anybody could be that; give a `client_ca`"),
+    "a protocol that is none": (GATEWAY + LISTENER + "protocol = 'h2'", '`listeners[0].protocol` must be "grpc" or'),
     "a digest that is short": ("bundle_digest = 'abc'", "`bundle_digest` must be 64 hex digits"),
     "a digest in upper case": (f"bundle_digest = '{'A' * 64}'", "`bundle_digest` must be 64 hex digits"),
     "an environment that leads elsewhere": ("settings = '../prod'", "`settings` must be a name"),
@@ -175,13 +236,18 @@ MISTAKES: dict[str, tuple[str, str]] = {
     "an IPv4 address in brackets": ("[http]\naddress = '[127.0.0.1]:80'", "`http.address` must be `IP:PORT`"),
     "a socket without a path": (LISTENER.replace("127.0.0.1:1", "unix:"), "or `unix:PATH`"),
     "a socket with a path too long": (LISTENER.replace("127.0.0.1:1", "unix:" + "x" * 101), "or `unix:PATH`"),
-    "a listener without gateway": ("[[listeners]]\naddress = '127.0.0.1:1'", "`listeners[0].gateway` is missing"),
+    "a listener without gateway": (
+        "[[listeners]]\naddress = '127.0.0.1:1'",
+        "`listeners[0].gateway` is missing: name who asks there",
+    ),
     "a gateway with a space": (LISTENER.replace("edge", "my edge"), "`listeners[0].gateway` must be a name"),
-    "no services": (LISTENER + "services = []", "`listeners[0].services` must be an array of names of services, at"),
-    "services not strings": (LISTENER + "services = [1]", "`listeners[0].services[0]` must be a name"),
-    "two listeners, one gateway": (LISTENER + LISTENER.replace(":1", ":2"), "two listeners name the gateway `edge`"),
-    "two listeners, one address": (LISTENER + LISTENER.replace("edge", "mesh"), "have the address `127.0.0.1:1`"),
-    "a listener where http is": (LISTENER.replace(":1", ":8181"), "two listeners have the address `127.0.0.1:8181`"),
+    "no services": (GATEWAY + "services = []", "`gateways[0].services` must be an array of names of services, at"),
+    "services not strings": (GATEWAY + "services = [1]", "`gateways[0].services[0]` must be a name"),
+    "two listeners, one address": (GATEWAY + LISTENER + LISTENER, "have the address `127.0.0.1:1`"),
+    "a listener where http is": (
+        GATEWAY + LISTENER.replace(":1", ":8181"),
+        "two listeners have the address `127.0.0.1:8181`",
+    ),
     "an issuer without url": ("[[issuers]]\nkeys = 'k'\nalgorithms = ['ES256']", "`issuers[0].url` is missing"),
     "an issuer with a space": (ISSUER.replace("https://id", "https:// id"), "`issuers[0].url` must be"),
     "an issuer twice": (ISSUER + ISSUER, "two issuers have the url `https://id.example`"),
@@ -210,7 +276,12 @@ def test_a_mistake_is_named_with_its_place(text: str, said: str) -> None:
 
 def test_all_mistakes_are_reported_at_once() -> None:
     text = (
-        "stat = 1\n" + LISTENER + ISSUER.replace("ES256", "none") + ISSUER + "types = ['dpop+jwt']\n[http]\naddress = 1"
+        "stat = 1\n"
+        + GATEWAY
+        + LISTENER
+        + ISSUER.replace("ES256", "none")
+        + ISSUER
+        + "types = ['dpop+jwt']\n[http]\naddress = 1"
     )
     with pytest.raises(ConfigError) as refused:
         parse_config(text, BASE, "x.toml")
@@ -221,7 +292,7 @@ def test_all_mistakes_are_reported_at_once() -> None:
 
 def test_two_free_ports_are_two_addresses() -> None:
     free = LISTENER.replace(":1", ":0")
-    assert len(parse_config(free + free.replace("edge", "mesh"), BASE).listeners) == 2
+    assert len(parse_config(GATEWAY + free + free, BASE).listeners) == 2
 
 
 NOT_TOML = {"a line": "state", "a key twice": "state='a'\nstate='b'", "deep": "a = " + "[" * sys.getrecursionlimit()}

@@ -7,7 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from pdp.config import ARRAYS, TABLES, Config, parse_config
+from pdp.config import Config, parse_config
+from pdp.config_tables import ARRAYS, TABLES
 from pdp.toml_keys import keys_of
 from tools.config_docs import TARGET, render
 
@@ -32,7 +33,7 @@ def test_every_key_has_its_row() -> None:
 def test_the_example_is_a_configuration() -> None:
     example = render().split("```toml\n")[1].split("```")[0]
     config = parse_config(example, Path("/etc/pdp"))
-    assert config.listeners[0].services == ("orders", "payments")
+    assert config.gateways[0].services == ("orders", "payments")
     assert config.issuers[0].max_lifetime_s == 3600
     assert config.challenges
 

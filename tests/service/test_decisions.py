@@ -14,7 +14,7 @@ from pdp.answers import check_code, http_answer
 from pdp.audit.leaf import Leaf, parse
 from pdp.audit.reader import find
 from pdp.audit.replay import Undecidable, agrees, replay
-from pdp.config import IssuerConfig
+from pdp.config_tables import IssuerConfig
 from pdp.evaluate import Evaluator
 from pdp.identity.bearer import Identity
 from pdp.identity.issuers import read_issuers

@@ -120,8 +120,8 @@ class TestFiles:
         config = load_config(stage.config)
         assert config.state.resolve() == stage.state.resolve()
         assert config.policies == ROOT / "policies" / "shop"
-        (listener,) = config.listeners
-        assert (listener.address, listener.gateway, listener.services) == (
+        (listener,), (gateway,) = config.listeners, config.gateways
+        assert (listener.address, listener.gateway, gateway.services) == (
             "127.0.0.1:19191",
             "edge",
             ("orders", "payments"),

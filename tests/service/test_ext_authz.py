@@ -11,8 +11,9 @@ from google.protobuf.unknown_fields import UnknownFieldSet
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pdp.gateways import Gateway
 from pdp.model import EXT_AUTHZ, Challenge, Decision, Inquiry
-from pdp.transports.ext_authz import Gateway, read, write
+from pdp.transports.ext_authz import read, write
 from pdp.transports.messages import OVERWRITE, CheckRequest, CheckResponse
 from policy_lang.verdict import Duties, Header, Observed
 from tests.support.decisions import DECISIONS

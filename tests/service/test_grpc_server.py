@@ -17,10 +17,10 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from pdp.errors import ConfigError
+from pdp.gateways import Gateway
 from pdp.metrics import Metrics
 from pdp.model import Decision, Inquiry
 from pdp.transports.check import MARGIN_S, PATIENCE_S
-from pdp.transports.ext_authz import Gateway
 from pdp.transports.grpc_server import GrpcListener, serve_grpc
 from pdp.transports.messages import CheckRequest, CheckResponse
 from tests.support.deciders import (

@@ -44,7 +44,7 @@ class ServedPdp:
     def __init__(
         self, folder: Path, policies: Path, issuers: list[TestIssuer], *, extra: str = "", gateway: str = ""
     ) -> None:
-        """`extra` stands above all tables of the configuration, `gateway` in that of the listener."""
+        """`extra` stands above all tables of the configuration, `gateway` in that of the gateway."""
         self.folder = folder
         self.state = folder / "state"
         self.grpc_port, self.http_port = free_port(), free_port()
@@ -56,7 +56,8 @@ class ServedPdp:
             f'policies = "{policies}"',
             extra,
             f'[http]\naddress = "127.0.0.1:{self.http_port}"',
-            f'[[listeners]]\naddress = "{self.address}"\ngateway = "edge"\n{gateway}',
+            f'[[gateways]]\nname = "edge"\n{gateway}',
+            f'[[listeners]]\naddress = "{self.address}"\ngateway = "edge"',
         ]
         for number, issuer in enumerate(issuers):
             keys = issuer.write_keys(folder / f"keys-{number}.json")

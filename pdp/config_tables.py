@@ -1,0 +1,296 @@
+"""The tables of `pdp.toml`: each key declared once, with what it may hold and what it means.
+
+Frozen values, no file is touched. `pdp.config` reads them, and `docs/configuration.md` is written from them.
+Design: contracts.md "Bundles, places, configuration", "Which service, which gateway, which caller".
+
+Decision: 2026-11-21. Who asks us is one thing, a gateway, whether it passes calls on (Envoy, nginx) or asks for itself
+(an application over AuthZEN): each has a name, services, capabilities and one way to prove who it is. What policies
+call it is its `identity`, a SPIFFE id, since `via` compares those; without one no `via` holds by it.
+Decision: 2026-11-21. A gateway cannot be said to have the capability `issue_token`: there is no key yet to sign a token
+with. An allow that needs it is refused. `redact` is for those who ask for themselves: nothing in an answer of ext_authz
+or forward-auth redacts a body.
+Decision: 2026-11-21. Readings in metadata are read only where a gateway says `signals`: other filters write there too.
+Decision: 2026-11-21. A key of a gateway stands here by its digest: a configuration that is read by others opens
+nothing. Keys are random, so that one round of SHA-256 is enough.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+
+from pdp.identity.jwks import ALGORITHMS
+from pdp.identity.jwt import DEFAULT_LEEWAY_S, DEFAULT_LIFETIME_S, MOST_LEEWAY_S, type_name
+from pdp.toml_keys import Address, Flag, Place, Text, Texts, Whole, key
+from policy_lang.verdict import CAPABILITIES
+
+YEAR_S = 365 * 24 * 60 * 60
+
+ABLE: tuple[str, ...] = tuple(sorted(CAPABILITIES - {"issue_token"}))
+"""What a gateway can be said to do."""
+
+_PRINTABLE = Text(re.compile(r"[!-~]+"), "a string of printable characters without spaces")
+_NAME = Text(re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]*"), "a name of letters, digits, `.`, `_`, `/` and `-`")
+_METHOD = Text(re.compile(r"[A-Z][A-Z-]{0,31}"), "an HTTP method in upper case")
+_SPIFFE = Text(re.compile(r"spiffe://[a-z0-9._-]{1,255}(?:/[A-Za-z0-9._-]+)+"), "a SPIFFE id, `spiffe://domain/path`")
+_DIGEST = Text(re.compile(r"[0-9a-f]{64}"), "64 hex digits")
+_ORIGIN = Text(re.compile(r"[!-*,-~]+"), "a string of printable characters without spaces and `+`")
+
+
+@dataclass(frozen=True, slots=True)
+class LogConfig:
+    """The table `[log]`."""
+
+    origin: str = field(
+        default="portcullis.local/log",
+        metadata=key(
+            _ORIGIN,
+            "the name of this log in its checkpoints, fixed when the log begins; best under a domain name of yours",
+            '"pdp.shop.example/log"',
+        ),
+    )
+    strict_by_default: tuple[str, ...] = field(
+        default=(),
+        metadata=key(
+            Texts(_METHOD, may_be_empty=True, wanted="an array of HTTP methods"),
+            "calls by these methods are answered only when their record is synced to disk, whatever the policy says",
+            '["POST", "DELETE"]',
+        ),
+    )
+    checkpoint_interval_ms: int = field(
+        default=1000,
+        metadata=key(Whole(10, 60_000), "the time between two signed checkpoints of the log, in milliseconds", "1000"),
+    )
+    explained_refusals_per_second: int = field(
+        default=50,
+        metadata=key(
+            Whole(0, 100_000),
+            "how many refusals by `default` a second have the clauses that failed in their record, at most; fewer "
+            "where looking for them would take more than a twentieth of the service's time, and none at endpoints with "
+            "more than some hundreds of rules: their records say so (`nx`)",
+            "50",
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class HttpConfig:
+    """The table `[http]`."""
+
+    address: str = field(
+        default="127.0.0.1:8181",
+        metadata=key(
+            Address(unix=False),
+            "where `/healthz`, `/readyz` and `/metrics` are served; port 0 is any free one",
+            '"127.0.0.1:8181"',
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayConfig:
+    """One table of `[[gateways]]`."""
+
+    name: str = field(
+        metadata=key(_NAME, "the name of who asks, as records and `pdp check --gateway` call it", '"edge"')
+    )
+    services: tuple[str, ...] | None = field(
+        default=None,
+        metadata=key(
+            Texts(_NAME, wanted="an array of names of services"),
+            "the services it may ask about; any other is refused",
+            '["orders", "payments"]',
+            "every service",
+        ),
+    )
+    identity: str | None = field(
+        default=None,
+        metadata=key(
+            _SPIFFE,
+            "its SPIFFE id: what its certificate says where a listener asks for one, and the name by which policies "
+            "know it (`via`)",
+            '"spiffe://shop.example/edge"',
+            "none: no certificate is its own, and no `via` holds by it",
+        ),
+    )
+    keys_sha256: tuple[str, ...] = field(
+        default=(),
+        metadata=key(
+            Texts(_DIGEST, may_be_empty=True, wanted="an array of SHA-256 digests, 64 hex digits each"),
+            "digests of the keys by which it may say over HTTP who it is (`Authorization: Bearer KEY`); two while one "
+            "takes the other's place. A key is drawn at random, 32 bytes or more",
+            f'["{64 * "0"}"]',
+        ),
+    )
+    capabilities: tuple[str, ...] | None = field(
+        default=None,
+        metadata=key(
+            Texts(choices=ABLE, may_be_empty=True, wanted="an array of names"),
+            "what it does with our answers; an allow that needs more is refused by `capability`",
+            '["answer", "remove_header", "set_header", "step_up"]',
+            "over ext_authz and forward-auth what the example says; over AuthZEN and the native API what each request "
+            "lists",
+        ),
+    )
+    signals: bool = field(
+        default=False,
+        metadata=key(
+            Flag(),
+            "whether its readings for `context.NAME` are believed: over ext_authz those in the metadata "
+            "`portcullis.signals`, where every filter before the check can write; elsewhere the request's own",
+            "false",
+        ),
+    )
+    trusted_hops: int = field(
+        default=0,
+        metadata=key(
+            Whole(0, 16),
+            "how many proxies before this gateway are ours: so many entries of `x-forwarded-for`, counted from the "
+            "right, are proxies, and the next one is the client's address",
+            "0",
+        ),
+    )
+    verified_claims: str | None = field(
+        default=None,
+        metadata=key(
+            _PRINTABLE,
+            "the key (Envoy: `payload_in_metadata`) under which its filter `jwt_authn` hands on the claims of a token "
+            "that it verified and took away; the issuer must be one of `[[issuers]]`",
+            '"jwt_payload"',
+            "none: only tokens that are verified here",
+        ),
+    )
+    subjects: bool = field(
+        default=False,
+        metadata=key(
+            Flag(), "whether it may say who the subject of a request is (AuthZEN, the native API), unproved", "false"
+        ),
+    )
+    explain: bool = field(
+        default=False,
+        metadata=key(Flag(), "whether it may ask why (`Explain` of the native API), which shows rules", "false"),
+    )
+    requests_per_second: int = field(
+        default=0,
+        metadata=key(
+            Whole(0, 1_000_000),
+            "how many requests a second are answered over AuthZEN and the native API, each item of a batch one; more "
+            "are refused (429); 0 is any number",
+            "500",
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ListenerConfig:
+    """One table of `[[listeners]]`."""
+
+    address: str = field(
+        metadata=key(
+            Address(unix=True),
+            "where it listens; the path of a Unix socket counts from the folder of this file. Without a certificate "
+            "an address of this host alone",
+            '"127.0.0.1:9191"',
+        )
+    )
+    gateway: str | None = field(
+        default=None,
+        metadata=key(
+            _NAME,
+            "who asks here, by its name in `[[gateways]]`: for an address that nobody else can reach",
+            '"edge"',
+            "whoever proves to be one of `[[gateways]]`, by a certificate, or over HTTP by a key",
+        ),
+    )
+    protocol: str = field(
+        default="grpc",
+        metadata=key(
+            Text(re.compile("grpc|http"), '"grpc" or "http"'),
+            '"grpc" for ext_authz and the native API, "http" for AuthZEN and forward-auth',
+            '"grpc"',
+        ),
+    )
+    certificate: Path | None = field(
+        default=None,
+        metadata=key(Place(), "the file with the certificate it shows, and its chain (PEM)", '"server.pem"', "no TLS"),
+    )
+    private_key: Path | None = field(
+        default=None, metadata=key(Place(), "the file with the key of `certificate` (PEM)", '"server.key"', "no TLS")
+    )
+    client_ca: Path | None = field(
+        default=None,
+        metadata=key(
+            Place(),
+            "the file with the authorities (PEM) that sign the certificates of gateways; who has none is not let in",
+            '"gateways-ca.pem"',
+            "nobody is asked for a certificate",
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class IssuerConfig:
+    """One table of `[[issuers]]`."""
+
+    url: str = field(
+        metadata=key(_PRINTABLE, "the issuer, exactly as `iss` in its tokens says it", '"https://id.example"')
+    )
+    keys: Path = field(metadata=key(Place(), "the file with its public keys, a JWK set (RFC 7517)", '"jwks.json"'))
+    algorithms: tuple[str, ...] = field(
+        metadata=key(
+            Texts(choices=ALGORITHMS, wanted="an array of names"),
+            "the algorithms its tokens may be signed with; a token only selects among them",
+            '["ES256"]',
+        )
+    )
+    types: tuple[str, ...] = field(
+        default=("at+jwt",),
+        metadata=key(
+            Texts(_PRINTABLE, fold=type_name, wanted="an array of media types"),
+            "the `typ` its tokens may have, with or without `application/`, in any case",
+            '["at+jwt"]',
+        ),
+    )
+    leeway_s: int = field(
+        default=DEFAULT_LEEWAY_S,
+        metadata=key(Whole(0, MOST_LEEWAY_S), "how far its clock and ours may differ, in seconds", "30"),
+    )
+    max_lifetime_s: int = field(
+        default=DEFAULT_LIFETIME_S,
+        metadata=key(
+            Whole(1, YEAR_S),
+            "the longest time from `iat` (else `nbf`) to `exp`, in seconds; a token with neither is refused",
+            "3600",
+        ),
+    )
+    allow_multi_audience: bool = field(
+        default=False,
+        metadata=key(Flag(), "whether one token may name several of our services in `aud`", "false"),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class LimitsConfig:
+    """The table `[limits]`."""
+
+    message_bytes: int = field(
+        default=1024 * 1024,
+        metadata=key(
+            Whole(1024, 32 * 1024 * 1024),
+            "the largest request of a gateway that is read; raise it where bodies of requests are sent along",
+            "1048576",
+        ),
+    )
+
+
+DEFAULT_GATEWAY = GatewayConfig(name="edge")
+DEFAULT_LISTENER = ListenerConfig(address="127.0.0.1:9191", gateway="edge")
+CHALLENGES = "challenges"
+CHALLENGE_EXAMPLE = 'mfa = "urn:example:acr:mfa"'
+TABLES: Mapping[str, type] = MappingProxyType({"log": LogConfig, "http": HttpConfig, "limits": LimitsConfig})
+ARRAYS: Mapping[str, type] = MappingProxyType(
+    {"gateways": GatewayConfig, "listeners": ListenerConfig, "issuers": IssuerConfig}
+)

@@ -1,0 +1,113 @@
+"""Who asks us: gateways, as the configuration declares them, and how one proves to be it.
+
+The declarations come in; out comes the gateway of a name, of a certificate or of a key, or nobody. What a gateway may
+ask about and can do goes into every inquiry it makes (`pdp.model.Inquiry`).
+INVARIANT: nobody is a gateway by what a request says of itself: the name is that of the address that was asked at, the
+identity stands in a certificate that TLS has proved, a key is known by its digest alone.
+Design: contracts.md "Which service, which gateway, which caller"; language.md point G.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from pdp.config_tables import GatewayConfig
+from pdp.model import EXT_AUTHZ, Capability, capabilities_named
+
+SHORTEST_KEY = 32
+"""Characters of a key; a shorter one is nobody's, whatever its digest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """Who asks, and what it may ask about (None: every service).
+
+    `capabilities` None: what the protocol says it can do, or the request lists. `signals`: its readings are believed.
+    `trusted_hops`, `verified_claims`, `subjects`, `explain` and `per_second` (0: any number) as `GatewayConfig` has
+    them.
+    """
+
+    name: str
+    services: frozenset[str] | None
+    identity: str | None = None
+    capabilities: frozenset[Capability] | None = None
+    signals: bool = False
+    trusted_hops: int = 0
+    verified_claims: str | None = None
+    subjects: bool = False
+    explain: bool = False
+    per_second: int = 0
+
+    @property
+    def passing_on(self) -> frozenset[Capability]:
+        """What it can do with answers to calls that it passes on."""
+        return EXT_AUTHZ if self.capabilities is None else self.capabilities & EXT_AUTHZ
+
+    def listed(self, words: Iterable[str]) -> frozenset[Capability]:
+        """What it can do with answers to what it asks for itself, where its request lists these words."""
+        said = capabilities_named(frozenset(words)) - {"issue_token"}
+        return said if self.capabilities is None else said & self.capabilities
+
+
+UNKNOWN = Gateway("unknown", frozenset())
+"""Who has proved to be somebody, and is no gateway of ours: it may ask about nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """What a connection says by itself. `gateway` None: anybody may have opened it. `private`: nobody on the way can
+    read what is said (TLS, a Unix socket, this host), so that a key may be said.
+    """
+
+    gateway: Gateway | None
+    private: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Gateways:
+    """The gateways of a configuration. `by_key` has SHA-256 digests, in hex."""
+
+    by_name: Mapping[str, Gateway] = field(default_factory=dict)
+    by_identity: Mapping[str, Gateway] = field(default_factory=dict)
+    by_key: Mapping[str, Gateway] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, declared: Iterable[GatewayConfig]) -> Gateways:
+        """The gateways as declared; names, identities and keys differ."""
+        found = [(each, gateway_of(each)) for each in declared]
+        return cls(
+            {each.name: gateway for each, gateway in found},
+            {each.identity: gateway for each, gateway in found if each.identity is not None},
+            {digest: gateway for each, gateway in found for digest in each.keys_sha256},
+        )
+
+    def of_certificate(self, names: Iterable[str]) -> Gateway:
+        """The gateway of a certificate with these names (URI SANs), or `UNKNOWN`. Two SPIFFE ids are nobody's: an SVID
+        has exactly one (SPIFFE X.509-SVID 2).
+        """
+        identities = [name for name in names if name.startswith("spiffe://")]
+        return self.by_identity.get(identities[0], UNKNOWN) if len(identities) == 1 else UNKNOWN
+
+    def of_key(self, key: str) -> Gateway | None:
+        """The gateway of a key, or None. Digests are looked up, so that the time it takes tells nobody of others."""
+        if len(key) < SHORTEST_KEY or not key.isascii():
+            return None
+        return self.by_key.get(hashlib.sha256(key.encode("ascii")).hexdigest())
+
+
+def gateway_of(declared: GatewayConfig) -> Gateway:
+    """One gateway as the configuration declares it."""
+    return Gateway(
+        declared.name,
+        None if declared.services is None else frozenset(declared.services),
+        declared.identity,
+        None if declared.capabilities is None else capabilities_named(declared.capabilities),
+        declared.signals,
+        declared.trusted_hops,
+        declared.verified_claims,
+        declared.subjects,
+        declared.explain,
+        declared.requests_per_second,
+    )
