@@ -17,10 +17,10 @@ Decision: 2026-11-21. An allow without a decision id has no record, whatever wen
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from pdp.model import Challenge, Decision
+from pdp.model import Capability, Challenge, Decision
 
 DECISION_HEADER = "x-portcullis-decision"
 
@@ -102,6 +102,16 @@ def http_answer(decision: Decision, acr_values: Mapping[str, str]) -> HttpAnswer
     if decision.id:
         headers.append((DECISION_HEADER, visible(decision.id)))
     return HttpAnswer(row.status, tuple(headers), row.title)
+
+
+def headers_to_set(decision: Decision, able: Collection[Capability]) -> dict[str, str]:
+    """The headers that the upstream is to get, by name. A duty goes before advice, which is followed as far as the
+    gateway can; the id of the decision is nobody else's.
+    """
+    advised = decision.advice.headers if "set_header" in able else ()
+    both = sorted((each.name, visible(each.value)) for each in advised)
+    both += sorted((each.name, visible(each.value)) for each in decision.duties.headers)
+    return {name: value for name, value in both if name != DECISION_HEADER}
 
 
 def problem(decision: Decision, title: str) -> str:
