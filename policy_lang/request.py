@@ -25,7 +25,7 @@ The first offence from the left decides; the bounds of a segment are judged befo
     path.not_utf8            escapes that are not UTF-8: overlong, surrogates, cut short
     path.character           any other raw character; outside ASCII all are
 
-Routing adds `path.encoded_slash` and `path.encoded_literal` (policy_lang/meaning/routing.py). A query is refused as
+Routing adds `path.encoded_slash`, `path.encoded_literal` and `path.lookalike` (policy_lang/meaning/routing.py). A query is refused as
 `schema` for its encoding alone (below); its types are policy_lang/meaning/schema.py's.
 Source: contracts.md "Requests"; language.md 5.1; security.md 2.2.
 

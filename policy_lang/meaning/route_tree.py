@@ -1,7 +1,8 @@
 """The patterns of a service as a tree of segments: which of them a path fits, without asking each.
 
 A tree is built once from patterns; `fitting` walks it along the segments of a path and finds every pattern that fits,
-`has_literal` whether an index of the path stands where a pattern has that literal. What remains of routing (slashes at
+`has_literal` whether an index of the path stands where a pattern has that literal, `has_lookalike` whether one looks
+like such a literal and is none. What remains of routing (slashes at
 the end, methods, which pattern is the most specific) is in `routing`, which writes into `Node.direct` what it can say
 beforehand.
 INVARIANT: the work grows with the nodes that the path leads to, at most one a pattern and segment, not with patterns.
@@ -15,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar, assert_never
 
 from policy_lang.ir import AnySegment, Capture, CaptureType, Fixed, Rest, Segment
+from policy_lang.meaning.lookalikes import folded, spellings
 from policy_lang.meaning.patterns import capture_value
 
 T = TypeVar("T")
@@ -27,6 +29,8 @@ class Node(Generic[T]):
     """Where some first segments lead: further segments, the patterns that end here, those that go on by `**`."""
 
     literals: dict[str, Node[T]] = field(default_factory=dict)
+    alike: frozenset[str] = frozenset()
+    """The literals, folded (lookalikes.py)."""
     captures: dict[CaptureType, Node[T]] = field(default_factory=dict)
     anything: Node[T] | None = None
     ends: list[T] = field(default_factory=list)
@@ -58,6 +62,7 @@ def tree_of(patterns: Iterable[tuple[Sequence[Segment], T]]) -> Node[T]:
     for each in nodes(root):
         others = [*each.captures.values(), *(() if each.anything is None else (each.anything,))]
         each.only = others[0] if len(others) == 1 else None
+        each.alike = frozenset(map(folded, each.literals))
     return root
 
 
@@ -95,6 +100,24 @@ def has_literal(root: Node[T], segments: Sequence[str], places: frozenset[int]) 
     here = [root]
     for place, segment in enumerate(segments):
         if place in places and any(segment in node.literals for node in here):
+            return True
+        below: list[Node[T]] = []
+        for node in here:
+            _step(node, segment, below)
+        here = below
+    return False
+
+
+def looks_alike(node: Node[T], segment: str) -> bool:
+    """Whether a segment is no literal here, and looks like one."""
+    return bool(node.alike) and segment not in node.literals and not node.alike.isdisjoint(spellings(segment))
+
+
+def has_lookalike(root: Node[T], segments: Sequence[str]) -> bool:
+    """Whether a segment looks like the literal of a pattern that the segments before it lead to, and is none there."""
+    here = [root]
+    for segment in segments:
+        if any(looks_alike(node, segment) for node in here):
             return True
         below: list[Node[T]] = []
         for node in here:

@@ -11,6 +11,8 @@ In come a service and a call, out goes a `Routed` with the index of the endpoint
     by route, route.action           the service has no endpoint for the action and the type of the resource
     by path,  path.encoded_literal   a segment equals a declared literal at its place only by escaping a character that
                                      may stand raw: a back end may or may not take the two for one
+    by path,  path.lookalike         a segment is no declared literal at its place, and looks like one (lookalikes.py):
+                                     a back end may or may not take the two for one
     by path,  path.encoded_slash     a segment holds `%2F`, and no pattern that fits has an `opaque` capture there
 
 Patterns are compared with decoded segments. Of the patterns that fit and take the method, the most specific one wins,
@@ -23,6 +25,8 @@ Source: contracts.md "Which service…", "Requests"; language.md 4.4, 6.2, point
 
 Decision (2026-11-21): the place of a literal is every place that the segments before it can lead to, under any method
 and however the path goes on: a call is refused rather than asked which of the two readings its back end has.
+Decision (2026-11-21): a segment that looks like a literal is refused whether or not a wider pattern takes the call: who
+means both declares both.
 Decision (2026-11-21): `/x/**` does not take `/x/y/`. Were it to, a rule about `/x/y` would be passed by a slash.
 Decision (2026-11-21): the one path without segments, `/`, fits the pattern `/` and any `/**`.
 Decision (2026-11-21): the path of a gRPC method is that endpoint's alone, under any method, unless another endpoint
@@ -53,7 +57,7 @@ from policy_lang.ir import (
     Value,
 )
 from policy_lang.meaning.patterns import capture_value
-from policy_lang.meaning.route_tree import Node, fitting, has_literal, nodes, tree_of
+from policy_lang.meaning.route_tree import Node, fitting, has_literal, has_lookalike, looks_alike, nodes, tree_of
 from policy_lang.request import Path
 from policy_lang.verdict import ActionCall, HttpCall
 
@@ -142,9 +146,13 @@ class Router:
             # most specific; where that leads nowhere, all patterns are asked.
             node, segments = paths.tree, path.segments
             for segment in segments:
-                below = node.literals.get(segment) or node.only
+                below = node.literals.get(segment)
                 if below is None:
-                    break
+                    if looks_alike(node, segment):
+                        return _LOOKALIKE
+                    below = node.only
+                    if below is None:
+                        break
                 node = below
             else:
                 entry = node.direct.get(call.method)
@@ -175,12 +183,15 @@ def is_grpc(call: HttpCall) -> bool:
 
 
 _GRPC = "application/grpc"
+_LOOKALIKE = RouteRefusal("path", "path.lookalike")
 
 
 def _routed(tree: Node[_Entry], call: HttpCall) -> Routed | RouteRefusal:
     path, method = call.path, call.method
     if path.escaped and has_literal(tree, path.segments, path.escaped):
         return RouteRefusal("path", "path.encoded_literal")
+    if has_lookalike(tree, path.segments):
+        return _LOOKALIKE
     fits = [entry for entry in fitting(tree, path.segments) if _ends_alike(entry, path)]
     taking = [entry for entry in fits if entry.grpc or _takes(entry.methods, method)]
     if not taking:
