@@ -23,6 +23,9 @@ The first offence from the left decides; the bounds of a segment are judged befo
     path.encoded_unreserved  an escape of a letter, a digit or one of `-._~`
     path.bad_escape          `%` without two hex digits after it (`%u002f` too)
     path.not_utf8            escapes that are not UTF-8: overlong, surrogates, cut short
+    path.compatibility       a character beyond ASCII that some back ends turn into one of the above: its compatibility
+                             form (NFKC) or best fit is a slash, a backslash, a dot segment, `;`, `%`, `?`, `#`, a blank
+                             at either end
     path.character           any other raw character; outside ASCII all are
 
 Routing adds `path.encoded_slash`, `path.encoded_literal` and `path.lookalike` (policy_lang/meaning/routing.py). A query is refused as
@@ -34,6 +37,8 @@ Decision (2026-11-21): what stands between `%2F` in a segment is judged as segme
 it may not be: a back end that decodes it makes segments of it. So `%2e%2e%2f`, `..%2F..` and `%2F%2F` never pass.
 Decision (2026-11-21): a raw `#` is refused wherever it stands in the target, also in the query: what follows it is read
 as a fragment by some back ends and as data by others.
+Decision (2026-11-21): what is not ASCII is looked at in its compatibility form besides: `%EF%BC%8F` is a slash and
+`%E2%80%A5` is `..` to a back end that normalises. The form itself is never taken for the segment.
 Decision (2026-11-21): in a query a raw character outside visible ASCII is `schema.query_encoding` (controls:
 `schema.query_control`), and so is a bad escape: what a back end makes of either is its own guess. Empty pieces (`&&`)
 are passed over; a piece without `=` has the empty value.
@@ -42,6 +47,7 @@ are passed over; a piece without `=` has the empty value.
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass
 
 MAX_PATH = 8192
@@ -164,6 +170,9 @@ _PIECES = re.compile(
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 _MAY_STAND_RAW = frozenset("!$&'()*+,=:@")
 
+_CUT = re.compile("[/\\\\;?#%\u2215\u2216\u29f8\u29f9]")
+"""Characters that a back end makes segments, parameters or escapes of, and their best fits beyond NFKC."""
+
 _ESCAPED_REFUSALS = {
     "\\": "path.backslash",
     "%": "path.encoded_percent",
@@ -223,7 +232,16 @@ def _part(written: str) -> _Segment | PathRefusal:
                 parts.append(decoded)
             case _:
                 return PathRefusal("path.control" if _is_control(piece[0]) else _raw_refusal(piece[0]))
-    return _Segment("".join(parts), escaped)
+    decoded = "".join(parts)
+    if not decoded.isascii() and _turns_into_another(decoded):
+        return PathRefusal("path.compatibility")
+    return _Segment(decoded, escaped)
+
+
+def _turns_into_another(segment: str) -> bool:
+    """Whether the compatibility form of a segment is cut, cut off or decoded where the segment itself is not."""
+    form = unicodedata.normalize("NFKC", segment)
+    return form in {".", ".."} or form != form.strip() or _CUT.search(form) is not None
 
 
 def _refused_escape(decoded: str, *, first: bool, last: bool) -> str | None:

@@ -16,6 +16,8 @@ Envoy"):
 - No route without a check. A host that is no service's meets a virtual host of its own, which names no service: the
   check is asked all the same, refuses by `route` and records it. A request that meets no route at all would be
   answered before the check and leave no record.
+- Headers that tell back ends of another path, host, method or address do not go on (`SAYING_MORE`). A back end that
+  needs one gets it from this gateway, which then sets it.
 - The access log holds the decision id, the rule and the reason out of dynamic metadata, so that the log of decisions
   can be held against it; it holds no path, query, address or token: those stand sealed in the record.
 - No administration port.
@@ -45,6 +47,25 @@ FILTER_NAME = "envoy.filters.http.ext_authz"
 SERVICE_KEY = "portcullis.service"
 CHECK_TIMEOUT = "0.200s"
 MOST_CONNECTIONS = 1000
+
+SAYING_MORE: tuple[str, ...] = (
+    *("x-original-url", "x-original-uri", "x-original-host", "x-original-method", "x-rewrite-url", "x-override-url"),
+    *("x-forwarded-uri", "x-forwarded-url", "x-forwarded-path", "x-forwarded-prefix", "x-forwarded-method"),
+    *("x-forwarded-host", "x-forwarded-server", "x-forwarded-port", "x-forwarded-ssl", "x-forwarded-scheme"),
+    *(
+        "x-host",
+        "x-http-host-override",
+        "forwarded",
+        "x-real-ip",
+        "x-client-ip",
+        "true-client-ip",
+        "x-cluster-client-ip",
+    ),
+    *("x-http-method-override", "x-http-method", "x-method-override", "x-forwarded-client-cert", "front-end-https"),
+    *("x-envoy-auth-failure-mode-allowed", "x-envoy-external-address", "x-envoy-internal", "x-envoy-original-path"),
+)
+"""Headers by which a client could tell a back end of another call than the one that was decided: another path, host,
+method or address. Frameworks believe them (security.md 2.2)."""
 
 
 def typed(name: str, fields: Mapping[str, Json]) -> dict[str, Json]:
@@ -140,6 +161,7 @@ def _routes(services: Mapping[str, str]) -> dict[str, Json]:
     return {
         "name": "edge",
         "ignore_port_in_host_matching": True,
+        "request_headers_to_remove": list[Json](SAYING_MORE),
         "virtual_hosts": [*hosts, elsewhere],
     }
 

@@ -1,8 +1,8 @@
 """Segments that some back end takes for another one.
 
 A segment of a path goes in, out come the spellings under which a careless back end may look it up: without regard to
-case, in the compatibility form of its characters, without the dots or the stream name that a file system drops, without
-a suffix that asks for a format. Two segments look alike where one is a spelling of the other's.
+case, in the compatibility form of its characters, without the dots, blanks or the stream name that a file system drops,
+without a suffix that asks for a format. Two segments look alike where one is a spelling of the other's.
 Routing refuses a segment that looks like a declared literal at its place and is not it (`path.lookalike`): a rule about
 `/admin` must not be passed by `/ADMIN`, `/admin.`, `/admin.json` or `/ADM%C4%B1N`.
 Source: security.md 0.3 (case), 2.2; Unicode, "Default Caseless Matching" (case folding), UAX 15 (NFKC).
@@ -17,6 +17,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
+_STREAM = re.compile(r"::?\$.*", re.DOTALL)
 _FORMAT = re.compile(r"([^.]+)\.[a-z0-9]{1,8}")
 _DROPPED = dict.fromkeys((0x00AD, 0x0307, 0x200B, 0x200C, 0x200D, 0x2060, 0xFEFF))
 """Characters that do not show, and the dot that folding leaves of U+0130."""
@@ -33,8 +34,8 @@ def folded(segment: str) -> str:
 def spellings(segment: str) -> tuple[str, ...]:
     """The folded spellings that a segment may be looked up by."""
     plain = folded(segment)
-    if "." not in plain and ":" not in plain:
+    if plain.isalnum():
         return (plain,)
-    name = plain.partition("::$")[0].rstrip(".")
+    name = _STREAM.sub("", plain).rstrip(". +")
     written = _FORMAT.fullmatch(name)
     return (name,) if written is None else (name, written[1])

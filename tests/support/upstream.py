@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class RecordingUpstream:
-    """HTTP on a free loopback port; answers 200 to everything. `received` is (method, path, headers)."""
+    """HTTP on a free loopback port; answers 200 to everything. `received` is (method, target as sent, headers)."""
 
     def __init__(self) -> None:
         self.received: list[tuple[str, str, list[tuple[str, str]]]] = []
@@ -15,7 +15,9 @@ class RecordingUpstream:
 
         class Recorder(BaseHTTPRequestHandler):
             def _record(self) -> None:
-                received.append((self.command, self.path, [(k.lower(), v) for k, v in self.headers.items()]))
+                received.append(
+                    (self.command, self.requestline.split(" ")[1], [(k.lower(), v) for k, v in self.headers.items()])
+                )
                 self.send_response(200)
                 self.send_header("content-length", "2")
                 self.end_headers()
