@@ -62,7 +62,7 @@ SAYING_MORE: tuple[str, ...] = (
         "x-cluster-client-ip",
     ),
     *("x-http-method-override", "x-http-method", "x-method-override", "x-forwarded-client-cert", "front-end-https"),
-    *("x-envoy-auth-failure-mode-allowed", "x-envoy-external-address", "x-envoy-internal", "x-envoy-original-path"),
+    "x-envoy-auth-failure-mode-allowed",
 )
 """Headers by which a client could tell a back end of another call than the one that was decided: another path, host,
 method or address. Frameworks believe them (security.md 2.2)."""

@@ -140,7 +140,7 @@ SAYS_MORE: dict[str, tuple[bytes, bytes]] = {
             *(b"x-forwarded-host", b"x-host", b"x-original-host", b"x-forwarded-server", b"x-http-host-override"),
         ),
         b"host=shut.example;for=127.0.0.1": (b"forwarded",),
-        b"127.0.0.1": (b"x-real-ip", b"x-client-ip", b"true-client-ip", b"x-envoy-external-address"),
+        b"192.0.2.250": (b"x-real-ip", b"x-client-ip", b"true-client-ip", b"x-envoy-external-address"),
         b"By=spiffe://a/b;URI=spiffe://a/c": (b"x-forwarded-client-cert",),
         b"forged": (b"x-portcullis-decision", b"x-portcullis-user", b"x-envoy-auth-failure-mode-allowed"),
     }.items()
