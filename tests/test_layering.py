@@ -135,9 +135,15 @@ def test_lark_is_no_part_of_what_runs(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", MODULES, ids=_name)
-def test_only_listeners_import_a_server(path: Path) -> None:
+def test_only_listeners_and_the_client_import_the_wire(path: Path) -> None:
     if any(name.split(".")[0] in LISTENERS_ONLY for name in _imports(path)):
-        assert path.parent == ROOT / "pdp" / "transports"
+        assert path.parent in {ROOT / "pdp" / "transports", ROOT / "pdp" / "client"}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "pdp" / "client").glob("*.py")), ids=_name)
+def test_the_client_stands_alone(path: Path) -> None:
+    used = {name for name in _imports(path) if name.split(".")[0] in {"pdp", "policy_lang"}}
+    assert all(name == "pdp.client" or name.startswith("pdp.client.") for name in used)
 
 
 @pytest.mark.parametrize("name", ["verify", "reader", "merkle", "tiles", "checkpoint"])

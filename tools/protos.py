@@ -1,7 +1,8 @@
 """The descriptors of our wire formats: made from `proto/`, compared, and held to the compatibility promise.
 
 `proto/**/*.proto` go in; a serialised FileDescriptorSet comes out, every file after those it imports, without the
-files of `google/protobuf/` (each protobuf runtime brings its own). Equal sources give equal bytes.
+files of `google/protobuf/` (each protobuf runtime brings its own). Equal sources give equal bytes. The client of the
+native API gets a set of its own, with the files of that API alone: it imports nothing else of the service.
 
     python tools/protos.py [--check | --breaking | --accept]
 
@@ -15,7 +16,7 @@ import argparse
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from google.protobuf.descriptor_pb2 import (
@@ -30,8 +31,10 @@ from google.protobuf.descriptor_pb2 import (
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = ROOT / "proto"
 DESCRIPTORS = ROOT / "pdp" / "transports" / "descriptors.binpb"
+CLIENT_DESCRIPTORS = ROOT / "pdp" / "client" / "descriptors.binpb"
 BASELINE = SOURCES / "baseline.binpb"
 
+NATIVE = "portcullis/v1/"
 RUNTIME = "google/protobuf/"
 
 
@@ -52,6 +55,13 @@ def compile_sources(sources: Path) -> bytes:
         whole = FileDescriptorSet.FromString(out.read_bytes())
     ours = FileDescriptorSet(file=[file for file in whole.file if not file.name.startswith(RUNTIME)])
     return ours.SerializeToString(deterministic=True)
+
+
+def native_only(descriptors: bytes) -> bytes:
+    """Of a serialised FileDescriptorSet the files of the native API, which import no others."""
+    whole = FileDescriptorSet.FromString(descriptors)
+    native = FileDescriptorSet(file=[file for file in whole.file if file.name.startswith(NATIVE)])
+    return native.SerializeToString(deterministic=True)
 
 
 def breaking_changes(before: FileDescriptorSet, after: FileDescriptorSet) -> list[str]:
@@ -171,22 +181,30 @@ def main(arguments: Sequence[str]) -> int:
         current = compile_sources(SOURCES)
     except SourceError as error:
         return _report([str(error)], 2)
+    made = {DESCRIPTORS: current, CLIENT_DESCRIPTORS: native_only(current)}
     if chosen.check:
-        same = DESCRIPTORS.is_file() and DESCRIPTORS.read_bytes() == current
-        stale = f"{DESCRIPTORS.relative_to(ROOT)} is not what proto/ gives: run `python tools/protos.py`"
-        return 0 if same else _report([stale], 1)
+        return _report([_stale(path) for path, data in made.items() if not _holds(path, data)], 1)
     if chosen.breaking:
         baseline = FileDescriptorSet.FromString(BASELINE.read_bytes())
-        found = breaking_changes(baseline, FileDescriptorSet.FromString(current))
-        return _report(found, 1) if found else 0
-    (BASELINE if chosen.accept else DESCRIPTORS).write_bytes(current)
+        return _report(breaking_changes(baseline, FileDescriptorSet.FromString(current)), 1)
+    for path, data in ({BASELINE: current} if chosen.accept else made).items():
+        path.write_bytes(data)
     return 0
 
 
-def _report(lines: Iterable[str], code: int) -> int:
+def _holds(path: Path, data: bytes) -> bool:
+    return path.is_file() and path.read_bytes() == data
+
+
+def _stale(path: Path) -> str:
+    return f"{path.relative_to(ROOT)} is not what proto/ gives: run `python tools/protos.py`"
+
+
+def _report(lines: Sequence[str], code: int) -> int:
+    """Print the lines; the exit code: `code`, 0 where there is nothing to print."""
     for line in lines:
         print(line, file=sys.stderr)
-    return code
+    return code if lines else 0
 
 
 if __name__ == "__main__":

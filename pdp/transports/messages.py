@@ -1,4 +1,4 @@
-"""The messages of ext_authz: classes made from `descriptors.binpb`, in a descriptor pool of their own.
+"""The messages of ext_authz and of the native API: classes made from `descriptors.binpb`, in a pool of their own.
 
 In: the descriptors that `tools/protos.py` makes from `proto/`. Out: one class for each message that we read or write.
 INVARIANT: nothing is registered in protobuf's default pool, so that other stubs of the same file names (those of
@@ -18,7 +18,8 @@ from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from google.protobuf.message_factory import GetMessageClass
 
 AUTHORIZATION = "envoy.service.auth.v3.Authorization"
-"""The full name of the service."""
+DECISIONS = "portcullis.v1.Decisions"
+"""The full names of the services."""
 
 Wire = Any
 """A message, or the class of one: their fields exist at run time only, out of sight of a type checker."""
@@ -52,6 +53,15 @@ def _message(name: str) -> Wire:
 CheckRequest: Wire = _message("envoy.service.auth.v3.CheckRequest")
 CheckResponse: Wire = _message("envoy.service.auth.v3.CheckResponse")
 HeaderValueOption: Wire = _message("envoy.config.core.v3.HeaderValueOption")
+
+DecideRequest: Wire = _message("portcullis.v1.DecideRequest")
+DecideResponse: Wire = _message("portcullis.v1.DecideResponse")
+DecideBatchRequest: Wire = _message("portcullis.v1.DecideBatchRequest")
+DecideBatchResponse: Wire = _message("portcullis.v1.DecideBatchResponse")
+ExplainRequest: Wire = _message("portcullis.v1.ExplainRequest")
+ExplainResponse: Wire = _message("portcullis.v1.ExplainResponse")
+DecisionMessage: Wire = _message("portcullis.v1.Decision")
+ExplanationMessage: Wire = _message("portcullis.v1.Explanation")
 
 OVERWRITE: int = HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
 """The `append_action` by which a header of ours replaces the client's."""

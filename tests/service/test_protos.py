@@ -11,7 +11,17 @@ from typing import Any
 import pytest
 from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorSet
 
-from tools.protos import BASELINE, DESCRIPTORS, ROOT, SOURCES, SourceError, breaking_changes, compile_sources
+from tools.protos import (
+    BASELINE,
+    CLIENT_DESCRIPTORS,
+    DESCRIPTORS,
+    ROOT,
+    SOURCES,
+    SourceError,
+    breaking_changes,
+    compile_sources,
+    native_only,
+)
 
 EXTERNAL = "envoy/service/auth/v3/external_auth.proto"
 
@@ -42,6 +52,24 @@ def drop(repeated: Any, name: str) -> None:
 
 def test_the_committed_descriptors_are_what_the_sources_give() -> None:
     assert DESCRIPTORS.read_bytes() == compile_sources(SOURCES), "run `python tools/protos.py`"
+
+
+def test_the_client_has_the_native_api_and_nothing_else() -> None:
+    assert CLIENT_DESCRIPTORS.read_bytes() == native_only(DESCRIPTORS.read_bytes()), "run `python tools/protos.py`"
+    files = FileDescriptorSet.FromString(CLIENT_DESCRIPTORS.read_bytes()).file
+    assert [file.name for file in files] == ["portcullis/v1/decisions.proto"]
+    assert list(files[0].dependency) == []
+
+
+def test_what_is_no_allow_is_the_default_of_an_outcome() -> None:
+    (native,) = FileDescriptorSet.FromString(CLIENT_DESCRIPTORS.read_bytes()).file
+    outcome = next(enum for enum in native.enum_type if enum.name == "Outcome")
+    assert {value.name: value.number for value in outcome.value} == {
+        "OUTCOME_UNSPECIFIED": 0,
+        "OUTCOME_ALLOW": 1,
+        "OUTCOME_DENY": 2,
+        "OUTCOME_STEP_UP": 3,
+    }
 
 
 def test_the_sources_break_nothing_of_the_baseline() -> None:
