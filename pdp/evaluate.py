@@ -2,7 +2,7 @@
 
     (0) engine     one read, held to the end
     (1) canonical  path, host, headers, address: refused by name, or exact; which service
-    (2) principal  the credential, proved; which kind of principal
+    (2) principal  the credential, proved, or who the gateway says calls; which kind of principal
     (3) decision   the engine's verdict
 
 (1) and (2) both run; the first of `token`, `path`, `route` that refuses is `by`. Pure but for what the identity
@@ -32,11 +32,13 @@ from dataclasses import dataclass, replace
 from pdp.allowance import Allowance
 from pdp.audit.inputs import Evidence
 from pdp.audit.record import DISAGREEMENT, DISTRUSTED, decided_by
-from pdp.canonical import Refusal, canonical_headers
+from pdp.canonical import Refusal
 from pdp.canonical_call import CanonicalCall, canonical_call
-from pdp.identity.bearer import Identity, Proven
+from pdp.identity.asserted import stranger_refused
+from pdp.identity.bearer import Identity
 from pdp.identity.jwt import TokenRefusal
-from pdp.model import ANONYMOUS, Decision, Inquiry, Principal
+from pdp.model import Decision, Inquiry, Principal
+from pdp.principals import principal_of
 from pdp.runtime.engine import Engine, place_of, same
 from pdp.runtime.work import MOST_TRACED
 from policy_lang.ir import Value
@@ -145,12 +147,14 @@ class Evaluator:
 
     def _evaluate(self, engine: Engine, inquiry: Inquiry, now_us: int) -> Evaluation:
         canonical = canonical_call(inquiry, engine.vocabulary)
-        principal = self._principal(engine, inquiry, canonical, now_us // 1_000_000)
+        principal = principal_of(self._identity, engine, inquiry, canonical, now_us // 1_000_000)
         if isinstance(principal, TokenRefusal):
             return _refused(engine, "token", principal.reason, Evidence(inquiry, None, None, None))
-        evidence = Evidence(inquiry, principal, None, None)
+        evidence = Evidence(inquiry, principal if isinstance(principal, Principal) else None, None, None)
         if isinstance(canonical, Refusal):
             return _refused(engine, canonical.by, canonical.reason, evidence)
+        if isinstance(principal, Refusal):
+            return _refused(engine, principal.by, principal.reason, evidence)
         service = self._service(engine, inquiry, canonical)
         if isinstance(service, Refusal):
             return _refused(engine, service.by, service.reason, evidence)
@@ -167,7 +171,8 @@ class Evaluator:
         )
         call = engine.admit(question)
         try:
-            verdict = self._judge(engine, question, call)
+            stranger = principal.kind == "subject" and principal.name is None
+            verdict = stranger_refused(call) if stranger else self._judge(engine, question, call)
             evidence = Evidence(inquiry, principal, question, engine.inputs(question, call))
         except Exception as error:
             raise JudgingError(place_of(call), error) from error
@@ -218,24 +223,6 @@ class Evaluator:
         self._judged = 0
         return True
 
-    def _principal(
-        self, engine: Engine, inquiry: Inquiry, canonical: CanonicalCall | Refusal, now: int
-    ) -> Principal | TokenRefusal:
-        """Station (2). Headers that are not canonical prove nobody: the refusal of station (1) then decides."""
-        if inquiry.principal is not None:
-            return inquiry.principal if _is_known(engine, inquiry.principal) else TokenRefusal("token.kind")
-        if isinstance(canonical, Refusal):
-            headers = canonical_headers(inquiry.headers, frozenset())
-            if isinstance(headers, Refusal):
-                return ANONYMOUS
-        else:
-            headers = canonical.headers
-        proven = self._identity.prove(headers.authorization, now)
-        if isinstance(proven, Proven):
-            kind = engine.issuers.get(proven.issuer)
-            return TokenRefusal("token.issuer") if kind is None else proven.principal(kind.id)
-        return ANONYMOUS if proven is None else proven
-
     def _service(self, engine: Engine, inquiry: Inquiry, canonical: CanonicalCall) -> str | Refusal:
         """Which service the call is for: what the gateway says; else the one service that has this action, or the host
         where the configuration trusts it.
@@ -255,14 +242,6 @@ class Evaluator:
         if inquiry.services is not None and service not in inquiry.services:
             return Refusal("route", "route.gateway")
         return service
-
-
-def _is_known(engine: Engine, principal: Principal) -> bool:
-    """Whether a principal that was not proved here is of a kind of the policy, in the form that this kind has."""
-    if principal.kind == "anonymous":
-        return principal.name is None
-    kind = engine.kinds.get(principal.name or "")
-    return kind is not None and kind.form == principal.kind
 
 
 def _acting(engine: Engine, inquiry: Inquiry, call: ActionCall) -> tuple[str, ...]:

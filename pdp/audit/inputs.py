@@ -6,7 +6,8 @@
     cut       members that do not stand there as they came, being too long, not text, or a number beyond 64 bits (only
               of what policy refuses: see LONGEST_TARGET in pdp/canonical_call.py), or that do not stand there at all,
               since a record could not hold them (`LARGE`)
-    who       the id of an asserted subject
+    who as    id and type of an asserted subject
+    action type id   what was asked to be done to which resource, where it never became a question (else `act`)
     now       the instant, Unix milliseconds
     at        service and host, of a call with a path       act   service, action, type and id of a resource
     kind multi claims unread   the caller: the claims or properties read, as they came, and names of declared ones that
@@ -36,6 +37,7 @@ from policy_lang.verdict import CAPABILITIES, NOWHERE, ActionCall, Origin, Quest
 
 LONGEST = {
     "service": 256, "method": 64, "path": 16_384, "host": 512, "ip": 64, "peer": 2_048, "rq": 256, "who": 1_024,
+    "as": 1_024, "action": 1_024, "type": 1_024, "id": 1_024,
 }  # fmt: skip
 """Bytes of each member of the request that a record holds; the rest of a longer one is cut, and that is said. With the
 claims of the largest token they stay below the 60,000 bytes of a leaf."""
@@ -109,7 +111,6 @@ def inputs_of(evidence: Evidence) -> dict[str, Json]:
     inquiry, question, inputs, principal = evidence.inquiry, evidence.question, evidence.inputs, evidence.principal
     stated: dict[str, Json] = {}
     if inquiry is not None:
-        subject = principal.claims.get("id") if principal is not None and principal.kind == "subject" else None
         whole = {
             "service": inquiry.service,
             "method": inquiry.method,
@@ -118,7 +119,8 @@ def inputs_of(evidence: Evidence) -> dict[str, Json]:
             "ip": inquiry.ip,
             "peer": inquiry.peer,
             "rq": inquiry.request_id,
-            "who": subject if isinstance(subject, str) else None,
+            **_subject(inquiry, principal),
+            **(_action(inquiry) if question is None else {}),
         }
         shown = {name: limited_text(value, LONGEST[name]) for name, value in whole.items() if value is not None}
         stated |= shown
@@ -128,6 +130,20 @@ def inputs_of(evidence: Evidence) -> dict[str, Json]:
     if question is not None and inputs is not None:
         stated |= _called(question) | _read(inputs)
     return stated
+
+
+def _subject(inquiry: Inquiry, principal: Principal | None) -> dict[str, str | None]:
+    """Who the subject is said to be."""
+    if inquiry.asserted is not None:
+        return {"who": inquiry.asserted.id, "as": inquiry.asserted.type}
+    said = principal.claims.get("id") if principal is not None and principal.kind == "subject" else None
+    return {"who": said if isinstance(said, str) else None}
+
+
+def _action(inquiry: Inquiry) -> dict[str, str | None]:
+    """What is said of an action and its resource, as far as it is text."""
+    said = {name: (inquiry.resource or {}).get(name) for name in ("type", "id")}
+    return {"action": inquiry.action} | {name: text if isinstance(text, str) else None for name, text in said.items()}
 
 
 def _called(question: Question) -> dict[str, Json]:

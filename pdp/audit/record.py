@@ -7,6 +7,8 @@ and shapes; what the request or the token brought along (path, host, claims, add
     clear   v schema version  t instant, Unix microseconds  gw gateway  sv service  ep endpoint  m method
             rt shape of an undeclared path  d outcome  by who decided  rc reason  sj what the reason is about
             pk kind of principal  pp declared workload that called  pb policy digest  ch challenges  ll log level
+            gv 1 where the gateway verified the token, of which only the claims came
+            bs bytes of the body that came along  bt 1 where there may be more
             nr nearest rule  nx 1 where not all was looked at that is to be shown: the nearest, under `full` every rule
             rl clauses of the primary (or nearest) rule, of every rule looked at under `full`  cx id of the context leaf
             ob obligations  ad advice  al alerts
@@ -18,7 +20,8 @@ and shapes; what the request or the token brought along (path, host, claims, add
     box     the inputs, from which the decision can be made again: see `pdp.audit.inputs`
 
 Obligations and advice stand by their words, headers without their values: these may be claims and are in the box.
-INVARIANT: no value that came with the request or the token stands in clear.
+INVARIANT: no value that came with the request or the token stands in clear. Of a body nothing stands anywhere but how
+much of it there was.
 Design: contracts.md "The log, from the first commit"; audit.md 4.2.
 
 Decision: 2026-11-21. A subject that a caller asserts has no context leaf: nothing proves that two calls with one id are
@@ -110,6 +113,12 @@ def _asked(decision: Decision, evidence: Evidence, engine: Engine | None) -> dic
         clear["m"] = inquiry.method if inquiry.method in METHODS else "other"
     if principal is not None and principal.name is not None:
         clear["pk"] = principal.name
+    if inquiry is not None and inquiry.verified is not None:
+        clear["gv"] = 1
+    if inquiry is not None and inquiry.body is not None:
+        clear["bs"] = inquiry.body.size
+        if inquiry.body.truncated:
+            clear["bt"] = 1
     peer = None if inquiry is None or engine is None else engine.vocabulary.workloads.get(inquiry.peer or "")
     if peer is not None:
         clear["pp"] = peer

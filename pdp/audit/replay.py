@@ -2,9 +2,9 @@
 
 The opened inputs of a record and the engine of its bundle go in, the verdict comes out, or the reason why the record
 alone does not decide: a credential is not kept, so a refusal by `token` cannot be made again, and neither can one that
-had no inquiry, or whose inputs were cut. `agrees` says whether the record and the verdict are the same answer: outcome,
-primary rule, reason, endpoint, challenges, level, status, what is to be done and sent, shadow rules and the refusal
-that was not.
+had no inquiry, whose inputs were cut, or that asked for an action and never became a question. `agrees` says whether
+the record and the verdict are the same answer: outcome, primary rule, reason, endpoint, challenges, level, status, what
+is to be done and sent, shadow rules and the refusal that was not.
 Design: contracts.md "Recorded inputs", `show --why`.
 
 Decision: 2026-11-21. Of `by` the primary rule alone is compared: the evaluators agree on no more.
@@ -25,6 +25,7 @@ from pdp.audit.bounds import MOST_NAMED
 from pdp.audit.leaf import Leaf
 from pdp.audit.record import DISAGREEMENT, DISTRUSTED, duty_words, observed_words
 from pdp.canonical import Refusal, canonical_host, canonical_method
+from pdp.identity.asserted import kind_of, stranger_refused
 from pdp.model import capabilities_named
 from pdp.runtime.engine import Engine
 from policy_lang.ir import Value
@@ -50,7 +51,7 @@ def replay(leaf: Leaf, opened: bytes, engine: Engine) -> Verdict | Undecidable:
     by = leaf.clear.get("by")
     if by in (["token"], ["internal"]) and not undecided(leaf):
         return Undecidable("the credential or the fault that decided is not part of the record")
-    cut = [name for name in (stated.texts("cut") if stated.has("cut") else ()) if name != "rq"]
+    cut = [name for name in (stated.texts("cut") if stated.has("cut") else ()) if name not in {"rq", "who"}]
     if cut:
         names = ", ".join(cut)
         return Undecidable(f"{names} of the call: in the record in another form or not at all, too large or no text")
@@ -73,11 +74,15 @@ def undecided(leaf: Leaf) -> bool:
 
 def _decided(stated: _Stated, engine: Engine, service: str, call: HttpCall | ActionCall) -> Verdict:
     question = replay_question(stated.inputs(), service=service, call=call, now_ms=stated.whole("now"))
+    if stated.has("as") and kind_of(stated.text("as"), engine.kinds.values()) is None:
+        return stranger_refused(engine.admit(question))
     return engine.decide(question)
 
 
 def _before_the_engine(stated: _Stated) -> Verdict | Undecidable:
     """A refusal by `path` or by `route` from before the engine: the path, the host and the method alone."""
+    if stated.has("action") or stated.has("as"):
+        return Undecidable("what decided lay outside what the record holds of an action and its subject")
     if not (stated.has("path") and stated.has("host") and stated.has("method")):
         return Verdict("deny", ("path",), "request.missing")
     path = canonical_path(stated.text("path"))

@@ -165,7 +165,7 @@ _NAMES = {
     "m": "method", "pk": "principal", "gw": "gateway", "ch": "challenges", "ll": "log level", "nr": "nearest rule",
     "pp": "peer", "ob": "obligations", "ad": "advice", "al": "alerts", "st": "status", "sh": "shadow rules",
     "pb": "policy", "cx": "context", "of": "corrects", "ct": "cut", "salt": "salt", "boot": "boot",
-    "software": "software",
+    "software": "software", "gv": "gw verified", "bs": "body bytes", "bt": "body cut",
 }  # fmt: skip
 
 

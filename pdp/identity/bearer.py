@@ -19,10 +19,11 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pdp.identity.jwt import LONGEST_TOKEN, TokenRefusal, Verified, Verifier
-from pdp.model import Principal
+from pdp.model import Json, Principal
 
 MOST_REMEMBERED = 10_000
 
@@ -80,6 +81,11 @@ class Identity:
             return TokenRefusal("token.repeated")
         token = _token(authorization[0])
         return token if isinstance(token, TokenRefusal) else self._prove(token, now)
+
+    def accept(self, claims: Mapping[str, Json], now: int) -> Proven | TokenRefusal:
+        """Take the claims of a token that the gateway verified; nothing of them is remembered."""
+        verified = self._verifier.accept(claims, now)
+        return verified if isinstance(verified, TokenRefusal) else Proven(verified)
 
     def _prove(self, token: str, now: int) -> Proven | TokenRefusal:
         """The answer for a token of ASCII characters; only texts not yet known to be good are looked at closely."""

@@ -14,6 +14,9 @@ Sources: RFC 7515; RFC 7519; RFC 8725; RFC 9068. Design: security.md 2.1; contra
 (6) claims                `token.claims` `token.unproved` (has `cnf`, and nothing proves it) `token.lifetime`
 (7) time                  `token.not_yet` `token.expired`
 
+Claims that a gateway verified and hands on without their token (`Verifier.accept`) take steps (0), (1), (3), (6) and
+(7). Steps (2), (4) and (5), what signs a token and what type it is, are then the gateway's configuration to settle.
+
 SECURITY: (3) reads `iss` before anything vouches for it. That is safe because it only picks one entry of a closed map,
 and (5) then checks, with a key of that entry, a signature over the very bytes `iss` was read from: whoever names an
 issuer whose key he does not hold fails there.
@@ -21,13 +24,17 @@ issuer whose key he does not hold fails there.
 Decision: 2026-11-21. Times count in whole seconds, rounded against the bearer: `exp` down, `nbf` and `iat` up.
 Decision: 2026-11-21. Lifetimes are always limited (24 h unless the issuer says otherwise), counted from `iat`, else
 from `nbf`; a token with neither is refused by `token.lifetime`, because its age cannot be told.
+Decision: 2026-11-21. Claims that came as doubles (protobuf's JSON) hold no number of 2^53 or more, fractions included:
+another one may have been signed, and so they are `token.malformed`. No claims are larger than the largest token's.
 Decision: 2026-11-21. `credential` hashes the decoded header and payload, not the signature: of one ECDSA signature
-anybody can make a second valid one, and both must be the same credential.
+anybody can make a second valid one, and both must be the same credential. Of claims alone it hashes their JSON in one
+order; it is never that of a token.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -40,12 +47,16 @@ from pdp.identity.strict import JsonRefusedError, decode_base64url, decode_json_
 from policy_lang.verdict import Json
 
 LONGEST_TOKEN = 16 * 1024
+LONGEST_CLAIMS = LONGEST_TOKEN // 4 * 3
+"""Bytes of JSON that fit the largest token."""
 MOST_DEEP = 16
 MOST_LEEWAY_S = 60
 DEFAULT_LEEWAY_S = 30
 DEFAULT_LIFETIME_S = 24 * 60 * 60
 LATEST = 253_402_300_799
 """9999-12-31T23:59:59Z; a later instant in a token is a mistake."""
+EXACT = 2**53
+"""Whole numbers below it are themselves as a double."""
 
 _EMBEDDED = ("jku", "x5u", "jwk", "x5c")
 
@@ -139,18 +150,40 @@ class Verifier:
             return TokenRefusal(str(refused.args[0]))
         return verified.refused_at(now) or verified
 
+    def accept(self, claims: Mapping[str, Json], now: int) -> Verified | TokenRefusal:
+        """Take the claims, with numbers as doubles, of a token that a gateway verified, at `now`. Total."""
+        try:
+            verified = self._accept(claims)
+        except _RefusedError as refused:
+            return TokenRefusal(str(refused.args[0]))
+        return verified.refused_at(now) or verified
+
+    def _accept(self, given: Mapping[str, Json]) -> Verified:
+        text = _json(given)
+        if len(text) > LONGEST_CLAIMS:  # (0)
+            raise _RefusedError("token.too_large")
+        claims = _strict(text)  # (1)
+        if not _is_exact(claims):
+            raise _RefusedError("token.malformed")
+        issuer = self._issuer(claims)  # (3)
+        return _with_claims(claims, issuer, hashlib.sha256(b"claims " + text).digest())  # (6)
+
+    def _issuer(self, claims: Mapping[str, Json]) -> Issuer:
+        name = claims.get("iss")
+        issuer = self._issuers.get(name) if isinstance(name, str) else None
+        if issuer is None:
+            raise _RefusedError("token.issuer")
+        return issuer
+
     def _verify(self, token: str) -> Verified:
         if len(token) > LONGEST_TOKEN:  # (0)
             raise _RefusedError("token.too_large")
         parts = _taken_apart(token)  # (1)
         _check_header(parts.header)  # (2)
-        name = parts.claims.get("iss")
-        issuer = self._issuers.get(name) if isinstance(name, str) else None  # (3)
-        if issuer is None:
-            raise _RefusedError("token.issuer")
+        issuer = self._issuer(parts.claims)  # (3)
         key = _pinned_key(parts.header, issuer)  # (4)
         self._check_signature(token, key)  # (5)
-        return _with_claims(parts, issuer)  # (6)
+        return _with_claims(parts.claims, issuer, _credential(parts))  # (6)
 
     def _check_signature(self, token: str, key: Key) -> None:
         try:
@@ -169,11 +202,38 @@ def _taken_apart(token: str) -> _Parts:
     decoded = [decode_base64url(text) for text in texts]
     if len(decoded) != 3 or decoded[0] is None or decoded[1] is None or decoded[2] is None:
         raise _RefusedError("token.malformed")
+    return _Parts(decoded[0], decoded[1], _strict(decoded[0]), _strict(decoded[1]))
+
+
+def _strict(data: bytes) -> Mapping[str, Json]:
     try:
-        header, claims = decode_json_object(decoded[0], MOST_DEEP), decode_json_object(decoded[1], MOST_DEEP)
+        return decode_json_object(data, MOST_DEEP)
     except JsonRefusedError:
         raise _RefusedError("token.malformed") from None
-    return _Parts(decoded[0], decoded[1], header, claims)
+
+
+def _json(claims: Mapping[str, Json]) -> bytes:
+    """Claims as JSON in one order."""
+    try:
+        text = json.dumps(claims, ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=True)
+        return text.encode("utf-8")
+    except (TypeError, ValueError, RecursionError):
+        raise _RefusedError("token.malformed") from None
+
+
+def _is_exact(value: Json | Mapping[str, Json]) -> bool:
+    """Whether no number in `value` may have been another one before it became a double."""
+    match value:
+        case bool():
+            return True
+        case int() | float():
+            return abs(value) < EXACT
+        case list():
+            return all(_is_exact(item) for item in value)
+        case Mapping():
+            return all(_is_exact(item) for item in value.values())
+        case _:
+            return True
 
 
 def _check_header(header: Mapping[str, Json]) -> None:
@@ -204,8 +264,7 @@ def _pinned_key(header: Mapping[str, Json], issuer: Issuer) -> Key:
     return key
 
 
-def _with_claims(parts: _Parts, issuer: Issuer) -> Verified:
-    claims = parts.claims
+def _with_claims(claims: Mapping[str, Json], issuer: Issuer, credential: bytes) -> Verified:
     if "cnf" in claims:
         raise _RefusedError("token.unproved")
     if not isinstance(claims.get("sub", ""), str) or not _is_audience(claims.get("aud", "")):
@@ -219,7 +278,7 @@ def _with_claims(parts: _Parts, issuer: Issuer) -> Verified:
         claims=claims,
         expires_at=expires_at,
         not_before=max(begins),
-        credential=_credential(parts),
+        credential=credential,
     )
 
 

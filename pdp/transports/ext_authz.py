@@ -1,21 +1,40 @@
 """Envoy's ext_authz v3: a CheckRequest becomes an `Inquiry`, a `Decision` becomes the bytes of a CheckResponse.
 
 Both are pure. `read` believes nothing and repairs nothing: what Envoy did not say is None, and what it says twice in
-different words is None too, so that the step that needs it refuses. `write` is total.
+different words is None too, so that the step that needs it refuses. gRPC's own ext_authz (gRFC A92), which says less,
+is read the same way. `write` is total.
+
+| attribute | what is made of it |
+|---|---|
+| `source.address` | the client's address, with `trusted_hops` the peer that `x-forwarded-for` must end with |
+| `source.principal` | the peer, where it is a SPIFFE id; only TLS brings one along |
+| `source.certificate`, `tls_session.sni` | that the connection is encrypted, and nothing else: `sni` is the client's |
+| `source.service`, `.labels` | nothing: a header of the client (`x-envoy-downstream-service-cluster`) is behind it |
+| `destination` | nothing: who asks is known by its own connection to us, what is asked for by the extension |
+| `request.time` | nothing: decisions are made by our own clock |
+| `request.http.method`, `.path`, `.host` | the call, which no header (`host`, pseudo-headers) may contradict |
+| `.headers`, `.header_map` | the headers; the request id is the header, since `.id` is Envoy's number of the stream |
+| `.scheme`, `.protocol` | nothing: HTTP/2 takes the scheme from the client |
+| `.query`, `.fragment` | nothing: Envoy leaves both empty, and the query stands in the path |
+| `.raw_body`, `.body`, `.size` | how many bytes there are, and whether there may be more; no content |
+| `context_extensions` | `portcullis.service`, the service, as the route says; no other is ours |
+| `metadata_context` | readings and verified claims, each where the gateway's configuration believes them |
+| its typed form, `route_metadata_context` | nothing: what a route says is said by `context_extensions` |
+
 INVARIANT: `status.code` is 0 for an allow with a record, and for nothing else; every other answer has a
 `denied_response`. `error_response` and the metadata inside `ok_response` are never written (proto/README.md).
 SECURITY: every header is set with both forms of "overwrite": one alone is not obeyed by every Envoy, and a header that
-is appended stands beside a forged one.
+is appended stands beside a forged one. Names are the policy's, which takes none that carry the call (`host`, pseudo-
+headers, `authorization`: E512), and values at most 4,096 characters of what a header may hold (`conflict.value`).
 Design: contracts.md "Who decided", "Headers at Envoy"; gateways.md 1; security.md 0.1-0.4, 2.2.
 
 Headers that some rule of the policy sets are ours: each that this decision does not set is removed, whether the client
 sent it or not, and under `observe until` that is all of them. Removed are, besides, what rules remove and a client's
 `x-portcullis-*`. Advice is followed as far as the gateway can.
 
-Decision: 2026-11-21. A connection of the client is encrypted where Envoy sends a `tls_session`
-(`include_tls_session`); without one it is not known, since Envoy may have been told not to say.
-Decision: 2026-11-21. Readings in metadata are numbers as protobuf has them, without integers: a whole one below 2^53 is
-read as the integer it was. Anything else that does not fit its signal is unknown.
+Decision: 2026-11-21. Readings and claims in metadata are numbers as protobuf has them, without integers: a whole one
+below 2^53 is read as the integer it was. Of readings, anything else that does not fit is unknown; claims with a number
+beyond are refused (`token.malformed`), since another one may have been signed.
 Decision: 2026-11-21. `valid_until` in the metadata is Unix milliseconds in decimal digits: a cache compares it, and
 every instant can be said.
 Decision: 2026-11-21. `:method`, `:path`, `:authority` or `host` among the headers, where they differ from the
@@ -24,39 +43,45 @@ Decision: 2026-11-21. A message with both forms of headers is read by its `heade
 `authorization`, the values of both stand, an absent one as "", and a repeated credential is refused.
 Decision: 2026-11-21. An empty `portcullis.service` is kept as an undeclared service, and never handed to the host to
 decide: the route was meant to say something.
+Decision: 2026-11-21. An allow gives the client no header (`response_headers_to_add`): the decision id is for the
+upstream and on refusals (contracts.md). No query parameter is written: no rule of version 1 of the language asks for
+one.
+Decision: 2026-11-21. A caller that speaks gRPC is refused with the title alone, without a content type: Envoy makes
+`grpc-message` of the body, and `grpc-status` of the status. `application/grpc` and `application/grpc+…` are gRPC to
+Envoy, and so to us; gRPC-Web is HTTP.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
-from pdp.answers import DECISION_HEADER, check_code, http_answer, problem, visible
+from pdp.answers import DECISION_HEADER, check_code, headers_to_set, http_answer, problem, visible
 from pdp.gateways import Gateway
-from pdp.model import Capability, Decision, Inquiry, Json
+from pdp.model import Capability, Decision, Inquiry
+from pdp.transports.check_attributes import (
+    address_of,
+    body_of,
+    headers_of,
+    is_encrypted,
+    readings_of,
+    sole,
+    verified_claims,
+)
 from pdp.transports.messages import OVERWRITE, CheckResponse, Wire
 
 SERVICE_EXTENSION = "portcullis.service"
 
 OUR_PREFIX = "x-portcullis-"
 
-SIGNALS = "portcullis.signals"
-"""The namespace of dynamic metadata that readings stand in, by the NAME of `context.NAME`."""
-
-MOST_DEPTH = 8
-"""Nesting of a reading that is looked at; signals are scalars and sets of them."""
-
-EXACT = 2**53
-"""Whole numbers below it are themselves as a double."""
-
-Pairs = tuple[tuple[str, str], ...]
+GRPC = "application/grpc"
 
 
 def read(check: Wire, gateway: Gateway) -> Inquiry:
     """What a CheckRequest asks, asked by `gateway`."""
     attributes = check.attributes
     http = attributes.request.http
-    sent = _headers(http)
+    sent = headers_of(http)
     stated = {
         ":method": http.method or None,
         ":path": http.path or None,
@@ -75,11 +100,13 @@ def read(check: Wire, gateway: Gateway) -> Inquiry:
         services=gateway.services,
         identity=gateway.identity,
         capabilities=gateway.passing_on,
-        ip=_address(attributes.source),
+        ip=address_of(attributes.source, sent, gateway.trusted_hops),
         peer=peer if peer.startswith("spiffe://") else None,
-        tls=True if attributes.HasField("tls_session") else None,
-        signals=_readings(attributes) if gateway.signals else {},
-        request_id=_sole(sent, "x-request-id"),
+        tls=is_encrypted(attributes),
+        verified=None if gateway.verified_claims is None else verified_claims(attributes, gateway.verified_claims),
+        body=body_of(http, sent),
+        signals=readings_of(attributes) if gateway.signals else {},
+        request_id=sole(sent, "x-request-id"),
     )
 
 
@@ -96,19 +123,12 @@ def write(decision: Decision, inquiry: Inquiry | None, acr_values: Mapping[str, 
     if code == 0:
         ok = response.ok_response
         _set(ok.headers, DECISION_HEADER, visible(decision.id or ""))
-        headers = _headers_set(decision, able)
+        headers = headers_to_set(decision, able)
         for name, value in sorted(headers.items()):
             _set(ok.headers, name, value)
         ok.headers_to_remove.extend(_removed(decision, inquiry, able, headers))
     else:
-        answered = decision if "answer" in able else replace(decision, status=None)
-        answer = http_answer(answered, acr_values)
-        denied = response.denied_response
-        denied.status.code = answer.status
-        _set(denied.headers, "content-type", "application/problem+json")
-        for name, value in answer.headers:
-            _set(denied.headers, name, value)
-        denied.body = problem(decision, answer.title)
+        _refuse(response.denied_response, decision, inquiry, able, acr_values)
     metadata = response.dynamic_metadata.fields
     for key, value in _metadata(decision):
         metadata[key].string_value = visible(value)
@@ -116,11 +136,21 @@ def write(decision: Decision, inquiry: Inquiry | None, acr_values: Mapping[str, 
     return serialised
 
 
-def _headers_set(decision: Decision, able: frozenset[Capability]) -> dict[str, str]:
-    """The headers to set, by name; a duty goes before advice, and the id of the decision is nobody else's."""
-    advised = decision.advice.headers if "set_header" in able else ()
-    both = (*advised, *decision.duties.headers)
-    return {header.name: visible(header.value) for header in both if header.name != DECISION_HEADER}
+def _refuse(
+    denied: Wire,
+    decision: Decision,
+    inquiry: Inquiry | None,
+    able: frozenset[Capability],
+    acr_values: Mapping[str, str],
+) -> None:
+    answer = http_answer(decision if "answer" in able else replace(decision, status=None), acr_values)
+    denied.status.code = answer.status
+    grpc = inquiry is not None and _speaks_grpc(inquiry)
+    if not grpc:
+        _set(denied.headers, "content-type", "application/problem+json")
+    for name, value in answer.headers:
+        _set(denied.headers, name, value)
+    denied.body = answer.title if grpc else problem(decision, answer.title)
 
 
 def _removed(
@@ -133,60 +163,10 @@ def _removed(
     return sorted(names - {DECISION_HEADER, *headers})
 
 
-def _headers(http: Wire) -> Pairs:
-    """Every header as sent, pseudo-headers included: names in lower case, bytes that are not UTF-8 as surrogates."""
-    joined = tuple((name.lower(), value) for name, value in http.headers.items())
-    raw = tuple(
-        (header.key.lower(), value.decode("utf-8", "surrogateescape") if (value := header.raw_value) else header.value)
-        for header in http.header_map.headers
-    )
-    if not raw or not joined:
-        return raw or joined
-    one, other = _all(raw, "authorization"), _all(joined, "authorization")
-    if ",".join(one) == ",".join(other):
-        return raw
-    doubt = [("authorization", value) for value in (*(one or ("",)), *(other or ("",)))]
-    return (*(pair for pair in raw if pair[0] != "authorization"), *doubt)
-
-
-def _all(pairs: Iterable[tuple[str, str]], name: str) -> tuple[str, ...]:
-    return tuple(value for key, value in pairs if key == name)
-
-
-def _sole(pairs: Iterable[tuple[str, str]], name: str) -> str | None:
-    values = _all(pairs, name)
-    return values[0] if len(values) == 1 else None
-
-
-def _address(peer: Wire) -> str | None:
-    """The IP address of a peer as it is written; None for a socket without one."""
-    return peer.address.socket_address.address or None
-
-
-def _readings(attributes: Wire) -> dict[str, Json]:
-    """The readings that stand in the metadata of a call."""
-    metadata = attributes.metadata_context.filter_metadata
-    if SIGNALS not in metadata:
-        return {}
-    return {name: _reading(value, 0) for name, value in metadata[SIGNALS].fields.items()}
-
-
-def _reading(value: Wire, depth: int) -> Json:
-    """A value of protobuf's JSON; null for one that is nested deeper than any signal."""
-    match value.WhichOneof("kind"):
-        case "bool_value":
-            return bool(value.bool_value)
-        case "number_value":
-            number = float(value.number_value)
-            return int(number) if number.is_integer() and abs(number) < EXACT else number
-        case "string_value":
-            return str(value.string_value)
-        case "list_value" if depth < MOST_DEPTH:
-            return [_reading(each, depth + 1) for each in value.list_value.values]
-        case "struct_value" if depth < MOST_DEPTH:
-            return {name: _reading(each, depth + 1) for name, each in value.struct_value.fields.items()}
-        case _:
-            return None
+def _speaks_grpc(inquiry: Inquiry) -> bool:
+    """Whether Envoy takes the call for gRPC."""
+    content_type = sole(inquiry.headers, "content-type") or ""
+    return content_type == GRPC or content_type.startswith(f"{GRPC}+")
 
 
 def _forged(inquiry: Inquiry) -> list[str]:

@@ -22,7 +22,7 @@ from pdp.cli import main
 from pdp.evaluate import Evaluator
 from pdp.identity.bearer import Identity
 from pdp.identity.jwt import Verifier
-from pdp.model import EXT_AUTHZ, Inquiry, Json, Principal
+from pdp.model import EXT_AUTHZ, Asserted, Body, Inquiry, Json, Principal
 from pdp.runtime.bundle import read_folder
 from pdp.runtime.engine import Engine
 from pdp.runtime.store import BundleStore
@@ -65,8 +65,9 @@ def _record(
     service: str = "ledger",
     claims: Claims = CLAIMS,
     decided_by: Callable[[], Engine] = engine,
+    asked: Inquiry | None = None,
 ) -> list[str]:
-    """Decide a call to each path and put its record into the log; the ids."""
+    """Decide a call to each path (or `asked`) and put its record into the log; the ids."""
     settled = threading.Semaphore(0)
 
     def on_settled(receipts: Sequence[Receipt]) -> None:
@@ -97,7 +98,7 @@ def _record(
             principal=Principal("token", "user", claims),
         )
         evaluator = Evaluator(decided_by, Identity(Verifier([])), service_from_host=False, compare_every=1)
-        made = evaluator.evaluate(inquiry, NOW * 1_000_000)
+        made = evaluator.evaluate(asked or inquiry, NOW * 1_000_000)
         entry = decision_entry(made.decision, made.evidence, made.engine, NOW * 1_000_000, "edge", None)
         ids.append(writer.append(entry.kind, entry.clear, entry.inputs, strict=False).id)
         settled.acquire(timeout=10)
@@ -122,6 +123,39 @@ def test_what_was_asked_of_the_gateway_is_shown_and_made_again(state: State, sho
     code, text = show(record, "--why")
     assert code == 0
     assert "obligations   set_header x-desk-user, remove_header x-debug" in text
+    assert "decided again by the policy of that record: the same" in text
+    assert "canary" not in text
+
+
+READ = Inquiry(
+    service="archive",
+    method=None,
+    path=None,
+    host=None,
+    headers=(),
+    gateway="caller",
+    body=Body(700, truncated=True),
+    action="read",
+    resource={"type": "document", "id": "canary-3", "properties": {"department": "legal"}},
+)
+
+
+def test_an_asserted_subject_is_shown_by_its_kind_and_decided_again(state: State, show: Show) -> None:
+    asked = replace(READ, asserted=Asserted("employee", "canary-4", {"department": "legal"}))
+    (record,) = _record(state, ["/"], asked=asked)
+    code, text = show(record, "--why")
+    assert code == 0
+    assert "principal     employee" in text
+    assert "body bytes    700\nbody cut      1" in text
+    assert "decided again by the policy of that record: the same" in text
+    assert "canary" not in text
+
+
+def test_a_subject_of_no_kind_is_refused_again(state: State, show: Show) -> None:
+    (record,) = _record(state, ["/"], asked=replace(READ, asserted=Asserted("canary-5", "canary-4")))
+    code, text = show(record, "--why")
+    assert code == 0
+    assert "schema.subject" in text
     assert "decided again by the policy of that record: the same" in text
     assert "canary" not in text
 

@@ -237,13 +237,6 @@ def test_reading_is_total(value: bytes, noise: bytes) -> None:
     assert read(CheckRequest.FromString(check.SerializeToString()), EDGE).gateway == "edge"
 
 
-def test_an_encrypted_connection_is_known_and_any_other_is_not() -> None:
-    check = request()
-    assert read(check, EDGE).tls is None
-    check.attributes.tls_session.SetInParent()
-    assert read(check, EDGE).tls is True
-
-
 def test_the_identity_and_the_capabilities_are_those_of_the_listener() -> None:
     gateway = Gateway("edge", None, identity="spiffe://example/edge", capabilities=frozenset({"answer"}))
     asked = read(request(headers={"x-portcullis-identity": "spiffe://example/other"}), gateway)
@@ -429,6 +422,48 @@ def test_a_refusal_has_status_headers_and_a_body() -> None:
     assert (response.status.code, denied.status.code) == (7, 403)
     assert headers(denied.headers) == {"content-type": "application/problem+json", "x-portcullis-decision": ID}
     assert json.loads(denied.body) == {"title": "the request is not permitted", "decision": ID}
+
+
+GRPC_TYPES = {
+    "gRPC": ("application/grpc", True),
+    "gRPC with a codec": ("application/grpc+proto", True),
+    "gRPC-Web is HTTP": ("application/grpc-web+proto", False),
+    "with a parameter it is none to Envoy": ("application/grpc;a=b", False),
+    "JSON": ("application/json", False),
+}
+
+
+@pytest.mark.parametrize("sentence", GRPC_TYPES)
+def test_a_caller_that_speaks_grpc_is_refused_with_the_title_alone(sentence: str) -> None:
+    content_type, speaks = GRPC_TYPES[sentence]
+    denied = reply(DENY, inquiry(headers={"content-type": content_type})).denied_response
+    assert denied.status.code == 403
+    assert (denied.body == "the request is not permitted") is speaks
+    assert ("content-type" in headers(denied.headers)) is not speaks
+    assert headers(denied.headers)["x-portcullis-decision"] == ID
+
+
+def test_a_content_type_that_is_repeated_is_not_grpc() -> None:
+    denied = reply(DENY, inquiry(raw=[("content-type", b"application/grpc")] * 2)).denied_response
+    assert json.loads(denied.body)["title"] == "the request is not permitted"
+
+
+@given(DECISIONS)
+def test_a_grpc_caller_is_told_a_short_title_in_ascii(decision: Decision) -> None:
+    """For all refusals d: body(d) is one of the titles of the table, whatever d holds."""
+    response = reply(decision, inquiry(headers={"content-type": "application/grpc"}))
+    if as_envoy_reads(response) == "deny":
+        assert 0 < len(response.denied_response.body) < 80
+        assert response.denied_response.body.isascii()
+        assert "{" not in response.denied_response.body
+
+
+@given(DECISIONS)
+def test_nothing_is_written_for_the_client_of_an_allow_and_no_query_is_changed(decision: Decision) -> None:
+    ok = reply(decision, inquiry()).ok_response
+    assert not ok.response_headers_to_add
+    assert not ok.query_parameters_to_set
+    assert not ok.query_parameters_to_remove
 
 
 def test_a_refusal_changes_nothing_on_the_request() -> None:
