@@ -57,7 +57,7 @@ def decode_json_object(data: bytes, most_deep: int) -> dict[str, Json]:
         text = data.decode("utf-8")
     except UnicodeDecodeError:
         raise JsonRefusedError("not UTF-8") from None
-    if _depth(text) > most_deep:
+    if _is_deeper(text, most_deep):
         raise JsonRefusedError(f"nested deeper than {most_deep}")
     try:
         value = json.loads(
@@ -72,15 +72,16 @@ def decode_json_object(data: bytes, most_deep: int) -> dict[str, Json]:
     return cast("dict[str, Json]", value)
 
 
-def _depth(text: str) -> int:
-    deepest = depth = 0
+def _is_deeper(text: str, most: int) -> bool:
+    depth = 0
     for match in _NESTING.finditer(text):
         if match[0] in "[{":
             depth += 1
-            deepest = max(deepest, depth)
+            if depth > most:
+                return True
         elif match[0] in "]}":
             depth -= 1
-    return deepest
+    return False
 
 
 def _object(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
