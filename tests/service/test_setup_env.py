@@ -22,11 +22,13 @@ from pathlib import Path
 import pytest
 
 from tools.environments import (
+    GATEWAYS,
     HEARTBEAT_S,
     Environment,
     Place,
     Progress,
     diagnose,
+    gateways,
     in_words,
     is_ready,
     project,
@@ -142,6 +144,19 @@ def test_it_says_what_it_does_and_where_envoy_is_not(made: tuple[Path, subproces
     assert "installing the dependencies (about a minute): done" in done.stdout
     assert "going on without the gateway" in done.stdout
     assert (root / "build" / "envoy" / "path").read_text() == "none\n"
+    assert not list((root / "build").glob("*.unfinished"))
+
+
+def test_gateways_that_no_index_has_are_said_and_no_failure(
+    made: tuple[Path, subprocess.CompletedProcess[str]],
+) -> None:
+    root, _ = made
+    done = set_up(root, "test", variables(PIP_NO_INDEX="1"))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "no caddy, nginx, traefik that starts here" in done.stdout
+    for name in GATEWAYS:
+        assert (root / "build" / "gateways" / f"{name}.path").read_text() == "none\n"
+    assert not is_ready(gateways(Place(root), list(GATEWAYS)))
     assert not list((root / "build").glob("*.unfinished"))
 
 

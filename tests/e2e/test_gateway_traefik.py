@@ -1,0 +1,43 @@
+"""Traefik with its shipped configuration: what it asks, what it passes on, what it keeps back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pdp.gateway_files.setting import Setting
+from pdp.gateway_files.traefik import traefik_files
+from tests.support.gateway_trials import ForwardAuth, asks_over_tls, double, passes_nothing_alone
+from tests.support.gateways import Edge, binary
+from tests.support.gateways import edge as running_edge
+
+PROGRAM = binary("PORTCULLIS_TRAEFIK", "traefik")
+pytestmark = pytest.mark.skipif(
+    PROGRAM is None, reason="no Traefik: make test installs it where there is one for this platform"
+)
+
+
+def configured(setting: Setting, folder: Path) -> list[str]:
+    for name, text in traefik_files(setting, str(folder)).items():
+        (folder / name).write_text(text)
+    return [str(PROGRAM), "--configFile=traefik.yml"]
+
+
+@pytest.fixture(scope="module")
+def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
+    with running_edge(configured, tmp_path_factory.mktemp("traefik"), double()) as running:
+        yield running
+
+
+class TestTraefik(ForwardAuth):
+    waits_for_ever = True  # thirty seconds, which nobody can set
+
+
+def test_nothing_passes_while_the_service_is_down(tmp_path: Path) -> None:
+    passes_nothing_alone(configured, tmp_path)
+
+
+def test_the_service_is_asked_over_tls(tmp_path: Path) -> None:
+    asks_over_tls(configured, tmp_path)
