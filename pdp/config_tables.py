@@ -36,6 +36,10 @@ _PRINTABLE = Text(re.compile(r"[!-~]+"), "a string of printable characters witho
 _NAME = Text(re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]*"), "a name of letters, digits, `.`, `_`, `/` and `-`")
 _METHOD = Text(re.compile(r"[A-Z][A-Z-]{0,31}"), "an HTTP method in upper case")
 _SPIFFE = Text(re.compile(r"spiffe://[a-z0-9._-]{1,255}(?:/[A-Za-z0-9._-]+)+"), "a SPIFFE id, `spiffe://domain/path`")
+_PUBLIC = Text(
+    re.compile(r"https://[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?(?::[1-9][0-9]{0,4})?(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*"),
+    "an https URL in lower case, without query, fragment and `/` at its end",
+)
 _DIGEST = Text(re.compile(r"[0-9a-f]{64}"), "64 hex digits")
 _ORIGIN = Text(re.compile(r"[!-*,-~]+"), "a string of printable characters without spaces and `+`")
 
@@ -84,8 +88,19 @@ class HttpConfig:
         default="127.0.0.1:8181",
         metadata=key(
             Address(unix=False),
-            "where `/healthz`, `/readyz` and `/metrics` are served; port 0 is any free one",
+            "where `/healthz`, `/readyz` and `/metrics` are served, and AuthZEN to whoever is on this host and says a "
+            "key; port 0 is any free one",
             '"127.0.0.1:8181"',
+        ),
+    )
+    public_url: str | None = field(
+        default=None,
+        metadata=key(
+            _PUBLIC,
+            "what this service is known as to those who ask over AuthZEN: the address of whatever ends their TLS, "
+            "which its metadata document names",
+            '"https://pdp.shop.example"',
+            "there is no metadata document",
         ),
     )
 
@@ -283,6 +298,10 @@ class LimitsConfig:
             "the largest request of a gateway that is read; raise it where bodies of requests are sent along",
             "1048576",
         ),
+    )
+    http_body_bytes: int = field(
+        default=1024 * 1024,
+        metadata=key(Whole(1024, 32 * 1024 * 1024), "the largest body of an AuthZEN request that is read", "1048576"),
     )
 
 

@@ -84,11 +84,11 @@ class Gateways:
         )
 
     def of_certificate(self, names: Iterable[str]) -> Gateway:
-        """The gateway of a certificate with these names (URI SANs), or `UNKNOWN`. Two SPIFFE ids are nobody's: an SVID
-        has exactly one (SPIFFE X.509-SVID 2).
+        """The gateway of a verified certificate with these URI names, or `UNKNOWN`: an SVID has exactly one URI (SPIFFE
+        X.509-SVID 2).
         """
-        identities = [name for name in names if name.startswith("spiffe://")]
-        return self.by_identity.get(identities[0], UNKNOWN) if len(identities) == 1 else UNKNOWN
+        uris = list(names)
+        return self.by_identity.get(uris[0], UNKNOWN) if len(uris) == 1 else UNKNOWN
 
     def of_key(self, key: str) -> Gateway | None:
         """The gateway of a key, or None. Digests are looked up, so that the time it takes tells nobody of others."""

@@ -23,7 +23,6 @@ from pdp import __version__
 from pdp.admin import admin_server
 from pdp.audit.files import OpenLogFile, open_log_file
 from pdp.audit.keys import create_keys, load_keys
-from pdp.audit.record import decision_entry
 from pdp.audit.writer import LogWriter
 from pdp.config import Config
 from pdp.errors import AuditError, PolicyError
@@ -32,8 +31,10 @@ from pdp.gateways import Gateways
 from pdp.identity.bearer import Identity
 from pdp.identity.issuers import read_issuers
 from pdp.identity.jwt import Verifier
+from pdp.listening import Listeners, Running
 from pdp.metrics import Metrics
 from pdp.model import Decider, Json
+from pdp.rehearsal import rehearse
 from pdp.runtime.acceptance import Conditions, misgivings, observations
 from pdp.runtime.engine import Engine
 from pdp.runtime.reload import Reloader
@@ -42,10 +43,8 @@ from pdp.runtime.store import BundleStore, EngineHolder
 from pdp.sequencing import SequencerProcess
 from pdp.service import DecisionService, Receipts
 from pdp.state import State, prepare_state, sole_use
-from pdp.transports.ext_authz import read, write
-from pdp.transports.grpc_server import GrpcListener, serve_grpc
-from pdp.transports.http_app import http_app, serve_http
-from pdp.transports.messages import CheckRequest
+from pdp.transports.readiness import Shown
+from pdp.transports.tls import ReadFile, read_file
 
 WORKER = 0
 """The writer number of the first (and so far only) worker; 255 is the command line's."""
@@ -81,6 +80,7 @@ class Seams:
     clock_us: Callable[[], int] = _clock_us
     monotonic: Callable[[], float] = time.monotonic
     entropy: Callable[[int], bytes] = os.urandom
+    read_certificate: ReadFile = read_file
     decider: Callable[[Decider], Decider] = _same
     in_force: Callable[[InForce], InForce] = _as_it_is
 
@@ -108,7 +108,9 @@ class _Server:
         self._seams = seams
         self._development = development
         self._gateways = Gateways.of(config.gateways)
+        self._listeners = Listeners(config, self._gateways, seams.read_certificate)
         self._holder = EngineHolder()
+        self._in_force_us = 0
         self._metrics = Metrics()
         self._sequencer = SequencerProcess(state.root, config.log.checkpoint_interval_ms)
 
@@ -181,6 +183,7 @@ class _Server:
     def _in_force(self, engine: Engine) -> None:
         """A policy decides from now on: say what of it fits the configuration badly."""
         self._metrics.policy_in_force(engine.digest)
+        self._in_force_us = self._seams.clock_us()
         config = self._config
         gateways = [(each.name, each.services) for each in config.gateways]
         for sentence in misgivings(engine.program, {each.url for each in config.issuers}, gateways):
@@ -191,6 +194,11 @@ class _Server:
     def _observations(self) -> list[str]:
         engine = self._holder.current()
         return [] if engine is None else observations(engine.program, self._seams.clock_us() // 1_000)
+
+    def _observed(self) -> list[str]:
+        engine, now_ms = self._holder.current(), self._seams.clock_us() // 1_000
+        services = [] if engine is None else engine.program.services
+        return [each.id for each in services if now_ms < (each.observe_until_ms or 0)]
 
     def _evaluator(self, identity: Identity) -> Evaluator:
         evaluator = Evaluator(
@@ -212,17 +220,8 @@ class _Server:
             strict_methods=frozenset(self._config.log.strict_by_default),
             monotonic=self._seams.monotonic,
         )
-        self._rehearse(evaluator)
+        rehearse(evaluator, self._gateways.by_name.values(), self._seams.clock_us(), self._config.challenges)
         return self._seams.decider(service)
-
-    def _rehearse(self, evaluator: Evaluator) -> None:
-        """One call through every station but the log, so that the first one of a gateway meets nothing cold."""
-        for gateway in self._gateways.by_name.values():
-            now_us = self._seams.clock_us()
-            inquiry = read(CheckRequest.FromString(b""), gateway)
-            made = evaluator.evaluate(inquiry, now_us)
-            decision_entry(made.decision, made.evidence, made.engine, now_us, gateway.name, None)
-            write(made.decision, inquiry, self._config.challenges)
 
     async def _listen(
         self,
@@ -232,13 +231,17 @@ class _Server:
         doubts: Sequence[Callable[[], str]],
         reloader: Reloader,
     ) -> None:
-        config = self._config
-
         def ready() -> bool:
             return self._holder.current() is not None and writer.status().poisoned is None
 
         def warnings() -> list[str]:
-            return [*filter(None, [doubt() for doubt in doubts]), *self._observations()]
+            certificates = self._listeners.misgivings(self._seams.clock_us())
+            return [*filter(None, [doubt() for doubt in doubts]), *certificates, *self._observations()]
+
+        def shown() -> Shown:
+            engine, observed = self._holder.current(), self._observed()
+            digest = engine.digest if engine else ""
+            return Shown(digest, self._in_force_us, writer.status().poisoned or "writable", observed, warnings())
 
         async def status(_: Mapping[str, Json]) -> Mapping[str, Json]:
             return self._status(writer, reloader, warnings(), ready=ready())
@@ -249,26 +252,16 @@ class _Server:
             return {"ok": in_force, "state": outcome.state, "detail": outcome.detail}
 
         await stack.enter_async_context(admin_server(self._state.admin_socket, {"status": status, "reload": reload}))
-        listeners = [
-            GrpcListener(each.address, self._gateways.by_name[each.gateway])
-            for each in config.listeners
-            if each.gateway is not None and each.protocol == "grpc"
-        ]
-        serving = serve_grpc(
+        running = Running(
             service,
-            listeners,
+            self._gateways,
+            self._metrics,
+            ready,
+            shown,
             clock_us=self._seams.clock_us,
-            ready=ready,
-            metrics=self._metrics,
-            acr_values=config.challenges,
-            message_bytes=config.limits.message_bytes,
+            monotonic=self._seams.monotonic,
         )
-        for address in await stack.enter_async_context(serving):
-            log.info("ext_authz on %s", address)
-        host, _, port = config.http.address.rpartition(":")
-        await stack.enter_async_context(
-            serve_http(http_app(ready, self._metrics, warnings), host.strip("[]"), int(port))
-        )
+        await stack.enter_async_context(self._listeners.open(running))
 
     def _status(self, writer: LogWriter, reloader: Reloader, warnings: list[str], *, ready: bool) -> Mapping[str, Json]:
         engine, written = self._holder.current(), writer.status()

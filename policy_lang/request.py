@@ -28,8 +28,8 @@ The first offence from the left decides; the bounds of a segment are judged befo
                              at either end
     path.character           any other raw character; outside ASCII all are
 
-Routing adds `path.encoded_slash`, `path.encoded_literal` and `path.lookalike` (policy_lang/meaning/routing.py). A query is refused as
-`schema` for its encoding alone (below); its types are policy_lang/meaning/schema.py's.
+Routing adds `path.encoded_slash`, `path.encoded_literal` and `path.lookalike` (policy_lang/meaning/routing.py). A query
+is refused as `schema` for its encoding alone (below); its types are policy_lang/meaning/schema.py's.
 Source: contracts.md "Requests"; language.md 5.1; security.md 2.2.
 
 Decision (2026-11-21): `/` has no segments and no trailing slash: it is the one path that is equal with and without.

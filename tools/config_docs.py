@@ -32,7 +32,7 @@ A file that says everything; only what differs from a default need be said:
 
 ABOUT = {
     "log": "The audit log.",
-    "http": "Health, readiness and metrics.",
+    "http": "Health, readiness and metrics, for operators; and AuthZEN for programs on this host that have a key.",
     "limits": "What is refused for its size.",
     "gateways": "One table for each gateway: whoever asks, whether it passes calls on or asks for itself. Without any, "
     "and without `[[listeners]]`, there is `edge`, which may ask about every service. Names, identities and keys must "

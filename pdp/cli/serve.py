@@ -31,7 +31,8 @@ def serve(
 ) -> None:
     """Run the decision point until Ctrl-C.
 
-    Answers gateways by ext_authz over gRPC, and serves health and metrics over HTTP.
+    Answers gateways: ext_authz and the native API over gRPC, AuthZEN and forward-auth over HTTP. Health and metrics
+    stand beside.
 
     Refuses to start without a policy, a usable state folder and a log that can be written. Where the policy is refused
     and an earlier run left a good one, that one decides, and /readyz says so.

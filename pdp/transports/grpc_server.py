@@ -1,5 +1,9 @@
-"""The gRPC listeners: one server for each gateway, so that a connection says by itself who asks.
+"""The gRPC listeners: one server for each address, so that a connection says by itself who asks.
 
+A listener without TLS is for one gateway, which is known by the address. A listener with TLS and `client_ca` is for
+whoever shows a certificate of these authorities: the one URI in it says which gateway that is, call by call. Who has
+none gets no connection; whose certificate is no gateway's is `UNKNOWN`, so that its calls are refused inside the
+message, and recorded.
 `Check` is registered without deserialiser and serialiser: a message that does not parse, or is too large, must be
 answered inside a message, never by the transport (see `pdp.transports.check`). Health (`grpc.health.v1.Health/Check`)
 says SERVING while decisions can be made and recorded; reflection shows our own descriptors.
@@ -7,24 +11,22 @@ INVARIANT: the transport's own limits stand above ours, and `grpc.max_concurrent
 take the others' calls down (measured, security.md 0.9).
 Design: contracts.md "Who decided", paragraph on `Check`; gateways.md 1; security.md 2.4.
 
-Decision: 2026-11-21. Only loopback addresses and Unix sockets are accepted: what these listeners carry is not
-encrypted, and a gateway is known by the address it came to. A Unix socket is open to whom its folder and the umask let
-in.
+Decision: 2026-11-21. Without TLS only loopback addresses and Unix sockets are accepted: what these listeners carry is
+not encrypted, and a gateway is known by the address it came to. A Unix socket is open to its owner and its group
+(0660), as far as its folder lets them in.
 Decision: 2026-11-21. `Health/Watch` is not implemented: a stream of it would stay open for ever and hold one of the
 connection's streams; Envoy and the usual probes use `Check`.
-Decision: 2026-11-21. Reflection is on, since only this host can ask; `reflection=False` turns it off.
+Decision: 2026-11-21. Reflection is on, since only gateways and this host can ask; `reflection=False` turns it off.
+Decision: 2026-11-21. Of a certificate `peer_uri` is read, not the names of all kinds that gRPC gives as well: there a
+DNS name could spell a URI.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
-import socket
-import stat
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -33,12 +35,15 @@ from grpc_reflection.v1alpha import reflection as grpc_reflection
 from grpc_reflection.v1alpha import reflection_pb2
 
 from pdp.errors import ConfigError
-from pdp.gateways import Gateway
+from pdp.gateways import UNKNOWN, Gateway, Gateways
 from pdp.metrics import Metrics
 from pdp.model import Decider
 from pdp.transports.check import MESSAGE_BYTES, CheckCall
 from pdp.transports.messages import AUTHORIZATION, Wire, descriptor_files, new_pool
+from pdp.transports.native_calls import CallerOf
+from pdp.transports.places import SOCKET_MODE, is_loopback, is_taken, socket_path, split_address
 from pdp.transports.readiness import Ready, is_ready
+from pdp.transports.tls import LOOK_EVERY_S, Certificates, Material, watched
 
 HEALTH = "grpc.health.v1.Health"
 
@@ -62,10 +67,46 @@ OPTIONS: tuple[tuple[str, int], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class GrpcListener:
-    """An address (`127.0.0.1:9191`, `[::1]:9191`, `unix:/run/pdp.sock`; port 0 takes a free one) and who asks there."""
+    """An address (`127.0.0.1:9191`, `[::1]:9191`, `unix:/run/pdp.sock`; port 0 takes a free one) and who asks there:
+    `gateway` (None: whoever shows a certificate that is one's, which `certificates` then must demand).
+    """
 
     address: str
-    gateway: Gateway
+    gateway: Gateway | None = None
+    certificates: Certificates | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GrpcService:
+    """Another service beside ours: its full name, its handler for calls that `CallerOf` tells apart, and how what is
+    under way in it ends.
+    """
+
+    name: str
+    handler: Callable[[CallerOf], grpc.GenericRpcHandler[Any, Any]]
+    close: Callable[[], Awaitable[None]]
+
+
+class _Checks:
+    """The checks of one listener: a `CheckCall` for each gateway that asks there."""
+
+    def __init__(self, make: Callable[[Gateway], CheckCall], caller_of: CallerOf) -> None:
+        self._make = make
+        self._caller_of = caller_of
+        self._calls: dict[str, CheckCall] = {}
+        self._unknown = make(UNKNOWN)
+
+    def of(self, context: Wire) -> CheckCall:
+        gateway = self._caller_of(context)
+        if gateway is None or gateway is UNKNOWN:
+            return self._unknown
+        call = self._calls.get(gateway.name)
+        if call is None:
+            call = self._calls[gateway.name] = self._make(gateway)
+        return call
+
+    async def close(self) -> None:
+        await asyncio.gather(self._unknown.close(), *(call.close() for call in self._calls.values()))
 
 
 @contextlib.asynccontextmanager
@@ -77,110 +118,145 @@ async def serve_grpc(
     ready: Ready,
     metrics: Metrics,
     acr_values: Mapping[str, str],
+    gateways: Gateways | None = None,
+    services: Sequence[GrpcService] = (),
     message_bytes: int = MESSAGE_BYTES,
     reflection: bool = True,
     grace_s: float = 5.0,
+    look_every_s: float = LOOK_EVERY_S,
 ) -> AsyncIterator[tuple[str, ...]]:
     """Answer on every listener for as long as the context lasts; it gives the bound addresses, in their order.
 
-    `clock_us` gives Unix microseconds. `message_bytes` is the largest CheckRequest that is read. At the end no new call
-    is taken, and those under way have `grace_s` seconds.
-    Errors: ConfigError N201 not a loopback or Unix address, N202 an address that cannot be bound. None runs then.
+    `clock_us` gives Unix microseconds. `gateways` are those that certificates may be of. `services` are served beside
+    `Check`. `message_bytes` is the largest CheckRequest that is read. At the end no new call is taken, and those under
+    way have `grace_s` seconds.
+    Errors: ConfigError N201 a listener without TLS at an address that is not of this host, or with nothing that says
+    who asks, N202 an address that cannot be bound. None runs then.
     """
-    targets = [_local(listener) for listener in listeners]
-    running: list[tuple[grpc.aio.Server, CheckCall]] = []
+
+    def make(gateway: Gateway) -> CheckCall:
+        return CheckCall(
+            decider, gateway, clock_us=clock_us, metrics=metrics, acr_values=acr_values, message_bytes=message_bytes
+        )
+
+    for listener in listeners:
+        _refuse_open(listener)
+    known = Gateways() if gateways is None else gateways
+    running: list[tuple[grpc.aio.Server, _Checks]] = []
     addresses: list[str] = []
     try:
-        for listener, target in zip(listeners, targets, strict=True):
-            call = CheckCall(
-                decider,
-                listener.gateway,
-                clock_us=clock_us,
-                metrics=metrics,
-                acr_values=acr_values,
-                message_bytes=message_bytes,
-            )
+        for listener in listeners:
+            caller_of = _caller_of(listener, known)
+            checks = _Checks(make, caller_of)
             server = grpc.aio.server(options=OPTIONS)
-            running.append((server, call))
-            server.add_generic_rpc_handlers((_authorization(call), _health(ready)))
+            running.append((server, checks))
+            others = [each.handler(caller_of) for each in services]
+            names = (AUTHORIZATION, *(each.name for each in services))
+            server.add_generic_rpc_handlers((_authorization(checks), _health(ready, names), *others))
             if reflection:
-                _reflect(server)
-            addresses.append(_bind(server, listener, target))
+                _reflect(server, names)
+            addresses.append(_bind(server, listener))
         for server, _ in running:
             await server.start()
-        yield tuple(addresses)
+        watching = [each.certificates for each in listeners if each.certificates is not None]
+        async with watched(watching, every_s=look_every_s):
+            yield tuple(addresses)
     finally:
-        await asyncio.gather(*(_stop(server, call, grace_s) for server, call in running))
+        await asyncio.gather(*(_stop(server, checks, services, grace_s) for server, checks in running))
 
 
-async def _stop(server: grpc.aio.Server, call: CheckCall, grace_s: float) -> None:
+async def _stop(server: grpc.aio.Server, checks: _Checks, services: Sequence[GrpcService], grace_s: float) -> None:
     """End one listener. Who still waits when most of the grace is over is refused, before the transport cuts it off."""
     ending = asyncio.ensure_future(server.stop(grace_s))
     await asyncio.wait({ending}, timeout=grace_s * 0.8)
-    await call.close()
+    await asyncio.gather(checks.close(), *(each.close() for each in services))
     await ending
 
 
-def _local(listener: GrpcListener) -> str:
-    """The address as gRPC wants it; ConfigError N201 unless no other host can reach it."""
-    if listener.address.startswith("unix:"):
-        return listener.address
-    host, _, port = listener.address.rpartition(":")
-    try:
-        loopback = ipaddress.ip_address(host.removeprefix("[").removesuffix("]")).is_loopback
-    except ValueError:
-        loopback = False
-    if not loopback or not port.isdecimal() or int(port) > 65535:
-        detail = f"listener {listener.address} of gateway {listener.gateway.name}: this listener is not encrypted"
-        raise ConfigError("N201", f"{detail}; give it a loopback address with a port, or unix:PATH")
-    return listener.address
+def _caller_of(listener: GrpcListener, gateways: Gateways) -> CallerOf:
+    """Who calls at a listener: its gateway, or the one of the certificate that TLS has verified."""
+    if listener.gateway is not None:
+        named = listener.gateway
+        return lambda _context: named
+
+    def caller_of(context: Wire) -> Gateway:
+        names = context.auth_context().get("peer_uri", ())
+        return gateways.of_certificate(name.decode("utf-8", "replace") for name in names)
+
+    return caller_of
 
 
-def _bind(server: grpc.aio.Server, listener: GrpcListener, target: str) -> str:
-    """Bind `target`, the address of `listener`; the address it then has."""
-    path = Path(target.removeprefix("unix:")) if target.startswith("unix:") else None
-    if path is not None and _taken(path):
+def _refuse_open(listener: GrpcListener) -> None:
+    """Errors: ConfigError N201 for a listener at which anybody could be the gateway."""
+    by = "nobody" if listener.gateway is None else f"gateway {listener.gateway.name}"
+    place = f"listener {listener.address} of {by}"
+    if listener.certificates is not None:
+        if listener.gateway is None and listener.certificates.files.client_ca is None:
+            raise ConfigError("N201", f"{place}: nothing says who asks there; give it a client_ca")
+        return
+    local = split_address(listener.address)
+    if socket_path(listener.address) is None and (local is None or not is_loopback(local[0])):
+        detail = f"{place}: this listener is not encrypted"
+        raise ConfigError("N201", f"{detail}; give it a certificate, a loopback address with a port, or unix:PATH")
+    if listener.gateway is None:
+        raise ConfigError("N201", f"{place}: nothing says who asks there; name its gateway")
+
+
+def _bind(server: grpc.aio.Server, listener: GrpcListener) -> str:
+    """Bind the address of `listener`; the address it then has."""
+    path = socket_path(listener.address)
+    if path is not None and is_taken(path):
         raise _unusable(listener, "something else is there")
     try:
-        port = server.add_insecure_port(target)
-    except RuntimeError as error:
+        if listener.certificates is None:
+            port = server.add_insecure_port(listener.address)
+        else:
+            port = server.add_secure_port(listener.address, _credentials(listener.certificates))
+        if path is not None:
+            path.chmod(SOCKET_MODE)
+    except (OSError, RuntimeError) as error:
         raise _unusable(listener, "the port is in use, or the address is not of this host") from error
-    return target if path is not None else f"{target.rpartition(':')[0]}:{port}"
+    return listener.address if path is not None else f"{listener.address.rpartition(':')[0]}:{port}"
+
+
+def _credentials(certificates: Certificates) -> grpc.ServerCredentials:
+    """What TLS shows and demands: asked for at every handshake, so that new files need no new server."""
+    shown = certificates.current
+
+    def newer() -> grpc.ServerCertificateConfiguration:
+        """None, which gRPC takes for what was shown last. Called on threads of gRPC."""
+        nonlocal shown
+        current = certificates.current
+        if current is shown:
+            return None  # type: ignore[return-value]  # the stubs leave it out
+        shown = current
+        return _shown(current)
+
+    demands = certificates.files.client_ca is not None
+    return grpc.dynamic_ssl_server_credentials(_shown(shown), newer, require_client_authentication=demands)
+
+
+def _shown(material: Material) -> grpc.ServerCertificateConfiguration:
+    pair = (material.private_key, material.certificate)
+    return grpc.ssl_server_certificate_configuration([pair], material.client_ca)
 
 
 def _unusable(listener: GrpcListener, cause: str) -> ConfigError:
-    detail = f"cannot listen on {listener.address} for gateway {listener.gateway.name}: {cause}"
+    by = "" if listener.gateway is None else f" for gateway {listener.gateway.name}"
+    detail = f"cannot listen on {listener.address}{by}: {cause}"
     return ConfigError("N202", f"{detail}; free it or change the address of the listener")
 
 
-def _taken(path: Path) -> bool:
-    """Whether `path` is anything but free or a socket that nobody listens on any more, which gRPC would replace."""
-    try:
-        mode = path.lstat().st_mode
-    except OSError:
-        return False
-    if not stat.S_ISSOCK(mode):
-        return True
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        try:
-            probe.connect(str(path))
-        except ConnectionRefusedError:
-            return False
-        except OSError:
-            return True
-        return True
-
-
-def _authorization(call: CheckCall) -> grpc.GenericRpcHandler[Any, Any]:
+def _authorization(checks: _Checks) -> grpc.GenericRpcHandler[Any, Any]:
     async def check(data: bytes, context: Wire) -> bytes:
-        return await call.answer(data, context.invocation_metadata() or (), context.time_remaining())
+        return await checks.of(context).answer(data, context.invocation_metadata() or (), context.time_remaining())
 
     return grpc.method_handlers_generic_handler(AUTHORIZATION, {"Check": grpc.unary_unary_rpc_method_handler(check)})
 
 
-def _health(ready: Ready) -> grpc.GenericRpcHandler[Any, Any]:
+def _health(ready: Ready, names: Collection[str]) -> grpc.GenericRpcHandler[Any, Any]:
     async def check(request: Wire, context: Wire) -> Wire:
-        if request.service not in {"", AUTHORIZATION}:
+        if request.service and request.service not in names:
             await context.abort(grpc.StatusCode.NOT_FOUND, "no such service")
         status = health_pb2.HealthCheckResponse
         return status(status=status.SERVING if is_ready(ready) else status.NOT_SERVING)
@@ -193,7 +269,7 @@ def _health(ready: Ready) -> grpc.GenericRpcHandler[Any, Any]:
     return grpc.method_handlers_generic_handler(HEALTH, {"Check": method})
 
 
-def _reflect(server: grpc.aio.Server) -> None:
+def _reflect(server: grpc.aio.Server, services: Sequence[str]) -> None:
     files = (*descriptor_files(), health_pb2.DESCRIPTOR.serialized_pb, reflection_pb2.DESCRIPTOR.serialized_pb)
-    names = (AUTHORIZATION, HEALTH, grpc_reflection.SERVICE_NAME)
+    names = (*services, HEALTH, grpc_reflection.SERVICE_NAME)
     grpc_reflection.enable_server_reflection(names, server, pool=new_pool(files))

@@ -1,62 +1,148 @@
-"""Health, readiness and metrics over HTTP, and the server that runs them beside the decisions.
+"""Everything that is served over HTTP, as one application.
 
-    GET /healthz   200 while the process answers at all
-    GET /readyz    200 when decisions can be made and recorded, else 503; `warnings` names what an operator should know:
-                   a policy that was refused or waits while another decides, a service that is observed
-    GET /metrics   the Prometheus text format
+    /access/v1/evaluation, /access/v1/evaluations, /.well-known/authzen-configuration   see authzen_routes
+    /forward-auth/{service}                                                             see forward_auth_routes
+    GET /healthz        200 while the process answers at all
+    GET /readyz         200 when decisions can be made and recorded, else 503
+    GET /metrics        the Prometheus text format, for operators
+    GET /openapi.json   what is served, as OpenAPI 3.1
 
-Every other path is 404, every other method 405, anything unforeseen 500, each with a small JSON body. No decision is
-made here and nothing of one is shown.
+At the address of the operators `/readyz` says more: which policy is in force, since when, whether the log takes
+records, which services are observed, and `warnings`. Elsewhere it says yes or no, and `/metrics` is not there.
+
+Every other path is 404, every other method 405, anything unforeseen 500, each with a small JSON body that says nothing
+of its cause. No answer of this module lets a call pass.
+INVARIANT: a path is served as it is written and in no other spelling: one with a `%` in it is 404, so that a rule of a
+proxy about one of our paths holds for that path.
 Design: architecture.md "pdp", row `transports`.
 
-Decision: 2026-11-21. The address is the operator's choice: probes and collectors seldom sit on the same host, and
-nothing here lets a call pass.
+Decision: 2026-11-21. What is shown to operators stands at `[http] address` alone. A listener for gateways may be
+reached by whoever has a certificate, or by anybody; which service lets everything pass is not theirs to know.
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import socket
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from pdp.errors import ConfigError
+from pdp.gateways import Gateways
 from pdp.metrics import CONTENT_TYPE, Metrics
-from pdp.transports.readiness import Ready, is_ready
+from pdp.model import Decider, Json
+from pdp.transports import authzen_routes, forward_auth_routes
+from pdp.transports.http_server import OPERATIONS
+from pdp.transports.limits import MayAsk
+from pdp.transports.openapi import document
+from pdp.transports.readiness import Ready, Shown, is_ready
 
-MOST_CONNECTIONS = 1024
-"""Idle ones count too, so this stands well above what probes and collectors open."""
-STOP_WITHIN_S = 2
+log = logging.getLogger(__name__)
 
 
-def http_app(ready: Ready, metrics: Metrics, warnings: Callable[[], Sequence[str]] = tuple) -> Starlette:
-    """The application. `ready` says whether decisions can be made and recorded now; one that fails says no."""
+@dataclass(frozen=True, slots=True)
+class HttpParts:
+    """What the application is made of. `clock_us` gives Unix microseconds; `acr_values` as in
+    `pdp.answers.http_answer`; `public_url` is what the service is known as, None for no metadata document;
+    `body_bytes` the most of a body that is read.
+    """
+
+    decider: Decider
+    gateways: Gateways
+    clock_us: Callable[[], int]
+    may_ask: MayAsk
+    ready: Ready
+    shown: Callable[[], Shown]
+    metrics: Metrics
+    acr_values: Mapping[str, str]
+    public_url: str | None
+    body_bytes: int
+
+
+def http_app(parts: HttpParts) -> Starlette:
+    """The application. A request's scope says by what connection it came (`pdp.transports.http_server`)."""
+    failures = _Failures(set())
+    app = Starlette(
+        routes=[
+            *authzen_routes.routes(parts),
+            *forward_auth_routes.routes(parts),
+            *_about_itself(parts),
+        ],
+        middleware=[Middleware(_Literally)],
+        exception_handlers={HTTPException: _refused, Exception: failures},
+    )
+    app.router.redirect_slashes = False
+    return app
+
+
+def _about_itself(parts: HttpParts) -> list[Route]:
+    described = JSONResponse(document())
 
     async def healthz(_request: Request) -> Response:
         return JSONResponse({"status": "ok"})
 
-    async def readyz(_request: Request) -> Response:
-        if not is_ready(ready):
-            return JSONResponse({"status": "not ready"}, 503)
-        found = list(warnings())
-        return JSONResponse({"status": "ready", "warnings": found} if found else {"status": "ready"})
+    async def readyz(request: Request) -> Response:
+        ready = is_ready(parts.ready)
+        said: dict[str, Json] = {"status": "ready" if ready else "not ready"}
+        if _is_operators(request):
+            said |= _shown(parts.shown(), parts.clock_us())
+        return JSONResponse(said, 200 if ready else 503, {"cache-control": "no-store"})
 
-    async def exposition(_request: Request) -> Response:
-        return Response(metrics.exposition(), media_type=CONTENT_TYPE)
+    async def exposition(request: Request) -> Response:
+        if not _is_operators(request):
+            raise HTTPException(404)
+        return Response(parts.metrics.exposition(), media_type=CONTENT_TYPE)
 
-    app = Starlette(
-        routes=[Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", exposition)],
-        exception_handlers={HTTPException: _refused, Exception: _failed},
-    )
-    app.router.redirect_slashes = False
-    return app
+    async def openapi(_request: Request) -> Response:
+        return described
+
+    served: dict[str, Callable[[Request], Awaitable[Response]]] = {
+        "/healthz": healthz,
+        "/readyz": readyz,
+        "/metrics": exposition,
+        "/openapi.json": openapi,
+    }
+    return [Route(path, endpoint) for path, endpoint in served.items()]
+
+
+def _is_operators(request: Request) -> bool:
+    return request.scope.get(OPERATIONS) is True
+
+
+def _shown(shown: Shown, now_us: int) -> dict[str, Json]:
+    since = datetime.fromtimestamp(shown.since_us // 1_000_000, UTC).isoformat().replace("+00:00", "Z")
+    in_force: dict[str, Json] = {
+        "revision": shown.revision,
+        "since": since,
+        "age_s": max(0, (now_us - shown.since_us) // 1_000_000),
+    }
+    return {
+        "policy": in_force if shown.revision else None,
+        "log": shown.log,
+        "observed": list(shown.observed),
+        "warnings": list(shown.warnings),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class _Literally:
+    """Paths as they are written: what has to be decoded first is none of ours."""
+
+    app: ASGIApp
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        app = _NOT_FOUND if b"%" in scope.get("raw_path", b"%") else self.app
+        await app(scope, receive, send)
+
+
+_NOT_FOUND = JSONResponse({"title": "not found"}, 404)
 
 
 async def _refused(_request: Request, error: Exception) -> Response:
@@ -65,54 +151,15 @@ async def _refused(_request: Request, error: Exception) -> Response:
     return JSONResponse({"title": "not found" if status == 404 else "not possible"}, status, headers)
 
 
-async def _failed(_request: Request, _error: Exception) -> Response:
-    return JSONResponse({"title": "failed"}, 500)
+@dataclass(frozen=True, slots=True)
+class _Failures:
+    """Answers what was unforeseen. `told`: kinds of failures that were logged; a flood must not fill the disk."""
 
+    told: set[str]
 
-class _Server(uvicorn.Server):
-    """A server that leaves signals to the process it is part of."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
-@contextlib.asynccontextmanager
-async def serve_http(app: Starlette, host: str, port: int) -> AsyncIterator[int]:
-    """Serve `app` on `host` (an IP address) for as long as the context lasts; it gives the bound port (`port` 0: a
-    free one). Errors: ConfigError N101 the address cannot be bound.
-    """
-    with _bound(host, port) as listening:
-        config = uvicorn.Config(
-            app,
-            http="h11",
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            limit_concurrency=MOST_CONNECTIONS,
-            timeout_graceful_shutdown=STOP_WITHIN_S,
-        )
-        server = _Server(config)
-        running = asyncio.create_task(server.serve([listening]))
-        try:
-            yield listening.getsockname()[1]
-        finally:
-            server.should_exit = True
-            await running
-
-
-def _bound(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind((host, port))
-        listening.listen()
-    except (OSError, OverflowError) as error:
-        listening.close()
-        detail = f"cannot listen for HTTP on {host} port {port}: {error}; free the port or change [http] address"
-        raise ConfigError("N101", detail) from error
-    return listening
+    async def __call__(self, _request: Request, error: Exception) -> Response:
+        kind = type(error).__qualname__
+        if kind not in self.told:
+            self.told.add(kind)
+            log.error("an HTTP request failed; further %s are not logged", kind, exc_info=error)
+        return JSONResponse({"title": "failed"}, 500)

@@ -1,14 +1,33 @@
-"""Whether decisions can be made and recorded now: the one question behind every health check."""
+"""Whether decisions can be made and recorded now, the one question behind every health check; and the service's state.
+
+The state is for operators: which policy decides, since when, and what they should know. It names services and the
+names of our own files; no key, no token, no caller and no rule is in it.
+"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 Ready = Callable[[], bool]
 """True when a policy is in force and the log takes records. Called often, on the loop; it must not wait."""
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """The state of the service. `revision` is the digest of the policy in force, "" for none, since `since_us` (Unix
+    microseconds). `log` is "writable", or why it takes no records. `observed`: the services whose refusals pass.
+    `warnings`: a sentence for each thing that an operator should know, those services included.
+    """
+
+    revision: str
+    since_us: int
+    log: str
+    observed: Sequence[str]
+    warnings: Sequence[str]
 
 
 def is_ready(ready: Ready) -> bool:

@@ -35,6 +35,7 @@ explained_refusals_per_second = 0
 
 [http]
 address = "[::1]:0"
+public_url = "https://pdp.example/decisions"
 
 [[gateways]]
 name = "edge"
@@ -86,6 +87,7 @@ mfa = "urn:example:mfa"
 
 [limits]
 message_bytes = 2048
+http_body_bytes = 4096
 """
 
 
@@ -98,7 +100,7 @@ def test_a_whole_file_is_read() -> None:
     assert config.log.origin == "pdp.example/log"
     assert config.log.strict_by_default == ("POST", "M-SEARCH")
     assert (config.log.checkpoint_interval_ms, config.log.explained_refusals_per_second) == (500, 0)
-    assert config.http == HttpConfig("[::1]:0")
+    assert config.http == HttpConfig("[::1]:0", "https://pdp.example/decisions")
     assert config.gateways == (
         GatewayConfig("edge"),
         GatewayConfig(
@@ -127,7 +129,42 @@ def test_a_whole_file_is_read() -> None:
         IssuerConfig("accounts.example", Path("/keys.json"), ("RS256",), ("at+jwt",), 30, 86_400, False),
     )
     assert config.challenges == {"mfa": "urn:example:mfa"}
-    assert config.limits.message_bytes == 2048
+    assert (config.limits.message_bytes, config.limits.http_body_bytes) == (2048, 4096)
+
+
+PUBLIC: dict[str, bool] = {
+    "https://pdp.example": True,
+    "https://pdp.example:8443": True,
+    "https://pdp.example/tenant/a.b~c": True,
+    "https://127.0.0.1:8443": True,
+    "http://pdp.example": False,
+    "HTTPS://pdp.example": False,
+    "https://PDP.example": False,
+    "https://pdp.example/": False,
+    "https://pdp.example//a": False,
+    "https://pdp.example/a/": False,
+    "https://pdp.example/../a": False,
+    "https://pdp.example/%41": False,
+    "https://pdp.example/{tenant}": False,
+    "https://pdp.example?a=b": False,
+    "https://pdp.example#a": False,
+    "https://user@pdp.example": False,
+    "https://pdp.example:0": False,
+    "https://pdp.example:": False,
+    "https://": False,
+    "pdp.example": False,
+    "": False,
+}
+
+
+@pytest.mark.parametrize("url", PUBLIC)
+def test_what_a_service_is_known_as_is_an_https_url_and_nothing_more(url: str) -> None:
+    text = f'[http]\npublic_url = "{url}"'
+    if PUBLIC[url]:
+        assert parse_config(text, BASE).http.public_url == url
+        return
+    with pytest.raises(ConfigError, match=r"`http\.public_url` must be an https URL"):
+        parse_config(text, BASE)
 
 
 def test_an_empty_file_says_the_defaults() -> None:
@@ -226,6 +263,7 @@ MISTAKES: dict[str, tuple[str, str]] = {
     "a method in lower case": ("[log]\nstrict_by_default = ['post']", "`log.strict_by_default[0]` must be"),
     "a method twice": ("[log]\nstrict_by_default = ['PUT', 'PUT']", "`log.strict_by_default[1]` names `PUT` again"),
     "methods that are a string": ("[log]\nstrict_by_default = 'POST'", "`log.strict_by_default` must be an array"),
+    "bodies without a bound": ("[limits]\nhttp_body_bytes = 0", "`limits.http_body_bytes` must be an integer from"),
     "http on a socket": ("[http]\naddress = 'unix:x'", "`http.address` must be `IP:PORT`"),
     "an address without port": ("[http]\naddress = '127.0.0.1'", "`http.address` must be `IP:PORT`"),
     "an address without host": ("[http]\naddress = ':80'", "`http.address` must be `IP:PORT`"),

@@ -1,22 +1,25 @@
-"""Health, readiness and metrics over real HTTP on loopback; all else is refused, small and as JSON."""
+"""What is served over HTTP: health, readiness, metrics and the document; the paths of others; all else is refused."""
 
 from __future__ import annotations
 
 import asyncio
-import signal
-import socket
+import json
+import logging
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 import httpx
 import pytest
+from openapi_spec_validator import OpenAPIV31SpecValidator
+from starlette.routing import Route
 
-from pdp.errors import ConfigError
+from pdp.gateways import Connection
 from pdp.metrics import Metrics
-from pdp.transports.http_app import http_app, serve_http
-
-
-def ready() -> bool:
-    return True
+from pdp.transports.http_app import HttpParts, http_app
+from pdp.transports.openapi import document
+from tests.support.deciders import MemoryDecider
+from tests.support.http_parts import APP, ASKED, EDGE, EVALUATION, FORWARDED, NOW_US, SHOWN, ask, by, parts
 
 
 def not_ready() -> bool:
@@ -27,136 +30,225 @@ def cannot_say() -> bool:
     raise RuntimeError("the log is gone")
 
 
-def ask(path: str, *, method: str = "GET", readiness: Callable[[], bool] = ready) -> httpx.Response:
-    """One request to an app that is served for it."""
-
-    async def once() -> httpx.Response:
-        metrics = Metrics()
-        metrics.policy_in_force("abc")
-        async with serve_http(http_app(readiness, metrics), "127.0.0.1", 0) as port, httpx.AsyncClient() as client:
-            return await client.request(method, f"http://127.0.0.1:{port}{path}")
-
-    return asyncio.run(once())
+# ---------------------------------------------------------------- health and readiness
 
 
 def test_a_living_process_is_healthy_ready_or_not() -> None:
-    assert ask("/healthz").status_code == 200
-    assert ask("/healthz", readiness=not_ready).status_code == 200
+    assert ask("/healthz").json() == {"status": "ok"}
+    assert ask("/healthz", made_of=parts(ready=not_ready)).status_code == 200
 
 
-READINESS: dict[str, tuple[Callable[[], bool], int]] = {
-    "ready is 200": (ready, 200),
-    "not ready is 503": (not_ready, 503),
-    "a check that fails is 503": (cannot_say, 503),
+READINESS: dict[str, tuple[Callable[[], bool], int, str]] = {
+    "ready is 200": (lambda: True, 200, "ready"),
+    "not ready is 503": (not_ready, 503, "not ready"),
+    "a check that fails is 503": (cannot_say, 503, "not ready"),
 }
 
 
 @pytest.mark.parametrize("sentence", READINESS)
 def test_readiness(sentence: str) -> None:
-    readiness, status = READINESS[sentence]
-    answer = ask("/readyz", readiness=readiness)
-    assert answer.status_code == status
-    assert answer.json()["status"] == ("ready" if status == 200 else "not ready")
+    readiness, status, said = READINESS[sentence]
+    answer = ask("/readyz", made_of=parts(ready=readiness))
+    assert (answer.status_code, answer.json()["status"]) == (status, said)
+    assert answer.headers["cache-control"] == "no-store"
 
 
-def test_readiness_names_what_an_operator_should_know_and_stays_ready() -> None:
-    async def once(found: list[str], readiness: Callable[[], bool]) -> httpx.Response:
-        app = http_app(readiness, Metrics(), lambda: found)
-        async with serve_http(app, "127.0.0.1", 0) as port, httpx.AsyncClient() as client:
-            return await client.get(f"http://127.0.0.1:{port}/readyz")
+def test_readiness_names_the_policy_its_age_the_log_and_what_an_operator_should_know() -> None:
+    told = replace(SHOWN, log="no space left", observed=("trial",), warnings=("`trial` is observed",))
+    assert ask("/readyz", made_of=parts(shown=lambda: told)).json() == {
+        "status": "ready",
+        "policy": {"revision": "ab" * 32, "since": "2025-12-31T23:58:30Z", "age_s": 90},
+        "log": "no space left",
+        "observed": ["trial"],
+        "warnings": ["`trial` is observed"],
+    }
 
-    told = asyncio.run(once(["`trial` is observed until 2099-01-01T00:00:00Z"], ready))
-    assert (told.status_code, told.json()["warnings"]) == (200, ["`trial` is observed until 2099-01-01T00:00:00Z"])
-    assert asyncio.run(once([], ready)).json() == {"status": "ready"}
-    assert asyncio.run(once(["a warning"], not_ready)).json() == {"status": "not ready"}
+
+def test_readiness_without_a_policy_names_none() -> None:
+    assert ask("/readyz", made_of=parts(shown=lambda: replace(SHOWN, revision=""))).json()["policy"] is None
+
+
+def test_a_clock_that_was_set_back_makes_no_policy_younger_than_new() -> None:
+    later = replace(SHOWN, since_us=NOW_US + 5_000_000)
+    assert ask("/readyz", made_of=parts(shown=lambda: later)).json()["policy"]["age_s"] == 0
+
+
+def test_a_state_that_cannot_be_shown_is_a_failure_that_says_nothing() -> None:
+    answer = ask("/readyz", made_of=parts(shown=lambda: 1 // 0))
+    assert (answer.status_code, answer.json()) == (500, {"title": "failed"})
+
+
+ELSEWHERE: dict[str, Connection | None] = {
+    "a listener for anybody": Connection(None, private=True),
+    "a gateway": Connection(EDGE, private=True),
+    "a request without a connection": None,
+}
+
+
+@pytest.mark.parametrize("sentence", ELSEWHERE)
+def test_what_is_for_operators_is_told_to_nobody_else(sentence: str) -> None:
+    connection = ELSEWHERE[sentence]
+    assert ask("/readyz", connection=connection, operations=False).json() == {"status": "ready"}
+    refused = ask("/metrics", connection=connection, operations=False)
+    assert (refused.status_code, refused.json()) == (404, {"title": "not found"})
+    assert ask("/healthz", connection=connection, operations=False).status_code == 200
+
+
+# ---------------------------------------------------------------- metrics
 
 
 def test_metrics_are_the_text_format() -> None:
-    answer = ask("/metrics")
+    metrics = Metrics()
+    metrics.policy_in_force("abc")
+    answer = ask("/metrics", made_of=parts(metrics=metrics))
     assert answer.headers["content-type"].startswith("text/plain; version=")
     assert 'portcullis_policy_info{digest="abc"} 1.0' in answer.text
 
 
-@pytest.mark.parametrize("path", ["/", "/healthz/", "/HEALTHZ", "//healthz", "/metrics/x", "/docs", "/%2e%2e/metrics"])
-def test_everything_else_is_404(path: str) -> None:
-    answer = ask(path)
-    assert answer.status_code == 404
-    assert answer.json() == {"title": "not found"}
+def test_a_failure_says_nothing_of_itself_and_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    metrics = Metrics()
+    metrics.watch_pending(lambda: 1 // 0)
 
-
-@pytest.mark.parametrize("method", ["POST", "DELETE", "OPTIONS"])
-def test_another_method_is_405(method: str) -> None:
-    answer = ask("/metrics", method=method)
-    assert answer.status_code == 405
-    assert answer.json() == {"title": "not possible"}
-
-
-def test_a_failure_says_nothing_of_itself() -> None:
-    async def once() -> httpx.Response:
-        metrics = Metrics()
-        metrics.watch_pending(lambda: 1 // 0)
-        transport = httpx.ASGITransport(http_app(ready, metrics), raise_app_exceptions=False)
+    async def twice() -> list[httpx.Response]:
+        app = by(http_app(parts(metrics=metrics)), Connection(None, private=True), operations=True)
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://pdp") as client:
-            return await client.get("/metrics")
+            return [await client.get("/metrics") for _ in range(2)]
 
-    answer = asyncio.run(once())
-    assert (answer.status_code, answer.json()) == (500, {"title": "failed"})
-
-
-def test_a_port_in_use_names_the_port_and_the_remedy() -> None:
-    async def start(port: int) -> None:
-        async with serve_http(http_app(ready, Metrics()), "127.0.0.1", port):
-            pytest.fail("two servers on one port")
-
-    with socket.create_server(("127.0.0.1", 0)) as other:
-        port = other.getsockname()[1]
-        with pytest.raises(ConfigError) as caught:
-            asyncio.run(start(port))
-    assert caught.value.code == "N101"
-    assert str(port) in caught.value.detail
-    assert "change" in caught.value.detail
+    with caplog.at_level(logging.ERROR):
+        answers = asyncio.run(twice())
+    assert [(each.status_code, each.json()) for each in answers] == [(500, {"title": "failed"})] * 2
+    assert [record.name for record in caplog.records] == ["pdp.transports.http_app"]
 
 
-@pytest.mark.parametrize(("host", "port"), [("192.0.2.1", 0), ("not an address", 0), ("127.0.0.1", 70000)])
-def test_an_address_that_cannot_be_bound_is_an_error(host: str, port: int) -> None:
-    async def start() -> None:
-        async with serve_http(http_app(ready, Metrics()), host, port):
-            pytest.fail(f"bound {host}")
-
-    with pytest.raises(ConfigError):
-        asyncio.run(start())
+# ---------------------------------------------------------------- the paths of others
 
 
-def test_the_port_is_free_again_afterwards() -> None:
-    async def once(port: int) -> int:
-        async with serve_http(http_app(ready, Metrics()), "127.0.0.1", port) as bound:
-            return bound
-
-    port = asyncio.run(once(0))
-    assert asyncio.run(once(port)) == port
-
-
-def test_ipv6_loopback_is_served() -> None:
-    async def once() -> int:
-        async with serve_http(http_app(ready, Metrics()), "::1", 0) as port, httpx.AsyncClient() as client:
-            return (await client.get(f"http://[::1]:{port}/healthz")).status_code
-
-    assert asyncio.run(once()) == 200
+def test_an_evaluation_is_answered_to_who_has_proved_to_be_a_gateway() -> None:
+    decider = MemoryDecider()
+    answer = ask(
+        EVALUATION, method="POST", json=ASKED, connection=Connection(APP, private=True), made_of=parts(decider)
+    )
+    assert (answer.status_code, answer.text) == (200, '{"decision":true}')
+    assert [inquiry.gateway for inquiry, _, _ in decider.asked] == ["app"]
 
 
-def test_signals_stay_with_the_process() -> None:
-    async def during() -> object:
-        async with serve_http(http_app(ready, Metrics()), "127.0.0.1", 0):
-            await asyncio.sleep(0)
-            return signal.getsignal(signal.SIGTERM)
+def test_a_forwarded_call_is_answered_to_who_has_proved_to_be_a_gateway() -> None:
+    decider = MemoryDecider()
+    connection = Connection(EDGE, private=True)
+    answer = ask("/forward-auth/todo", headers=FORWARDED, connection=connection, made_of=parts(decider))
+    assert answer.status_code == 200
+    assert [(inquiry.service, inquiry.path) for inquiry, _, _ in decider.asked] == [("todo", "/a")]
 
-    assert asyncio.run(during()) == signal.getsignal(signal.SIGTERM)
+
+def test_without_a_connection_in_its_scope_nobody_asks() -> None:
+    decider = MemoryDecider()
+    made_of = parts(decider)
+    assert ask(EVALUATION, method="POST", json=ASKED, connection=None, made_of=made_of).status_code == 401
+    assert ask("/forward-auth/todo", headers=FORWARDED, connection=None, made_of=made_of).status_code == 401
+    assert decider.asked == []
 
 
-def test_a_client_that_stays_connected_does_not_hold_the_end() -> None:
-    async def once() -> None:
-        async with serve_http(http_app(ready, Metrics()), "127.0.0.1", 0) as port:
-            _, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.close()
+# ---------------------------------------------------------------- all else
 
-    asyncio.run(asyncio.wait_for(once(), 10))
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/",
+        "/healthz/",
+        "/HEALTHZ",
+        "//healthz",
+        "/metrics/x",
+        "/docs",
+        "/healthz;x",
+        "/%2e%2e/metrics",
+        "/forward-auth/%2e%2e/healthz",
+        "/%68ealthz",
+        "/forward-auth/to%64o",
+        "/forward-auth/todo%2fx",
+        "/forward-auth/",
+        "/forward-auth",
+        "/access/v1/evaluation/",
+        "/access/v1/search/subject",
+        "/access/v1/search/resource",
+        "/access/v1/search/action",
+        "/.well-known/authzen-configuration",
+    ],
+)
+def test_everything_else_is_404(path: str) -> None:
+    decider = MemoryDecider()
+    connection = Connection(EDGE, private=True)
+    answer = ask(path, headers=FORWARDED, connection=connection, made_of=parts(decider))
+    assert (answer.status_code, answer.json()) == (404, {"title": "not found"})
+    assert decider.asked == []
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics", "/openapi.json"])
+@pytest.mark.parametrize("method", ["POST", "DELETE", "OPTIONS", "TRACE"])
+def test_another_method_is_405(method: str, path: str) -> None:
+    answer = ask(path, method=method)
+    assert (answer.status_code, answer.json()) == (405, {"title": "not possible"})
+    assert "GET" in answer.headers["allow"]
+
+
+# ---------------------------------------------------------------- the document
+
+
+def test_the_document_is_openapi_and_is_what_is_served() -> None:
+    OpenAPIV31SpecValidator(document()).validate()
+    answer = ask("/openapi.json")
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.json() == document()
+
+
+def test_the_document_has_the_paths_of_the_application_and_no_other() -> None:
+    app = http_app(parts(public_url="https://pdp.example"))
+    assert {route.path for route in app.routes if isinstance(route, Route)} == set(document()["paths"])  # type: ignore[arg-type]
+
+
+def _described(path: str, method: str) -> Any:
+    found: Any = document()["paths"]
+    return found[path if not path.startswith("/forward-auth") else "/forward-auth/{service}"][method]["responses"]
+
+
+MET: dict[str, tuple[str, str, dict[str, Any], HttpParts]] = {
+    "healthy": ("get", "/healthz", {}, parts()),
+    "ready": ("get", "/readyz", {}, parts()),
+    "not ready": ("get", "/readyz", {}, parts(ready=not_ready)),
+    "measured": ("get", "/metrics", {}, parts()),
+    "metrics elsewhere": ("get", "/metrics", {"operations": False}, parts()),
+    "the document": ("get", "/openapi.json", {}, parts()),
+    "AuthZEN, known": ("get", "/.well-known/authzen-configuration", {}, parts(public_url="https://pdp.example")),
+    "AuthZEN, not known": ("get", "/.well-known/authzen-configuration", {}, parts()),
+    "an evaluation": ("post", EVALUATION, {"json": ASKED, "connection": Connection(APP, private=True)}, parts()),
+    "a bad evaluation": ("post", EVALUATION, {"json": {}, "connection": Connection(APP, private=True)}, parts()),
+    "nobody's evaluation": ("post", EVALUATION, {"json": ASKED}, parts()),
+    "a rate that is used up": (
+        "post",
+        EVALUATION,
+        {"json": ASKED, "connection": Connection(APP, private=True)},
+        parts(may_ask=lambda *_: False),
+    ),
+    "a call": (
+        "get",
+        "/forward-auth/todo",
+        {"headers": FORWARDED, "connection": Connection(EDGE, private=True)},
+        parts(),
+    ),
+    "nobody's call": ("get", "/forward-auth/todo", {"headers": FORWARDED}, parts()),
+}
+
+
+@pytest.mark.parametrize("sentence", MET)
+def test_each_answer_is_described_with_its_type(sentence: str) -> None:
+    method, path, more, made_of = MET[sentence]
+    answer = ask(path, method=method.upper(), made_of=made_of, **more)
+    described = _described(path, method)[str(answer.status_code)]
+    kind = answer.headers.get("content-type", "").partition(";")[0]
+    assert kind in described.get("content", {"": None})
+
+
+def test_the_document_names_no_gateway_and_no_policy() -> None:
+    text = json.dumps(document())
+    assert not [word for word in ("edge", "todo", "ab" * 32, "127.0.0.1") if word in text]

@@ -8,9 +8,12 @@ from typing import Any, Self
 
 import grpc
 
+from pdp.transports.check_attributes import SIGNALS, VERIFIED
 from pdp.transports.messages import CheckRequest, CheckResponse
 
 CHECK = "/envoy.service.auth.v3.Authorization/Check"
+CLAIMS = "jwt_payload"
+"""Where verified claims stand, for a gateway whose `verified_claims` says so."""
 
 
 def check_request(
@@ -22,8 +25,10 @@ def check_request(
     headers: Mapping[str, str] | None = None,
     peer: str | None = None,
     signals: Mapping[str, Any] | None = None,
+    verified: Mapping[str, Any] | None = None,
+    body: bytes = b"",
 ) -> bytes:
-    """The bytes of a CheckRequest; `signals` stand in the metadata of the gateway."""
+    """The bytes of a CheckRequest; `signals` and `verified` claims stand in the metadata of the gateway."""
     message = CheckRequest()
     http = message.attributes.request.http
     http.method, http.host, http.path = method, host, path
@@ -31,7 +36,10 @@ def check_request(
         http.headers[name] = value
     message.attributes.source.principal = peer or ""
     if signals:
-        message.attributes.metadata_context.filter_metadata["portcullis.signals"].update(signals)
+        message.attributes.metadata_context.filter_metadata[SIGNALS].update(signals)
+    if verified:
+        message.attributes.metadata_context.filter_metadata[VERIFIED].update({CLAIMS: verified})
+    http.raw_body = body
     message.attributes.source.address.socket_address.address = "203.0.113.7"
     if service is not None:
         message.attributes.context_extensions["portcullis.service"] = service

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -69,6 +70,16 @@ class TestAuthority:
         purpose = ExtendedKeyUsageOID.SERVER_AUTH if as_server else ExtendedKeyUsageOID.CLIENT_AUTH
         return self._issue(names, purpose, valid_for)
 
+    def gateway_of_bytes(self, uri: bytes) -> Pair:
+        """For a client whose one URI is any bytes, as nobody makes them who means well."""
+        pair = self.gateway(["#" * len(uri)])
+        sound = x509.load_pem_x509_certificate(pair.certificate)
+        signed = sound.tbs_certificate_bytes.replace(b"#" * len(uri), uri)
+        bits = b"\x00" + self._key.sign(signed, ec.ECDSA(hashes.SHA256()))
+        made = _der(0x30, signed + _ECDSA_WITH_SHA256 + _der(0x03, bits))
+        certificate = b"-----BEGIN CERTIFICATE-----\n" + base64.encodebytes(made) + b"-----END CERTIFICATE-----\n"
+        return Pair(certificate, pair.key)
+
     def _issue(self, names: Sequence[x509.GeneralName], purpose: x509.ObjectIdentifier, valid_for: timedelta) -> Pair:
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
@@ -81,6 +92,15 @@ class TestAuthority:
         certificate = builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
         form = serialization.PrivateFormat.PKCS8
         return Pair(certificate, key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption()))
+
+
+_ECDSA_WITH_SHA256 = bytes.fromhex("300a06082a8648ce3d040302")
+
+
+def _der(tag: int, content: bytes) -> bytes:
+    size = len(content).to_bytes(2, "big")
+    length = size[1:] if len(content) < 0x80 else b"\x82" + size
+    return bytes([tag]) + length + content
 
 
 def _builder(
