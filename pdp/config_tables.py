@@ -10,6 +10,9 @@ Decision: 2026-11-21. A gateway cannot be said to have the capability `issue_tok
 with. An allow that needs it is refused. `redact` is for those who ask for themselves: nothing in an answer of ext_authz
 or forward-auth redacts a body.
 Decision: 2026-11-21. Readings in metadata are read only where a gateway says `signals`: other filters write there too.
+Decision: 2026-11-21. Who called, from where and whether encrypted is believed over the native API only where a gateway
+says `peers`: a policy that lets a workload in compares `peer`, which is the word of whoever asks there. Over ext_authz
+and forward-auth a gateway is there to say it.
 Decision: 2026-11-21. A key of a gateway stands here by its digest: a configuration that is read by others opens
 nothing. Keys are random, so that one round of SHA-256 is enough.
 """
@@ -184,6 +187,15 @@ class GatewayConfig:
             Flag(), "whether it may say who the subject of a request is (AuthZEN, the native API), unproved", "false"
         ),
     )
+    peers: bool = field(
+        default=False,
+        metadata=key(
+            Flag(),
+            "whether it may say over the native API who called it (`peer`), from where (`ip`) and whether encrypted "
+            "(`tls`), unproved",
+            "false",
+        ),
+    )
     explain: bool = field(
         default=False,
         metadata=key(Flag(), "whether it may ask why (`Explain` of the native API), which shows rules", "false"),
@@ -193,7 +205,7 @@ class GatewayConfig:
         metadata=key(
             Whole(0, 1_000_000),
             "how many requests a second are answered over AuthZEN and the native API, each item of a batch one; more "
-            "are refused (429); 0 is any number",
+            "are refused (429); ext_authz and forward-auth are not counted; 0 is any number",
             "500",
         ),
     )

@@ -1,7 +1,7 @@
 """Every listener of the service, put together from the configuration: gRPC, HTTP, and TLS where it says so.
 
 The configuration and the running parts come in; while the context lasts, gateways are answered. One count of decisions
-a second, one application, and one native API serve all listeners.
+a second and one of records of nobody's calls, one application, and one native API serve all listeners.
 INVARIANT: nothing listens before every certificate was read, and no listener is left when one cannot start.
 Errors: ConfigError N101, N102, N110, N201, N202 (see the transports).
 Design: contracts.md "Which service, which gateway, which caller".
@@ -22,7 +22,7 @@ from pdp.model import Decider
 from pdp.transports.grpc_server import GrpcListener, GrpcService, serve_grpc
 from pdp.transports.http_app import HttpParts, http_app
 from pdp.transports.http_server import HttpListener, serve_http
-from pdp.transports.limits import Rates
+from pdp.transports.limits import Rates, Strangers
 from pdp.transports.messages import DECISIONS
 from pdp.transports.native_calls import NativeCalls
 from pdp.transports.readiness import Ready, Shown
@@ -62,7 +62,7 @@ class Listeners:
     async def open(self, running: Running) -> AsyncIterator[None]:
         """Answer at every listener while the context lasts."""
         config = self._config
-        rates = Rates(running.gateways.by_name.values(), running.monotonic)
+        rates, strangers = Rates(running.gateways.by_name.values(), running.monotonic), Strangers(running.monotonic)
         async with contextlib.AsyncExitStack() as stack:
             serving = serve_grpc(
                 running.decider,
@@ -72,11 +72,11 @@ class Listeners:
                 metrics=running.metrics,
                 acr_values=config.challenges,
                 gateways=running.gateways,
-                services=[_native(config, running, rates)],
+                services=[_native(config, running, rates, strangers)],
                 message_bytes=config.limits.message_bytes,
             )
             _say("gRPC", await stack.enter_async_context(serving))
-            app = http_app(_parts(config, running, rates))
+            app = http_app(_parts(config, running, rates, strangers))
             _say("HTTP", await stack.enter_async_context(serve_http(app, self._http(), running.gateways)))
             yield
 
@@ -107,24 +107,26 @@ def _certificates(listener: ListenerConfig, read: ReadFile) -> Certificates | No
     return Certificates(TlsFiles(listener.certificate, listener.private_key, listener.client_ca), read)
 
 
-def _native(config: Config, running: Running, rates: Rates) -> GrpcService:
+def _native(config: Config, running: Running, rates: Rates, strangers: Strangers) -> GrpcService:
     calls = NativeCalls(
         running.decider,
         clock_us=running.clock_us,
         metrics=running.metrics,
         acr_values=config.challenges,
         may_ask=rates.may_ask,
+        may_record=strangers.may_record,
         message_bytes=config.limits.message_bytes,
     )
     return GrpcService(DECISIONS, calls.handler, calls.close)
 
 
-def _parts(config: Config, running: Running, rates: Rates) -> HttpParts:
+def _parts(config: Config, running: Running, rates: Rates, strangers: Strangers) -> HttpParts:
     return HttpParts(
         decider=running.decider,
         gateways=running.gateways,
         clock_us=running.clock_us,
         may_ask=rates.may_ask,
+        may_record=strangers.may_record,
         ready=running.ready,
         shown=running.shown,
         metrics=running.metrics,

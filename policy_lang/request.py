@@ -9,7 +9,8 @@ A segment may hold unreserved characters, `!$&'()*+,=:@`, and escapes `%XX` (adj
 The first offence from the left decides; the bounds of a segment are judged before its characters:
 
     path.missing             no path at all, or an empty one
-    path.too_long            more than `MAX_PATH` characters before the query, or more than `MAX_SEGMENTS` segments
+    path.too_long            more than `MAX_PATH` characters before the query, more than `MAX_SEGMENTS` segments, or
+                             more than `MAX_BEYOND_ASCII` characters in a segment with one beyond ASCII
     path.not_absolute        the first character is not `/` (`*`, absolute form, authority form)
     path.fragment            `#`, raw (also after the `?`) or escaped
     path.empty_segment       `//`, or nothing at one side of a `%2F`
@@ -53,6 +54,9 @@ from dataclasses import dataclass
 MAX_PATH = 8192
 """Characters of a path without its query: what common servers accept of a whole request line, so that no back end
 sees a longer one cut."""
+
+MAX_BEYOND_ASCII = 512
+"""Characters of a segment that holds one beyond ASCII: forms of it are worked out, and a form may be long."""
 
 MAX_SEGMENTS = 256
 MAX_PARAMETERS = 512
@@ -170,8 +174,20 @@ _PIECES = re.compile(
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 _MAY_STAND_RAW = frozenset("!$&'()*+,=:@")
 
-_CUT = re.compile("[/\\\\;?#%\u2215\u2216\u29f8\u29f9]")
-"""Characters that a back end makes segments, parameters or escapes of, and their best fits beyond NFKC."""
+_CUT = re.compile(r"[/\\;?#%]")
+"""Characters that a back end makes segments, parameters or escapes of."""
+
+_BEST_FITS = re.compile("[\u00a5\u066a\u2044\u20a9\u20e5\u2215\u2216\u29f5\u29f8\u29f9]")
+"""Characters that code pages of Windows fit to one of these, without a compatibility form of the kind."""
+
+IGNORABLE: tuple[int, ...] = (
+    *(0x00AD, 0x034F, 0x061C, 0x115F, 0x1160, 0x17B4, 0x17B5, *range(0x180B, 0x1810), *range(0x200B, 0x2010)),
+    *(*range(0x202A, 0x202F), *range(0x2060, 0x2070), 0x3164, *range(0xFE00, 0xFE10), 0xFEFF, 0xFFA0),
+    *(*range(0xFFF0, 0xFFF9), *range(0x1BCA0, 0x1BCA4), *range(0x1D173, 0x1D17B), *range(0xE0000, 0xE1000)),
+)
+"""Code points that do not show and that back ends drop (Unicode: Default_Ignorable_Code_Point)."""
+
+_NOT_SHOWN: dict[int, None] = dict.fromkeys(IGNORABLE)
 
 _ESCAPED_REFUSALS = {
     "\\": "path.backslash",
@@ -233,15 +249,19 @@ def _part(written: str) -> _Segment | PathRefusal:
             case _:
                 return PathRefusal("path.control" if _is_control(piece[0]) else _raw_refusal(piece[0]))
     decoded = "".join(parts)
-    if not decoded.isascii() and _turns_into_another(decoded):
-        return PathRefusal("path.compatibility")
+    if not decoded.isascii():
+        if len(decoded) > MAX_BEYOND_ASCII:
+            return PathRefusal("path.too_long")
+        if _turns_into_another(decoded):
+            return PathRefusal("path.compatibility")
     return _Segment(decoded, escaped)
 
 
 def _turns_into_another(segment: str) -> bool:
-    """Whether the compatibility form of a segment is cut, cut off or decoded where the segment itself is not."""
+    """Whether some form of a segment is cut, cut off, dropped or decoded where the segment itself is not."""
     form = unicodedata.normalize("NFKC", segment)
-    return form in {".", ".."} or form != form.strip() or _CUT.search(form) is not None
+    bare = form.translate(_NOT_SHOWN).replace("\u3002", ".")
+    return bare in {"", ".", ".."} or bare != bare.strip() or bool(_CUT.search(form) or _BEST_FITS.search(segment))
 
 
 def _refused_escape(decoded: str, *, first: bool, last: bool) -> str | None:

@@ -2,9 +2,7 @@
 
     from pdp.client import Action, Call, Client, ClientError, Subject
 
-    call = Call(
-        "GET", "/orders/4711", "orders.example", service="orders", authorization="Bearer …", ip="203.0.113.7"
-    )
+    call = Call("GET", "/orders/4711", "orders.example", service="orders", authorization="Bearer …")
     with Client("127.0.0.1:9191") as client:
         decision = client.decide_or_refuse(call)
         if not decision.allowed:

@@ -4,18 +4,27 @@ In: a `Setting`. Out: `config.yaml` and `apisix.yaml`. What they set, by the plu
 APISIX is run in the tests:
 
 - `allow_degradation` is false and errors answer 503: no check, no passage.
-- The target that is asked about is the one that is sent on, as long as nothing rewrites it: no `proxy-rewrite` of the
-  path, no `rewrite` of another plugin.
-- `proxy-rewrite` takes the client's headers of `from_answer` and of `SAYING_MORE` away in a phase before the check;
-  `upstream_headers` then sets those of the answer.
+- The target as it was received is asked about and sent on. By themselves `forward-auth` would tell of a normalised one
+  and `proxy-rewrite` would send that on, escaped anew: `extra_headers` puts `$real_request_uri` into `X-Forwarded-Uri`,
+  and `use_real_request_uri_unsafe` sends the same bytes on. Where that variable is unknown the header is empty and the
+  call refused. No other plugin may rewrite the path.
+- `proxy-rewrite` takes the client's headers of `from_answer` and of `SAYING_MORE` away before the check;
+  `upstream_headers` then sets those of the answer. `_meta.priority` keeps that order.
 - Only headers that are listed reach the service: those that the policy reads, and `Authorization`.
 - Headers with an underscore are dropped, which APISIX by itself lets pass.
+
+Decision: 2026-11-21. `proxy-rewrite` works in the phase `rewrite` (priority 1008), `forward-auth` in the later phase
+`access` (2002). A version that let `forward-auth` work in `rewrite` would call it first, and `proxy-rewrite` would take
+away what the answer set. With the priority of its own `proxy-rewrite` is first either way.
 """
 
 from __future__ import annotations
 
 from pdp.authoring.model import AuthoringError
 from pdp.gateway_files.setting import SAYING_MORE, Behind, Setting, Tcp, Way, title
+
+_FIRST = 3000
+"""Above the priority of `forward-auth`, 2002."""
 
 _CONFIG = """\
 # Written by `pdp new --gateway apisix`; see docs/gateways.md.
@@ -52,13 +61,17 @@ def _route(setting: Setting, behind: Behind) -> list[str]:
     asked = ["authorization", "x-request-id", *(name for name in setting.read if name != "authorization")]
     taken = (*setting.from_answer, *SAYING_MORE)
     return [
-        f"  - id: {behind.service}",
+        f'  - id: "{behind.service}"',
         "    uri: /*",
         f"    hosts: [{', '.join(behind.hosts)}]",
         "    enable_websocket: false",
         "    plugins:",
-        "      # In the phase before the check: what a client sends of these never passes.",
+        "      # Before the check, in whichever phase that is: what a client sends of these never passes.",
         "      proxy-rewrite:",
+        "        _meta:",
+        f"          priority: {_FIRST}",
+        "        # What is sent on is the target as it came; so is what the check is told (`extra_headers`).",
+        "        use_real_request_uri_unsafe: true",
         "        headers:",
         "          remove:",
         *(f"            - {title(name)}" for name in taken),
@@ -68,6 +81,8 @@ def _route(setting: Setting, behind: Behind) -> list[str]:
         "        # The service sees these headers of the client and no others.",
         f"        request_headers: [{', '.join(title(name) for name in asked)}]",
         f"        upstream_headers: [{', '.join(title(name) for name in setting.from_answer)}]",
+        "        extra_headers:",
+        "          X-Forwarded-Uri: $real_request_uri  # by itself it would be the normalised one",
         "        client_headers: [Content-Type, WWW-Authenticate, Retry-After, X-Portcullis-Decision]",
         "        timeout: 2000",
         "        allow_degradation: false",

@@ -32,7 +32,9 @@ routes are matched on the path: whoever adds a route by prefix to a copy of this
 path with `//` is one the PDP refuses by name and records; repaired here it would pass unseen.
 
 Decision: 2026-11-21. `ignore_port_in_host_matching`, so that `Host: orders.shop.example:8080` meets its service; the
-header goes on unchanged and the PDP removes the port itself.
+header keeps its port and the PDP removes it itself. `strip_trailing_host_dot`, so that `orders.shop.example.` meets it
+too: one host in DNS, in the policy and here. The dot is gone before the check, and so from what is sent on.
+Decision: 2026-11-21. The names that are ours among those made of services have a blank, which no service's name has.
 """
 
 from __future__ import annotations
@@ -49,6 +51,7 @@ FILTER_NAME = "envoy.filters.http.ext_authz"
 CORS = "envoy.extensions.filters.http.cors.v3"
 CORS_NAME = "envoy.filters.http.cors"
 SERVICE_KEY = "portcullis.service"
+PDP = "pdp (check)"
 CHECK_TIMEOUT = "0.200s"
 MOST_CONNECTIONS = 1000
 FAILED_OPEN = "x-envoy-auth-failure-mode-allowed"
@@ -93,6 +96,7 @@ def _http_manager(setting: Setting, access_log: str, failure_mode_allow: bool) -
             "codec_type": "AUTO",
             "use_remote_address": True,
             "xff_num_trusted_hops": 0,
+            "strip_trailing_host_dot": True,
             "normalize_path": True,
             "merge_slashes": False,
             "path_with_escaped_slashes_action": "REJECT_REQUEST",
@@ -119,7 +123,7 @@ def _check(failure_mode_allow: bool) -> dict[str, Json]:
     return typed(
         f"{EXT_AUTHZ}.ExtAuthz",
         {
-            "grpc_service": {"envoy_grpc": {"cluster_name": "pdp"}, "timeout": CHECK_TIMEOUT},
+            "grpc_service": {"envoy_grpc": {"cluster_name": PDP}, "timeout": CHECK_TIMEOUT},
             "transport_api_version": "V3",
             "failure_mode_allow": failure_mode_allow,
             "status_on_error": {"code": "ServiceUnavailable"},
@@ -133,7 +137,7 @@ def _check(failure_mode_allow: bool) -> dict[str, Json]:
 def _routes(setting: Setting) -> dict[str, Json]:
     hosts: list[Json] = [_service_host(each, setting.origins) for each in setting.behind]
     elsewhere: dict[str, Json] = {
-        "name": "elsewhere",
+        "name": "no service",
         "domains": ["*"],
         "routes": [{"match": {"prefix": "/"}, "direct_response": {"status": 404}}],
     }
@@ -202,11 +206,11 @@ def _access_log(path: str) -> dict[str, Json]:
 def _pdp(way: Way) -> dict[str, Json]:
     match way:
         case Unix(path):
-            return _cluster("pdp", {"pipe": {"path": path}}, fixed=True, http2=True)
+            return _cluster(PDP, {"pipe": {"path": path}}, fixed=True, http2=True)
         case Tcp():
-            return _cluster("pdp", _address(way), fixed=way.is_address, http2=True)
+            return _cluster(PDP, _address(way), fixed=way.is_address, http2=True)
         case Mutual(at):
-            cluster = _cluster("pdp", _address(at), fixed=at.is_address, http2=True)
+            cluster = _cluster(PDP, _address(at), fixed=at.is_address, http2=True)
             return {**cluster, "transport_socket": _named("envoy.transport_sockets.tls", _tls(way))}
 
 

@@ -177,5 +177,5 @@ def _host(behind: Behind, host: str, port: int) -> str:
               "@type": type.googleapis.com/{EXT_AUTHZ}.ExtAuthzPerRoute
               check_settings:
                 context_extensions:
-                  {SERVICE_KEY}: {behind.service}
+                  {SERVICE_KEY}: "{behind.service}"
 """

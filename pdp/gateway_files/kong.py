@@ -38,10 +38,10 @@ def _service(setting: Setting, behind: Behind) -> list[str]:
     }.items():
         function = function.replace(sign, text)
     return [
-        f"  - name: {behind.service}",
+        f'  - name: "{behind.service}"',
         f"    url: http://{behind.upstream.text}",
         "    routes:",
-        f"      - name: {behind.service}",
+        f'      - name: "{behind.service}"',
         f"        hosts: [{', '.join(behind.hosts)}]",
         "        paths: [/]",
         "        protocols: [http, https]",

@@ -6,8 +6,9 @@ In: a `Setting`. Out: a whole `nginx.conf`. What it guarantees (gateways.md 3):
   without a path sends the same bytes on. `$host` goes to both: folded, without port and final dot.
 - The service of a call stands in the URL that is asked; the host picks the server and with it the URL. A host of no
   service is asked about as well, so that it is on record, and ends in 404 whatever the answer.
-- A refusal by 401 or 403 keeps its challenge and its decision id. `auth_request` reads no body, so the body is built
-  here. Any other answer, none in time, or none at all is 503.
+- A refusal by 401 or 403 keeps its challenge and its decision id: nginx hands on the challenge of a 401, that of a 403
+  is set here. `auth_request` reads no body, so the body is built here. Any other answer, none in time, or none at all
+  is 503.
 - The upstream gets the headers of `from_answer` from the answer or not at all, and no header of `SAYING_MORE`.
 
 Decision: 2026-11-21. A host of no service ends in `try_files`, not in `return`: `return` answers before `auth_request`
@@ -22,6 +23,7 @@ from pdp.authoring.model import AuthoringError
 from pdp.gateway_files.setting import DECISION, NOBODY, SAYING_MORE, Behind, Mutual, Setting, Tcp, Unix, Way, title
 
 _ASKED = "/.portcullis/check"
+_CHALLENGE = ("  add_header WWW-Authenticate $portcullis_challenge always;  # that of a 401 goes on by itself",)
 _REFUSED = {401: "a credential is required, or another one", 403: "the request is not permitted"}
 
 
@@ -144,6 +146,7 @@ def _checked(sets: list[str]) -> list[str]:
     return [
         f"auth_request {_ASKED};",
         "auth_request_set $portcullis_decision $upstream_http_x_portcullis_decision;",
+        "auth_request_set $portcullis_challenge $upstream_http_www_authenticate;",
         *sets,
         "error_page 401 = @portcullis_401;",
         "error_page 403 = @portcullis_403;",
@@ -181,6 +184,7 @@ def _asking(setting: Setting, service: str) -> list[str]:
             f"location @portcullis_{status} {{",
             "  default_type application/problem+json;",
             "  add_header X-Portcullis-Decision $portcullis_decision always;",
+            *(_CHALLENGE if status == 403 else ()),
             f"  return {status} $portcullis_body_{status};",
             "}",
         ]

@@ -18,6 +18,9 @@ from __future__ import annotations
 from pdp.authoring.model import AuthoringError
 from pdp.gateway_files.setting import NOBODY, OURS, SAYING_MORE, Behind, Mutual, Setting, Tcp, Unix, Way
 
+_NO_SERVICE = "no-service"
+"""Its hyphen keeps it apart from the name of a service, whatever that is."""
+
 
 def traefik_files(setting: Setting, folder: str) -> dict[str, str]:
     """The files by name; `folder` is where they will stand. Errors: AuthoringError I315 the way is a Unix socket."""
@@ -63,11 +66,11 @@ def _routes(setting: Setting) -> list[str]:
         lines += _router(each)
     lines += [
         "    # A host of no service: asked about, so that it is on record, and never passed on.",
-        "    elsewhere:",
+        f"    {_NO_SERVICE}:",
         "      entryPoints: [edge]",
         "      rule: PathPrefix(`/`)",
         "      priority: 1",
-        "      middlewares: [alone, ask-elsewhere]",
+        f"      middlewares: [alone, ask-{_NO_SERVICE}]",
         "      service: noop@internal",
         "  middlewares:",
         "    # Takes `Connection` away, so that nobody can name in it a header that the answer sets.",
@@ -76,12 +79,12 @@ def _routes(setting: Setting) -> list[str]:
         "        customRequestHeaders:",
         '          Connection: ""',
     ]
-    for name, service in (*((each.service, each.service) for each in setting.behind), ("elsewhere", NOBODY)):
+    for name, service in (*((each.service, each.service) for each in setting.behind), (_NO_SERVICE, NOBODY)):
         lines += _middleware(setting, name, service)
     lines += ["  services:"]
     for each in setting.behind:
         lines += [
-            f"    {each.service}:",
+            f'    "{each.service}":',
             "      loadBalancer:",
             "        servers:",
             f'          - url: "http://{each.upstream.text}"',
@@ -92,11 +95,11 @@ def _routes(setting: Setting) -> list[str]:
 def _router(behind: Behind) -> list[str]:
     rule = " || ".join(f"Host(`{host}`)" for host in behind.hosts)
     return [
-        f"    {behind.service}:",
+        f'    "{behind.service}":',
         "      entryPoints: [edge]",
         f"      rule: {rule}",
         f"      middlewares: [alone, ask-{behind.service}]",
-        f"      service: {behind.service}",
+        f'      service: "{behind.service}"',
     ]
 
 

@@ -34,6 +34,8 @@ that needs another one is refused, and so is every step-up of a caller that cann
 Decision: 2026-11-21. A member of an item takes the place of the whole default, also where it lacks what the default
 has: two halves of two resources are no resource anybody named. A default is looked at only where an item uses it, but
 it must be an object.
+Decision: 2026-11-21. An entity with a string that is longer than `LONGEST_TEXT` is malformed: as a default it would be
+looked at once an item, and no policy tells such strings apart. A default is searched for them once.
 Decision: 2026-11-21. `action.properties` are not read: an action of a policy has none.
 Decision: 2026-11-21. The profile asks for registered types or `custom`: ours are `custom`, and callers list them by
 their action all the same, since `custom` alone says nothing: who carries out something of its own does not therefore
@@ -54,6 +56,7 @@ from pdp.answers import DECISION_HEADER, check_code, http_answer, visible
 from pdp.gateways import Gateway
 from pdp.identity.strict import JsonRefusedError
 from pdp.model import Asserted, Capability, Challenge, Decision, Inquiry, Json
+from pdp.transports.limits import LONGEST_TEXT
 from pdp.transports.strict_json import read_object
 from policy_lang.verdict import Duties, Header
 
@@ -140,7 +143,7 @@ def is_json(content_types: Sequence[str]) -> bool:
 def read_evaluation(data: bytes) -> Evaluation | Malformed:
     """What the body of an Access Evaluation request asks."""
     try:
-        return _evaluation(_object(data))
+        return _single(_object(data))
     except _MalformedError as error:
         return Malformed(error.args[0])
 
@@ -154,7 +157,7 @@ def read_evaluations(data: bytes, most_items: int = MOST_ITEMS) -> Evaluation | 
             return Malformed("`evaluations` must be an array")
         if len(items) > most_items:
             return Malformed(f"`evaluations` has more than {most_items} items: ask in several requests")
-        return _batch(form, items) if items else _evaluation(form)
+        return _batch(form, items) if items else _single(form)
     except _MalformedError as error:
         return Malformed(error.args[0])
 
@@ -204,16 +207,52 @@ def _batch(form: Mapping[str, Json], items: Sequence[Json]) -> Batch:
     decision_ids = options.get(DECISION_IDS, False)
     if not isinstance(decision_ids, bool):
         raise _MalformedError(f"`options[{DECISION_IDS}]` must be true or false")
-    return Batch(tuple(_item(each, defaults) for each in items), SEMANTICS[semantic], decision_ids)
+    long = frozenset(name for name in _ENTITIES if _is_long(name, defaults.get(name)))
+    return Batch(tuple(_item(each, defaults, long) for each in items), SEMANTICS[semantic], decision_ids)
 
 
-def _item(form: Json, defaults: Mapping[str, Json]) -> Evaluation | Malformed:
+def _item(form: Json, defaults: Mapping[str, Json], long: frozenset[str]) -> Evaluation | Malformed:
+    """One item. `long` are the defaults with a string that is too long."""
     if not isinstance(form, dict):
         return Malformed("an item of `evaluations` must be an object")
     try:
-        return _evaluation({**defaults, **form})
+        evaluation = _evaluation({**defaults, **form})
+        for name in _ENTITIES:
+            _check_length(name, long=_is_long(name, form[name]) if name in form else name in long)
     except _MalformedError as error:
         return Malformed(error.args[0])
+    return evaluation
+
+
+def _single(form: Mapping[str, Json]) -> Evaluation:
+    evaluation = _evaluation(form)
+    for name in _ENTITIES:
+        _check_length(name, long=_is_long(name, form[name]))
+    return evaluation
+
+
+def _check_length(name: str, *, long: bool) -> None:
+    if long:
+        raise _MalformedError(f"`{name}` has a string of more than {LONGEST_TEXT} characters")
+
+
+def _is_long(name: str, entity: Json) -> bool:
+    """Whether a string of what is read of an entity is too long."""
+    read = (*_ENTITIES[name], "properties") if name != "action" else _ENTITIES[name]
+    return isinstance(entity, dict) and any(_has_long_text(entity.get(key)) for key in read)
+
+
+def _has_long_text(value: Json) -> bool:
+    """Recursion ends because the depth was checked."""
+    match value:
+        case str():
+            return len(value) > LONGEST_TEXT
+        case list():
+            return any(_has_long_text(each) for each in value)
+        case dict():
+            return any(_has_long_text(each) for each in value.values())
+        case _:
+            return False
 
 
 def _evaluation(form: Mapping[str, Json]) -> Evaluation:

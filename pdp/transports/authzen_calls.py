@@ -12,6 +12,8 @@ Design: contracts.md "Who decided"; gateways.md 2.
 
 Decision: 2026-11-21. The time is that of a request, not of an item: `BUDGET_S` for all of a batch. An item whose turn
 comes later is not asked, and not true.
+Decision: 2026-11-21. The items of a batch begin one after the other, each in a turn of the loop of its own: as many as
+are decided at a time must not keep other callers waiting together.
 Decision: 2026-11-21. A malformed item has a record of its own, as a malformed request has: refused by `internal`.
 """
 
@@ -79,6 +81,7 @@ class AuthzenCalls:
         last = batch.semantic == "permit_on_first_permit"
         answers: list[Json] = []
         for item in batch.items:
+            await asyncio.sleep(0)
             answer = await self._item(asker, batch, item, ends)
             answers.append(answer)
             if answer["decision"] is last:
@@ -97,10 +100,12 @@ class AuthzenCalls:
             log.error("an AuthZEN request failed and was refused; further %s are only counted", kind, exc_info=error)
 
     async def _all(self, asker: Asker, batch: Batch, ends: float) -> list[Json]:
-        turn = asyncio.Semaphore(SIDE_BY_SIDE)
+        turn, beginning = asyncio.Semaphore(SIDE_BY_SIDE), asyncio.Lock()
 
         async def in_turn(item: Evaluation | Malformed) -> Json:
             async with turn:
+                async with beginning:  # without it all that wait would go on in one turn of the loop
+                    await asyncio.sleep(0)
                 return await self._item(asker, batch, item, ends)
 
         return list(await asyncio.gather(*(in_turn(item) for item in batch.items)))

@@ -16,7 +16,8 @@ mend; it repeats nothing of what was sent:
     503  of a single evaluation: no decision can be given now
 
 Where a record was taken, its id stands in `x-portcullis-decision`: of a single evaluation, and of an error but for 405
-and 429, which are not recorded. `x-request-id` comes back as it was sent, on every answer.
+and 429, which are not recorded, and what nobody asks beyond so many a second (`limits.Strangers`).
+`x-request-id` comes back as it was sent, on every answer.
 INVARIANT: `{"decision":true}` leaves only after the service has allowed and recorded that very question. A client that
 goes away before cancels what is still under way.
 Sources: OpenID AuthZEN Authorization API 1.0, "Transport", "Policy Decision Point Metadata".
@@ -64,7 +65,7 @@ from pdp.transports.authzen import (
     serialised,
 )
 from pdp.transports.authzen_calls import Asker, AuthzenCalls
-from pdp.transports.limits import RETRY_AFTER_S, MayAsk
+from pdp.transports.limits import RETRY_AFTER_S, MayAsk, MayRecord
 
 LONGEST_REQUEST_ID = 256
 READ_WITHIN_S = 10.0
@@ -89,6 +90,8 @@ class AuthzenParts(Protocol):
     def acr_values(self) -> Mapping[str, str]: ...
     @property
     def may_ask(self) -> MayAsk: ...
+    @property
+    def may_record(self) -> MayRecord: ...
     @property
     def public_url(self) -> str | None: ...
     @property
@@ -151,6 +154,9 @@ class _Endpoint:
         gateway = await asked_by(request, self.parts.gateways)
         if isinstance(gateway, Refused):
             refusal = _Refusal(gateway.status, "request.gateway", gateway.message, gateway.headers)
+            if not self.parts.may_record():
+                self.parts.metrics.listener_refused("internal")
+                return _error(refusal.status, refusal.message, refusal.headers)
             return await self._refused(Asker(UNKNOWN, None, now_us), refusal)
         asker = Asker(gateway, _request_id(request), now_us)
         unread = _refusal_unread(request, gateway)

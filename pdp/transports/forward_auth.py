@@ -13,9 +13,10 @@ pass on a 2xx. What the original was stands in headers that the gateway writes, 
 
 The service stands in the URL that the gateway's configuration fixes. All other headers are the client's, but those of
 the connection that the gateway opened to us. Both functions are pure.
-INVARIANT: where one of these headers is missing, repeated or none of its values, nothing of them is believed: method,
-path and host are None, and the call is refused by `path` (`request.missing`) and recorded. No other header is a source
-of any of them.
+INVARIANT: where one of these headers is missing, empty or repeated, or the scheme is none of these, nothing of them is
+believed: method, path and host are None, and the call is refused by `path` (`request.missing`) and recorded. No other
+header is a source of any of them. Where the list of addresses has no entry in the place that counts, or an empty one
+(`192.0.2.1,`), the address alone is unknown; its neighbour is never taken for it.
 INVARIANT: the status is 200 for an allow with a record, and for nothing else.
 Design: gateways.md 3; contracts.md "Who decided", "Headers at Envoy"; security.md 2.2.
 

@@ -3,7 +3,8 @@
     any method  /forward-auth/{service}    2xx: it may pass; 401, 403 or the refusal's own status: it may not
 
 The service is part of the URL that the gateway's configuration fixes, so that no client chooses it. Who asks is known
-by its connection alone: whoever is no gateway of ours is turned away (401), and that is recorded. The body of a request
+by its connection alone: whoever is no gateway of ours is turned away (401), and that is recorded, beyond so many a
+second counted alone (`limits.Strangers`). The body of a request
 is not read: a decision is made of what is forwarded.
 INVARIANT: a status below 400 leaves only after the service has allowed and recorded that very call.
 Design: gateways.md 3; contracts.md "Which service, which gateway, which caller".
@@ -30,6 +31,7 @@ from pdp.metrics import Metrics
 from pdp.model import Decider
 from pdp.transports.asking import Refused, passed_on_by
 from pdp.transports.forward_auth import HttpReply, Pairs, read, write
+from pdp.transports.limits import MayRecord
 
 PATH = "/forward-auth/{service}"
 BUDGET_S = 1.0
@@ -49,6 +51,8 @@ class ForwardAuthParts(Protocol):
     def clock_us(self) -> Callable[[], int]: ...
     @property
     def metrics(self) -> Metrics: ...
+    @property
+    def may_record(self) -> MayRecord: ...
     @property
     def acr_values(self) -> Mapping[str, str]: ...
 
@@ -81,7 +85,10 @@ class _Endpoint:
         now_us, decider = self.parts.clock_us(), self.parts.decider
         gateway = passed_on_by(request)
         if isinstance(gateway, Refused):
-            await decider.refuse("request.gateway", "unknown", now_us, BUDGET_S)
+            if self.parts.may_record():
+                await decider.refuse("request.gateway", "unknown", now_us, BUDGET_S)
+            else:
+                self.parts.metrics.listener_refused("internal")
             return _problem(gateway.status, gateway.message, *gateway.headers.items())
         inquiry = read(_headers(request), request.path_params["service"], gateway)
         decision = await decider.decide(inquiry, now_us, BUDGET_S)

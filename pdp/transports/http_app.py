@@ -40,7 +40,7 @@ from pdp.metrics import CONTENT_TYPE, Metrics
 from pdp.model import Decider, Json
 from pdp.transports import authzen_routes, forward_auth_routes
 from pdp.transports.http_server import OPERATIONS
-from pdp.transports.limits import MayAsk
+from pdp.transports.limits import MayAsk, MayRecord
 from pdp.transports.openapi import document
 from pdp.transports.readiness import Ready, Shown, is_ready
 
@@ -58,6 +58,7 @@ class HttpParts:
     gateways: Gateways
     clock_us: Callable[[], int]
     may_ask: MayAsk
+    may_record: MayRecord
     ready: Ready
     shown: Callable[[], Shown]
     metrics: Metrics

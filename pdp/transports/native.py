@@ -16,8 +16,8 @@ Decision: 2026-11-21. An authorization beside one among the headers is two crede
 is not the host makes the host None (`request.missing`): nobody can say which of the two will be read.
 Decision: 2026-11-21. Values have a message of their own instead of `google.protobuf.Value`, whose numbers are doubles:
 an id of 64 bits must not become another one on its way.
-Decision: 2026-11-21. A subject or readings of a gateway that is not believed refuse the whole call. Who sends them
-thinks that they count.
+Decision: 2026-11-21. A subject, readings, or a word about where a call came from (`peer`, `ip`, `tls`) of a gateway
+that is not believed refuse the whole call. Who sends them thinks that they count.
 Decision: 2026-11-21. Challenges are told where the answer is that of a step-up: the plain 401 of a caller without a
 credential says nothing of what an endpoint asks for.
 """
@@ -32,6 +32,7 @@ from typing import Literal
 from pdp.answers import DECISION_HEADER, check_code, http_answer, visible
 from pdp.gateways import Gateway
 from pdp.model import Asserted, Capability, Decision, Inquiry, Json, Outcome
+from pdp.transports.limits import LONGEST_TEXT
 from pdp.transports.messages import DecisionMessage, ExplanationMessage, Wire
 from policy_lang.verdict import ClauseTrace, RuleTrace, Truth3
 
@@ -55,7 +56,7 @@ class NotRead:
 
 
 class _MalformedError(Exception):
-    """A value that JSON has not, or too deep a one."""
+    """A value that JSON has not, or too deep or long a one."""
 
 
 def read(message: Wire, gateway: Gateway) -> Inquiry | NotRead:
@@ -65,6 +66,8 @@ def read(message: Wire, gateway: Gateway) -> Inquiry | NotRead:
         return _not_permitted("request.subject", "say who the subject is", "subjects")
     if message.readings and not gateway.signals:
         return _not_permitted("request.readings", "give readings", "signals")
+    if not gateway.peers and any(message.HasField(name) for name in ("peer", "ip", "tls")):
+        return _not_permitted("request.peer", "say who called it, from where or whether encrypted", "peers")
     http = message.http if message.WhichOneof("call") == "http" else None
     action = message.action if message.WhichOneof("call") == "action" else None
     headers = () if http is None else tuple(_header(each) for each in http.headers)
@@ -86,7 +89,7 @@ def read(message: Wire, gateway: Gateway) -> Inquiry | NotRead:
             tls=bool(message.tls) if message.HasField("tls") else None,
             asserted=_asserted(message.subject) if principal == "subject" else None,
             signals=_map(message.readings, 0),
-            action=None if action is None else action.name,
+            action=None if action is None else _bounded(action.name),
             resource=None if action is None else _resource(action),
             request_id=_said(message, "request_id"),
         )
@@ -171,15 +174,21 @@ def _host(http: Wire, headers: Iterable[tuple[str, str]]) -> str | None:
 
 
 def _asserted(subject: Wire) -> Asserted:
-    return Asserted(subject.type, subject.id, _map(subject.properties, 0))
+    return Asserted(_bounded(subject.type), _bounded(subject.id), _map(subject.properties, 0))
 
 
 def _resource(action: Wire) -> dict[str, Json]:
     return {
-        "type": action.resource_type,
-        "id": action.resource_id,
+        "type": _bounded(action.resource_type),
+        "id": _bounded(action.resource_id),
         "properties": _map(action.resource_properties, 0),
     }
+
+
+def _bounded(text: str) -> str:
+    if len(text) > LONGEST_TEXT:
+        raise _MalformedError(f"a text has more than {LONGEST_TEXT} characters")
+    return text
 
 
 def _map(fields: Wire, depth: int) -> dict[str, Json]:
@@ -200,7 +209,7 @@ def _json(value: Wire, depth: int) -> Json:
                 raise _MalformedError("a number is not finite")
             return float(value.number)
         case "text":
-            return str(value.text)
+            return _bounded(value.text)
         case "list":
             return [_json(each, depth + 1) for each in value.list.values]
         case "map":

@@ -7,7 +7,8 @@
     (5) anything else                 INTERNAL
 
 What (1) and (2) turn away is recorded as a refusal by `internal`, but for what is beyond a gateway's rate and what
-comes too late for a record. Messages are parsed here and not by the transport, so that a request that is no message
+comes too late for a record, and calls of nobody beyond so many a second (`limits.Strangers`), which are counted.
+Messages are parsed here and not by the transport, so that a request that is no message
 has a record.
 INVARIANT: a call ends in a reply, in `CallError`, or in the cancellation of its own caller. The items of a batch are
 decided side by side, and what befalls one of them changes another in one way: it may come too late.
@@ -17,6 +18,8 @@ Decision: 2026-11-21. What cannot be asked is an error of the call, other than o
 between that could take one for an allow, and an error tells a programmer more than a refusal.
 Decision: 2026-11-21. A batch with one item that cannot be asked is an error of the call, and no item of it is decided:
 it is a fault of the program that asks, whichever item shows it.
+Decision: 2026-11-21. The items of a batch begin one after the other, each in a turn of the loop of its own, as over
+AuthZEN.
 """
 
 from __future__ import annotations
@@ -33,7 +36,7 @@ from google.protobuf.message import DecodeError
 from pdp.gateways import UNKNOWN, Gateway
 from pdp.metrics import Metrics
 from pdp.model import Decider, Decision, Inquiry
-from pdp.transports.limits import MayAsk
+from pdp.transports.limits import MayAsk, MayRecord
 from pdp.transports.messages import (
     DECISIONS,
     DecideBatchRequest,
@@ -105,6 +108,7 @@ class NativeCalls:
         metrics: Metrics,
         acr_values: Mapping[str, str],
         may_ask: MayAsk,
+        may_record: MayRecord,
         message_bytes: int = MESSAGE_BYTES,
     ) -> None:
         self._decider = decider
@@ -112,6 +116,7 @@ class NativeCalls:
         self._metrics = metrics
         self._acr_values = acr_values
         self._may_ask = may_ask
+        self._may_record = may_record
         self._message_bytes = message_bytes
         self._running: set[asyncio.Task[Any]] = set()
         self._told: set[str] = set()
@@ -143,7 +148,7 @@ class NativeCalls:
 
     async def decide_batch(self, data: bytes, gateway: Gateway | None, remaining_s: float | None) -> bytes:
         """The DecideBatchResponse to a DecideBatchRequest; see `decide`."""
-        call = _Call(gateway, self._ends(remaining_s), explain=False)
+        call = _Call(gateway, self._ends(remaining_s), explain=False, batch=True)
         made = await self._guarded(self._answered(call, data, DecideBatchRequest, _all))
         return _serialised(DecideBatchResponse(decisions=[each.told for each in made]))
 
@@ -224,6 +229,9 @@ class NativeCalls:
         self, call: _Call, reason: str, code: grpc.StatusCode, detail: str, now_us: int
     ) -> CallError:
         """Record that a call was turned away, if there is time; the error to end it with."""
+        if reason == "request.gateway" and not self._may_record():
+            self._metrics.listener_refused("internal")
+            return CallError(code, detail)
         name = UNKNOWN.name if call.gateway is None else call.gateway.name
         budget_s = self._until(call.ends)
         if budget_s > 0:
@@ -273,6 +281,9 @@ class NativeCalls:
         """One item. Runs as a task of its own, so that a cancellation in here is not one of the caller."""
         try:
             async with call.turn:
+                if call.batch:
+                    async with call.beginning:  # without it all that wait would go on in one turn of the loop
+                        await asyncio.sleep(0)
                 decision = await self._decider.decide(inquiry, now_us, self._until(call.ends))
             return self._made(call, decision, inquiry, decision)
         except asyncio.CancelledError:
@@ -312,12 +323,16 @@ class NativeCalls:
 
 @dataclass(frozen=True, slots=True)
 class _Call:
-    """Who asks, until when on the loop's clock, and whether it asks why; `turn` is what its items wait for."""
+    """Who asks, until when on the loop's clock, whether it asks why, and whether several things; `turn` is what its
+    items wait for, and `beginning` what those of a batch have one after the other.
+    """
 
     gateway: Gateway | None
     ends: float
     explain: bool
+    batch: bool = False
     turn: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(SIDE_BY_SIDE))
+    beginning: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 def _one(message: Wire) -> Sequence[Wire]:

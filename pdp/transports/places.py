@@ -96,7 +96,9 @@ def _listening(address: str) -> socket.socket:
     place = split_address(address)
     if place is None:
         raise ValueError("it is no address with a port")
-    listening = socket.socket(socket.AF_INET6 if ":" in place[0] else socket.AF_INET, socket.SOCK_STREAM)
+    family = socket.AF_INET6 if ":" in place[0] else socket.AF_INET
+    # asyncio sends small answers at once (TCP_NODELAY) only where it sees that the protocol is TCP.
+    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(place)

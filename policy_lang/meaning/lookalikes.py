@@ -17,9 +17,10 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from policy_lang.request import IGNORABLE
+
 _STREAM = re.compile(r"::?\$.*", re.DOTALL)
-_FORMAT = re.compile(r"([^.]+)\.[a-z0-9]{1,8}")
-_DROPPED = dict.fromkeys((0x00AD, 0x0307, 0x200B, 0x200C, 0x200D, 0x2060, 0xFEFF))
+_DROPPED: dict[int, None] = dict.fromkeys((0x0307, *IGNORABLE))
 """Characters that do not show, and the dot that folding leaves of U+0130."""
 
 
@@ -37,5 +38,5 @@ def spellings(segment: str) -> tuple[str, ...]:
     if plain.isalnum():
         return (plain,)
     name = _STREAM.sub("", plain).rstrip(". +")
-    written = _FORMAT.fullmatch(name)
-    return (name,) if written is None else (name, written[1])
+    # A format may itself have a dot (`.tar.gz`), and so may the name (`v1.0.json`).
+    return tuple({name, name.partition(".")[0], name.rpartition(".")[0]} - {""}) or (name,)

@@ -10,7 +10,8 @@ In come a service and a call, out goes a `Routed` with the index of the endpoint
     by route, route.not_grpc         the path is that of a gRPC method, and the call is no gRPC call
     by route, route.action           the service has no endpoint for the action and the type of the resource
     by path,  path.encoded_literal   a segment equals a declared literal at its place only by escaping a character that
-                                     may stand raw: a back end may or may not take the two for one
+                                     may stand raw, or a piece of it between `%2F` does: a back end may or may not take
+                                     the two for one
     by path,  path.lookalike         a segment is no declared literal at its place, and looks like one (lookalikes.py):
                                      a back end may or may not take the two for one
     by path,  path.encoded_slash     a segment holds `%2F`, and no pattern that fits has an `opaque` capture there
@@ -198,9 +199,23 @@ def _routed(tree: Node[_Entry], call: HttpCall) -> Routed | RouteRefusal:
         if path.slashed and not fits:
             return RouteRefusal("path", "path.encoded_slash")
         return RouteRefusal("route", "route.method" if fits else "route.endpoint")
+    if path.slashed and _hides_literal(tree, path):
+        return RouteRefusal("path", "path.encoded_literal")
     grpc = is_grpc(call)
     entry = min(taking, key=lambda each: _precedence(each, method, grpc=grpc))
     return RouteRefusal("route", "route.not_grpc") if entry.grpc and not grpc else _to(entry, path)
+
+
+def _hides_literal(tree: Node[_Entry], path: Path) -> bool:
+    """Whether a piece between `%2F` is, or looks like, a literal at its place to a back end that decodes first."""
+    pieces: list[str] = []
+    places: set[int] = set()
+    for index, segment in enumerate(path.segments):
+        written = segment.split("/")
+        if index in path.slashed:
+            places.update(range(len(pieces), len(pieces) + len(written)))
+        pieces += written
+    return has_literal(tree, pieces, frozenset(places)) or has_lookalike(tree, pieces)
 
 
 def _to(entry: _Entry, path: Path) -> Routed:

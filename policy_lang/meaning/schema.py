@@ -365,7 +365,8 @@ def _string(declared: Type, given: str) -> ScalarValue | Misfit:
         case EnumType(_, known, _) | RoleType(known):
             return given if given in known else Misfit("type")
         case _:
-            return Misfit("type") if _SURROGATE.search(given) else given
+            # ASCII has no surrogates, and is known at once however long it is.
+            return Misfit("type") if not given.isascii() and _SURROGATE.search(given) else given
 
 
 def _bounded(declared: ScalarType, number: int) -> ScalarValue | Misfit:

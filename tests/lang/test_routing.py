@@ -222,6 +222,11 @@ SLASHED: dict[str, tuple[str, Routed | RouteRefusal]] = {
     "in a star": ("/star/a%2Fb", RouteRefusal("path", "path.encoded_slash")),
     "where nothing is declared": ("/nowhere/a%2Fb", RouteRefusal("path", "path.encoded_slash")),
     "under another method": ("/posts/a%2Fb", RouteRefusal("route", "route.method")),
+    "a literal behind one, to who decodes first": ("/projects/x%2Ffiles", RouteRefusal("path", "path.encoded_literal")),
+    "a literal before one": ("/projects/me%2Fx", RouteRefusal("path", "path.encoded_literal")),
+    "what looks like a literal behind one": ("/projects/x%2FFILES", RouteRefusal("path", "path.encoded_literal")),
+    "what looks like a literal before one": ("/projects/me.%2Fx", RouteRefusal("path", "path.lookalike")),
+    "a literal at another place": ("/projects/x%2Fy%2Ffiles", (0, {"project": "x/y/files"})),
 }
 
 

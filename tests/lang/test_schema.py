@@ -54,6 +54,8 @@ JSON: dict[str, tuple[Type, Json, Value | Misfit]] = {
     "a number is no string": (Scalar.STRING, 1, TYPE),
     "null is no string": (Scalar.STRING, None, TYPE),
     "a lone surrogate": (Scalar.STRING, "a\ud800", TYPE),
+    "a lone surrogate among other letters": (Scalar.STRING, "\u00e9\ud800\u00e9", TYPE),
+    "letters outside ASCII": (Scalar.STRING, "\u00e9\U0001f600", "\u00e9\U0001f600"),
     "a control in a string is data": (Scalar.STRING, "a\nb", "a\nb"),
     "uuid in lower case": (Scalar.UUID, UUID, UUID.lower()),
     "a uuid in braces": (Scalar.UUID, f"{{{UUID}}}", TYPE),

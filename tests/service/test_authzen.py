@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -29,6 +30,7 @@ from pdp.transports.authzen import (
     write,
     write_error,
 )
+from pdp.transports.limits import LONGEST_TEXT
 from policy_lang.verdict import Duties, Header
 from tests.support.deciders import ALLOW, ID
 from tests.support.decisions import DECISIONS
@@ -521,3 +523,41 @@ def test_the_metadata_names_what_is_served_and_nothing_else() -> None:
     bare = metadata("https://pdp.shop.example/")
     assert bare["policy_decision_point"] == "https://pdp.shop.example/"
     assert bare["access_evaluation_endpoint"] == "https://pdp.shop.example/access/v1/evaluation"
+
+
+LONG, LONGEST = "\u00e9" * (LONGEST_TEXT + 1), "\u00e9" * LONGEST_TEXT
+LONG_PLACES: dict[str, Callable[[str], dict[str, Any]]] = {
+    "a property of the subject": lambda text: {"subject": RICK | {"properties": {"department": text}}},
+    "a string deep in a property": lambda text: {"resource": TODO | {"properties": {"a": [{"b": text}]}}},
+    "the id of the subject": lambda text: {"subject": RICK | {"id": text}},
+    "the type of the resource": lambda text: {"resource": TODO | {"type": text}},
+    "the name of the action": lambda text: {"action": {"name": text}},
+}
+
+
+@pytest.mark.parametrize("place", LONG_PLACES)
+def test_a_string_that_is_too_long_is_malformed(place: str) -> None:
+    form = LONG_PLACES[place]
+    assert isinstance(read_evaluation(said(ASKED | form(LONGEST))), Evaluation)
+    wrong = read_evaluation(said(ASKED | form(LONG)))
+    (name,) = form(LONG)
+    assert wrong == Malformed(f"`{name}` has a string of more than {LONGEST_TEXT} characters")
+    assert read_evaluations(said(ASKED | form(LONG))) == wrong
+
+
+def test_a_default_that_is_too_long_spoils_the_items_that_use_it_alone() -> None:
+    spoilt = ASKED | {"subject": RICK | {"properties": {"department": LONG}}}
+    batch = read_evaluations(said(spoilt | {"evaluations": [{}, {"subject": RICK}, {"action": {"name": "a"}}]}))
+    assert isinstance(batch, Batch)
+    assert [type(each) for each in batch.items] == [Malformed, Evaluation, Malformed]
+
+
+def test_an_item_that_is_too_long_spoils_no_other() -> None:
+    batch = read_evaluations(said(ASKED | {"evaluations": [{}, {"subject": RICK | {"id": LONG}}, {}]}))
+    assert isinstance(batch, Batch)
+    assert [type(each) for each in batch.items] == [Evaluation, Malformed, Evaluation]
+
+
+def test_a_long_string_that_nobody_reads_is_ignored() -> None:
+    form = {"action": {"name": "a", "properties": {"x": LONG}}, "subject": RICK | {"more": LONG}}
+    assert isinstance(read_evaluation(said(ASKED | form)), Evaluation)

@@ -149,7 +149,8 @@ def test_a_large_batch_leaves_room_for_others() -> None:
     async def counted() -> Decision:
         under_way.append(1)
         most.append(len(under_way))
-        await asyncio.sleep(0)
+        for _ in range(10 * SIDE_BY_SIDE):  # they begin one after the other
+            await asyncio.sleep(0)
         under_way.pop()
         return ALLOW
 
@@ -265,3 +266,19 @@ def test_a_step_up_is_told_in_the_words_of_the_configuration() -> None:
         "max_age": 60,
         "obligations": [{"id": "1", "type": "step-up", "properties": {"acr_value": "urn:acr:mfa", "max_age": 60}}],
     }
+
+
+@pytest.mark.parametrize("semantic", ["execute_all", "deny_on_first_deny"])
+def test_other_calls_get_their_turn_between_the_items_of_a_batch(semantic: Semantic) -> None:
+    decider, seen = ByAction(), []
+
+    async def beside() -> None:
+        while len(decider.asked) < MOST_ITEMS:
+            seen.append(len(decider.asked))
+            await asyncio.sleep(0)
+
+    async def both(calls: AuthzenCalls) -> None:
+        await asyncio.gather(calls.batch(ASKER, Batch((YES,) * MOST_ITEMS, semantic)), beside())
+
+    run(decider, both)
+    assert set(seen) == set(range(MOST_ITEMS))

@@ -21,7 +21,7 @@ from pdp.metrics import Metrics
 from pdp.model import Decision
 from pdp.transports.authzen import MOST_ITEMS, Evaluation, read_evaluation
 from pdp.transports.authzen_routes import routes
-from pdp.transports.limits import MayAsk, Rates
+from pdp.transports.limits import MayAsk, MayRecord, Rates
 from policy_lang.verdict import Duties, Header
 from tests.support.deciders import ID, Behaviour, Exiting, MemoryDecider, allow, hang, raising, returning
 
@@ -51,6 +51,7 @@ class Parts:
     metrics: Metrics = field(default_factory=Metrics)
     acr_values: Mapping[str, str] = field(default_factory=dict)
     may_ask: MayAsk = lambda _gateway, _amount: True
+    may_record: MayRecord = lambda: True
     public_url: str | None = None
     body_bytes: int = BODY_BYTES
 
@@ -456,3 +457,19 @@ def test_an_allow_with_a_record_is_the_only_true() -> None:
     assert '"decision":true' in ask().text
     for behaviour in (*UNDECIDED.values(), returning(DENY)):
         assert '"decision":true' not in ask(parts=Parts(MemoryDecider(behaviour))).text
+
+
+@pytest.mark.parametrize("gateway", [None, UNKNOWN], ids=["nobody", "nobody of ours"])
+def test_beyond_so_many_a_second_nobody_is_turned_away_without_a_record(gateway: Gateway | None) -> None:
+    parts = Parts(may_record=lambda: False)
+    answer = ask(parts=parts, connection=Connection(gateway, private=True))
+    assert (answer.status_code, answer.headers.get("x-portcullis-decision")) == (401, None)
+    assert "www-authenticate" in answer.headers
+    assert (parts.decider.asked, parts.decider.refused) == ([], [])
+    assert b'portcullis_listener_refusals_total{by="internal"} 1.0' in parts.metrics.exposition()
+
+
+def test_what_a_gateway_asks_wrongly_is_recorded_however_often_nobody_asks() -> None:
+    parts = Parts(may_record=lambda: False)
+    assert ask(parts=parts, content=b"").status_code == 400
+    assert parts.decider.refused == [("request.unreadable", "app", NOW_US)]

@@ -50,6 +50,7 @@ signals = true
 trusted_hops = 1
 verified_claims = "jwt_payload"
 subjects = true
+peers = true
 explain = true
 requests_per_second = 500
 
@@ -113,6 +114,7 @@ def test_a_whole_file_is_read() -> None:
             trusted_hops=1,
             verified_claims="jwt_payload",
             subjects=True,
+            peers=True,
             explain=True,
             requests_per_second=500,
         ),

@@ -177,6 +177,13 @@ class TestAnsweredCheck:
         assert (status, f"host: {ORDERS}:8080" in body) == (200, True)
         assert extension("orders") in edge.authorizer.asked[-1]
 
+    @pytest.mark.parametrize("port", ["", ":8080"])
+    def test_a_final_dot_is_taken_off_the_host_before_the_check(self, edge: Edge, port: str) -> None:
+        status, body, _ = edge.call("GET", "/a", f"{ORDERS}.{port}")
+        assert (status, f"host: {ORDERS}{port}" in body.splitlines()) == (200, True)
+        assert extension("orders") in edge.authorizer.asked[-1]
+        assert f"{ORDERS}.".encode() not in edge.authorizer.asked[-1]
+
     @pytest.mark.parametrize("host", ["elsewhere.example", "127.0.0.1", "orders.shop.example.evil.example"])
     def test_a_host_of_no_service_is_asked_about_without_one_and_reaches_nothing(self, edge: Edge, host: str) -> None:
         before = len(edge.authorizer.asked)

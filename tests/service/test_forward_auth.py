@@ -80,6 +80,11 @@ def test_what_is_not_said_exactly_once_is_not_believed(inquiry: Inquiry) -> None
     assert inquiry.service == "orders"
 
 
+@pytest.mark.parametrize("addresses", ["203.0.113.7,", "203.0.113.7, ", ",", " "])
+def test_where_the_last_address_is_empty_the_address_alone_is_unknown(addresses: str) -> None:
+    assert asked(for_=addresses) == replace(asked(), ip=None)
+
+
 def test_nothing_but_the_forwarded_headers_says_what_was_asked() -> None:
     spoofed = (
         *(("x-original-uri", "/public"), ("x-original-method", "GET"), ("x-rewrite-url", "/public")),

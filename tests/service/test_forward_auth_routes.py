@@ -33,6 +33,7 @@ class Parts:
     clock_us: Callable[[], int] = lambda: 7
     metrics: Metrics = field(default_factory=Metrics)
     acr_values: Mapping[str, str] = field(default_factory=dict)
+    may_record: Callable[[], bool] = lambda: True
 
 
 def ask(
@@ -43,9 +44,10 @@ def ask(
     method: str = "GET",
     headers: Mapping[str, str | bytes] = FORWARDED,
     body: bytes = b"",
+    parts: Parts | None = None,
 ) -> httpx.Response:
     """One request by a connection; None is one of which nothing is known."""
-    app = Starlette(routes=routes(Parts(decider)))
+    app = Starlette(routes=routes(parts or Parts(decider)))
 
     async def connected(scope: Scope, receive: Receive, send: Send) -> None:
         if connection is not None:
@@ -130,3 +132,11 @@ def test_bytes_that_are_no_text_are_kept_for_the_record() -> None:
     decider = MemoryDecider()
     ask(decider, headers={**FORWARDED, "x-forwarded-uri": b"/a\xff"})
     assert decider.asked[0][0].path == "/a\udcff"
+
+
+def test_beyond_so_many_a_second_nobody_is_turned_away_without_a_record() -> None:
+    decider = MemoryDecider()
+    parts = Parts(decider, may_record=lambda: False)
+    assert ask(decider, None, parts=parts).status_code == 401
+    assert (decider.asked, decider.refused) == ([], [])
+    assert b'portcullis_listener_refusals_total{by="internal"} 1.0' in parts.metrics.exposition()

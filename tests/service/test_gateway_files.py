@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -16,6 +17,7 @@ from pdp.answers import DECISION_HEADER
 from pdp.authoring.model import AuthoringError
 from pdp.canonical import OWN_PREFIX
 from pdp.config import load_config
+from pdp.gateway_files.envoy import PDP
 from pdp.gateway_files.files import IN_A_CLUSTER, KINDS, OVER_GRPC, Kind, gateway_files
 from pdp.gateway_files.haproxy import haproxy_files
 from pdp.gateway_files.kong import kong_yml
@@ -363,7 +365,20 @@ class TestApisix:
         (found,) = documents(made("apisix")["apisix.yaml"])
         removed = {name.lower() for name in found["routes"][0]["plugins"]["proxy-rewrite"]["headers"]["remove"]}
         assert removed == {DECISION, "x-who", "x-mask", *SAYING_MORE}
-        assert found["routes"][0]["plugins"]["proxy-rewrite"].keys() == {"headers"}
+        assert found["routes"][0]["plugins"]["proxy-rewrite"]["headers"].keys() == {"remove"}
+
+    def test_a_clients_headers_are_taken_away_first_in_whichever_phase_the_check_is(self) -> None:
+        (found,) = documents(made("apisix")["apisix.yaml"])
+        assert found["routes"][0]["plugins"]["proxy-rewrite"]["_meta"] == {"priority": 3000}
+        assert "_meta" not in found["routes"][0]["plugins"]["forward-auth"]  # its own is 2002
+
+    def test_the_target_as_received_is_asked_about_and_sent_on(self) -> None:
+        (found,) = documents(made("apisix")["apisix.yaml"])
+        for route in found["routes"]:
+            rewrite, check = route["plugins"]["proxy-rewrite"], route["plugins"]["forward-auth"]
+            assert rewrite.keys() == {"_meta", "headers", "use_real_request_uri_unsafe"}
+            assert rewrite["use_real_request_uri_unsafe"] is True
+            assert check["extra_headers"] == {"X-Forwarded-Uri": "$real_request_uri"}
 
     def test_underscores_are_dropped(self) -> None:
         (found,) = documents(made("apisix")["config.yaml"])
@@ -392,6 +407,80 @@ class TestKong:
         (tmp_path / "f.lua").write_text(found["services"][0]["plugins"][0]["config"]["access"][0])
         done = subprocess.run(["luac", "-p", "f.lua"], cwd=tmp_path, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
+
+
+UNLUCKY = ("alone", "edge", "elsewhere", "no", "nobody", "null", "pdp", "portcullis", "upstream", "yes")
+"""Names that the configurations use for what is theirs, and words that YAML reads as no text."""
+
+
+def unlucky(kind: Kind) -> dict[str, str]:
+    services = [LEDGER.replace("ledger", name) for name in UNLUCKY]
+    return made(kind, *services)
+
+
+class Once(yaml.SafeLoader):
+    """YAML whose mappings have each key once, and text for keys."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        assert len(keys) == len(set(keys)), keys
+        assert all(isinstance(key, str) for key in keys), keys
+        return dict(super().construct_mapping(node, deep))
+
+
+class TestNamesThatCollide:
+    def test_envoys_clusters_and_virtual_hosts_have_names_of_their_own(self) -> None:
+        resources = json.loads(unlucky("envoy")["envoy.json"])["static_resources"]
+        clusters = [each["name"] for each in resources["clusters"]]
+        assert sorted(clusters) == sorted({PDP, *UNLUCKY})
+        manager = resources["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+        hosts = {each["name"]: each for each in manager["route_config"]["virtual_hosts"]}
+        assert len(hosts) == len(manager["route_config"]["virtual_hosts"]) == len(UNLUCKY) + 1
+        for name in UNLUCKY:
+            assert [each["route"]["cluster"] for each in hosts[name]["routes"]] == [name]
+        check = next(each for each in manager["http_filters"] if "grpc_service" in each["typed_config"])
+        assert check["typed_config"]["grpc_service"]["envoy_grpc"]["cluster_name"] == PDP
+
+    def test_traefiks_routers_middlewares_and_services_are_there_each_once(self) -> None:
+        found = yaml.load(unlucky("traefik")["routes.yml"], Once)["http"]  # noqa: S506
+        assert found["services"].keys() == set(UNLUCKY)
+        others = found["routers"].keys() - set(UNLUCKY)
+        assert len(found["routers"]) == len(UNLUCKY) + 1
+        (other,) = others
+        asked = {name: router["middlewares"][-1] for name, router in found["routers"].items()}
+        for name, middleware in asked.items():
+            service = NOBODY if name == other else name
+            address = found["middlewares"][middleware]["forwardAuth"]["address"]
+            assert address.endswith(f"/forward-auth/{service}")
+        assert {router["service"] for router in found["routers"].values()} == {*UNLUCKY, "noop@internal"}
+
+    def test_a_service_is_text_wherever_yaml_names_it(self) -> None:
+        routes = yaml.load(unlucky("apisix")["apisix.yaml"], Once)["routes"]  # noqa: S506
+        assert [each["id"] for each in routes] == list(UNLUCKY)
+        services = yaml.load(unlucky("kong")["kong.yml"], Once)["services"]  # noqa: S506
+        assert [(each["name"], each["routes"][0]["name"]) for each in services] == [(name, name) for name in UNLUCKY]
+        for kind in IN_A_CLUSTER:
+            said = re.findall(r'(?:portcullis.service|value): "(\w+)"', unlucky(kind)["portcullis.yaml"])
+            assert said == list(UNLUCKY)
+
+    @pytest.mark.parametrize("kind", ["nginx", "haproxy"])
+    def test_the_blocks_of_a_text_have_each_a_name_of_its_own(self, kind: Kind) -> None:
+        text = "\n".join(unlucky(kind).values())
+        blocks = re.findall(r"^ *(?:upstream|backend|frontend) (\w+)", text, re.MULTILINE)
+        assert len(blocks) == len(set(blocks)) == len(UNLUCKY) + 1
+
+    def test_caddys_sites_are_told_apart_by_their_hosts(self) -> None:
+        sites = re.findall(r"^(http://\S+) \{", unlucky("caddy")["Caddyfile"], re.MULTILINE)
+        assert len(sites) == len(set(sites)) == len(UNLUCKY) + 1
+
+
+def test_nginx_hands_on_the_challenge_of_a_403_and_no_second_one_of_a_401() -> None:
+    text = made("nginx")["nginx.conf"]
+    challenge = "add_header WWW-Authenticate $portcullis_challenge always;"
+    for status, wanted in {401: 0, 403: 1, 503: 0}.items():
+        places = re.findall(rf"location @portcullis_{status} \{{(.*?)\n    \}}", text, re.DOTALL)
+        assert [place.count(challenge) for place in places] == [wanted] * 3
+    assert text.count("auth_request_set $portcullis_challenge $upstream_http_www_authenticate;") == 3
 
 
 def test_haproxy_refuses_what_the_action_did_not_pass() -> None:

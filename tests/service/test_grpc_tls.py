@@ -279,7 +279,9 @@ def test_an_address_with_tls_that_cannot_be_bound_is_an_error(tls: GrpcListener)
 
 
 def native(decider: MemoryDecider) -> GrpcService:
-    calls = NativeCalls(decider, clock_us=lambda: 0, metrics=Metrics(), acr_values={}, may_ask=lambda *_: True)
+    calls = NativeCalls(
+        decider, clock_us=lambda: 0, metrics=Metrics(), acr_values={}, may_ask=lambda *_: True, may_record=lambda: True
+    )
     return GrpcService(DECISIONS, calls.handler, calls.close)
 
 

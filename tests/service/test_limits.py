@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pdp.gateways import Gateway
-from pdp.transports.limits import Rates
+from pdp.transports.limits import RECORDED_STRANGERS, Rates, Strangers
 
 FAST, SLOW = Gateway("fast", None), Gateway("slow", None, per_second=10)
 
@@ -60,3 +60,11 @@ def test_never_more_than_a_second_in_advance(asked: list[tuple[int, float]]) -> 
         clock.now_s += later_s
         answered += amount if rates.may_ask(SLOW, amount) else 0
         assert answered <= 10 * (clock.now_s - 100.0 + 1) + 1e-6
+
+
+def test_calls_of_nobody_are_recorded_so_many_a_second() -> None:
+    clock = Clock()
+    strangers = Strangers(clock)
+    assert [strangers.may_record() for _ in range(RECORDED_STRANGERS + 2)] == [True] * RECORDED_STRANGERS + [False] * 2
+    clock.now_s += 0.1
+    assert [strangers.may_record() for _ in range(6)] == [True] * 5 + [False]

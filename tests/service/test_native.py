@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -17,6 +18,7 @@ from pdp.client import Action, Call, InquiryError, Subject
 from pdp.client.wire import batch_request, decision_in, request
 from pdp.gateways import Gateway
 from pdp.model import Asserted, Challenge, Decision, Inquiry
+from pdp.transports.limits import LONGEST_TEXT
 from pdp.transports.messages import DECISIONS, POOL, DecideBatchRequest, DecideRequest, DecideResponse
 from pdp.transports.native import MOST_DEPTH, NotRead, read, write, write_explanation
 from policy_lang.verdict import ClauseTrace, Duties, Header, Observed, RuleTrace, Truth3
@@ -128,8 +130,22 @@ def test_a_capability_counts_where_it_is_one_and_the_gateway_may_have_it() -> No
         (Call("GET", "/a", "h", subject=Subject("employee", "u1")), "request.subject", "subjects"),
         (Action("read", "order", "1", subject=Subject("", "")), "request.subject", "subjects"),
         (Call("GET", "/a", "h", readings={"risk": 1}), "request.readings", "signals"),
+        (Call("GET", "/a", "h", peer="spiffe://shop.example/front"), "request.peer", "peers"),
+        (Call("GET", "/a", "h", peer=""), "request.peer", "peers"),
+        (Action("read", "order", "1", ip="203.0.113.7"), "request.peer", "peers"),
+        (Call("GET", "/a", "h", tls=True), "request.peer", "peers"),
+        (Call("GET", "/a", "h", tls=False), "request.peer", "peers"),
     ],
-    ids=["a subject", "an empty subject", "readings"],
+    ids=[
+        "a subject",
+        "an empty subject",
+        "readings",
+        "a peer",
+        "an empty peer",
+        "an address",
+        "encrypted",
+        "not encrypted",
+    ],
 )
 def test_who_is_not_believed_is_told_so(inquiry: Call | Action, reason: str, key: str) -> None:
     found = asked(inquiry, Gateway("app", None))
@@ -151,6 +167,27 @@ def test_a_number_that_json_has_not_is_malformed(number: float, place: str) -> N
     found = read(message, APP)
     assert isinstance(found, NotRead)
     assert (found.kind, found.reason) == ("malformed", "request.unreadable")
+
+
+LONG_TEXTS: dict[str, Callable[[str], Call | Action]] = {
+    "a property of a subject": lambda text: Call("GET", "/a", "h", subject=Subject("e", "u", {"a": [text]})),
+    "the type of a subject": lambda text: Call("GET", "/a", "h", subject=Subject(text, "u")),
+    "the id of a subject": lambda text: Call("GET", "/a", "h", subject=Subject("e", text)),
+    "a property of a resource": lambda text: Action("read", "order", "1", {"a": {"b": text}}),
+    "the type of a resource": lambda text: Action("read", text, "1"),
+    "the id of a resource": lambda text: Action("read", "order", text),
+    "an action": lambda text: Action(text, "order", "1"),
+    "a reading": lambda text: Call("GET", "/a", "h", readings={"a": text}),
+}
+
+
+@pytest.mark.parametrize("place", LONG_TEXTS)
+def test_a_text_that_is_too_long_is_malformed(place: str) -> None:
+    assert isinstance(asked(LONG_TEXTS[place]("\u00e9" * LONGEST_TEXT)), Inquiry)
+    found = asked(LONG_TEXTS[place]("\u00e9" * (LONGEST_TEXT + 1)))
+    assert isinstance(found, NotRead)
+    assert (found.kind, found.reason) == ("malformed", "request.unreadable")
+    assert str(LONGEST_TEXT) in found.detail
 
 
 @pytest.mark.parametrize("kind", ["list", "map"])

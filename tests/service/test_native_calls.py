@@ -176,6 +176,38 @@ def test_nobody_and_nobody_of_ours_are_turned_away() -> None:
     assert decider.refused == [("request.gateway", "unknown", NOW_US)] * 2
 
 
+@pytest.mark.parametrize("gateway", [None, UNKNOWN], ids=["nobody", "nobody of ours"])
+def test_beyond_so_many_a_second_nobody_is_turned_away_without_a_record(gateway: Gateway | None) -> None:
+    decider, metrics = MemoryDecider(), Metrics()
+    calls = native_calls(decider, metrics=metrics, may_record=lambda: False)
+    with pytest.raises(CallError):
+        asyncio.run(calls.decide(request(CALL), gateway, 5.0))
+    assert (decider.asked, decider.refused) == ([], [])
+    assert b'portcullis_listener_refusals_total{by="internal"} 1.0' in metrics.exposition()
+
+
+def test_what_a_gateway_asks_wrongly_is_recorded_however_often_nobody_asks() -> None:
+    decider = MemoryDecider()
+    refused_with(grpc.StatusCode.INVALID_ARGUMENT, decider, b"\xff", may_record=lambda: False)
+    assert decider.refused == [("request.unreadable", "app", NOW_US)]
+
+
+def test_other_calls_get_their_turn_between_the_items_of_a_batch() -> None:
+    decider, seen = MemoryDecider(), []
+
+    async def beside() -> None:
+        while len(decider.asked) < MOST_ITEMS:
+            seen.append(len(decider.asked))
+            await asyncio.sleep(0)
+
+    async def both() -> None:
+        calls = native_calls(decider)
+        await asyncio.gather(calls.decide_batch(batch_request([CALL] * MOST_ITEMS), APP, 5.0), beside())
+
+    asyncio.run(both())
+    assert set(seen) == set(range(MOST_ITEMS))
+
+
 def test_why_is_for_who_may_ask_it() -> None:
     decider = MemoryDecider()
     gateway = replace(APP, explain=False)

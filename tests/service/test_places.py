@@ -120,6 +120,15 @@ def test_an_error_of_who_uses_the_socket_is_its_own() -> None:
         raise OSError("of my own")
 
 
+def test_small_answers_are_sent_at_once() -> None:
+    """What asyncio accepts is of the protocol of the listener, by which it sets TCP_NODELAY."""
+    opened = listening_at("127.0.0.1:0", anywhere=False, key="x")
+    with opened as listening, socket.create_connection(listening.getsockname()):
+        accepted, _ = listening.accept()
+        with accepted:
+            assert accepted.proto == socket.IPPROTO_TCP
+
+
 def test_a_folder_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     with (
         pytest.raises(ConfigError, match="change the key") as caught,

@@ -45,6 +45,7 @@ def parts(decider: MemoryDecider | None = None, **more: Any) -> HttpParts:
         "gateways": KNOWN,
         "clock_us": lambda: NOW_US,
         "may_ask": lambda *_: True,
+        "may_record": lambda: True,
         "ready": lambda: True,
         "shown": lambda: SHOWN,
         "metrics": Metrics(),

@@ -19,12 +19,17 @@ from policy_lang.verdict import CAPABILITIES
 
 NOW_US = 1_767_225_600_000_000
 SERVICE = "portcullis.v1.Decisions"
-APP = Gateway("app", None, signals=True, subjects=True, explain=True)
+APP = Gateway("app", None, signals=True, subjects=True, explain=True, peers=True)
 ABLE = sorted(CAPABILITIES)
 
 
 def native_calls(decider: Decider, **more: Any) -> NativeCalls:
-    options: dict[str, Any] = {"metrics": Metrics(), "acr_values": {}, "may_ask": lambda *_: True}
+    options: dict[str, Any] = {
+        "metrics": Metrics(),
+        "acr_values": {},
+        "may_ask": lambda *_: True,
+        "may_record": lambda: True,
+    }
     return NativeCalls(decider, **({"clock_us": lambda: NOW_US} | options | more))
 
 

@@ -51,7 +51,7 @@ subjects = true
 signals = true
 keys_sha256 = ["{hashlib.sha256(KEY.encode()).hexdigest()}"]
 """
-EDGE_TABLE = f'identity = "{EDGE}"\nsignals = true\nsubjects = true\nverified_claims = "{CLAIMS}"'
+EDGE_TABLE = f'identity = "{EDGE}"\nsignals = true\nsubjects = true\npeers = true\nverified_claims = "{CLAIMS}"'
 
 
 class GrpcUpstream:
