@@ -260,8 +260,9 @@ def _part(written: str) -> _Segment | PathRefusal:
 def _turns_into_another(segment: str) -> bool:
     """Whether some form of a segment is cut, cut off, dropped or decoded where the segment itself is not."""
     form = unicodedata.normalize("NFKC", segment)
-    bare = form.translate(_NOT_SHOWN).replace("\u3002", ".")
-    return bare in {"", ".", ".."} or bare != bare.strip() or bool(_CUT.search(form) or _BEST_FITS.search(segment))
+    shown = segment.translate(_NOT_SHOWN)
+    dots = form.translate(_NOT_SHOWN).replace("\u3002", ".")
+    return dots in {"", ".", ".."} or shown != shown.strip() or bool(_CUT.search(form) or _BEST_FITS.search(segment))
 
 
 def _refused_escape(decoded: str, *, first: bool, last: bool) -> str | None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import string
+import unicodedata
 from urllib.parse import parse_qsl, quote, quote_plus, unquote
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from policy_lang.request import Path, PathRefusal, QueryRefusal, canonical_path, decoded_path, parse_query
+from policy_lang.request import IGNORABLE, Path, PathRefusal, QueryRefusal, canonical_path, decoded_path, parse_query
 
 LAW = settings(max_examples=200, deadline=None)
 
@@ -33,9 +34,17 @@ CHARACTERS = st.one_of(
     st.sampled_from(UNRESERVED + MAY_STAND_RAW + "[]é😀 "),
     st.characters(codec="utf-8", exclude_categories=["Cc"], exclude_characters=NEVER),
 )
-SEGMENTS = st.text(CHARACTERS, min_size=1, max_size=6).filter(
-    lambda text: text not in {".", ".."} and text.strip(" ") == text
-)
+
+
+def _has_one_form(text: str) -> bool:
+    """Whether no form of a text is another segment, or several (`path.compatibility`)."""
+    form = "".join(each for each in unicodedata.normalize("NFKC", text) if ord(each) not in IGNORABLE)
+    odd = set(NEVER) & set(form) or set(text) & set("\u00a5\u066a\u2044\u20a9\u20e5\u2215\u2216\u29f5\u29f8\u29f9")
+    shown = "".join(each for each in text if ord(each) not in IGNORABLE)
+    return not odd and form.replace("\u3002", ".") not in {"", ".", ".."} and shown.strip() == shown
+
+
+SEGMENTS = st.text(CHARACTERS, min_size=1, max_size=6).filter(_has_one_form)
 
 
 @LAW

@@ -23,6 +23,7 @@ import grpc
 
 from pdp.demo.envoy import configuration, render
 from pdp.demo.ports import Ports
+from pdp.gateway_files.envoy import PDP
 from pdp.gateways import Gateway
 from pdp.metrics import Metrics
 from pdp.model import Inquiry
@@ -93,8 +94,8 @@ class CheckedEnvoy:
         value: dict[str, Any] = configuration(ports, services, self._folder / "access.log")
         resources = value["static_resources"]
         (listener,) = resources["listeners"]
-        check = next(each for each in resources["clusters"] if each["name"] == "pdp")
-        others = [each for each in resources["clusters"] if each["name"] not in {"pdp", "watch"}]
+        check = next(each for each in resources["clusters"] if each["name"] == PDP)
+        others = [each for each in resources["clusters"] if each["name"] not in {PDP, "watch"}]
         resources["clusters"] = [*others, _at(check, "watch", watch)]
         resources["listeners"] = []
         for (name, manner), port in zip(self._manners.items(), checks, strict=True):
