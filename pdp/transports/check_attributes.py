@@ -23,12 +23,11 @@ encrypted is not known.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from pdp.canonical import Refusal, canonical_address
 from pdp.model import Body, Json
 from pdp.transports.forwarded import client_address
 from pdp.transports.messages import Wire
+from pdp.transports.pairs import Pairs, sole, values_of
 
 SIGNALS = "portcullis.signals"
 """The namespace of dynamic metadata that readings stand in, by the NAME of `context.NAME`."""
@@ -47,8 +46,6 @@ DEEPEST = 100
 EXACT = 2**53
 """Whole numbers below it are themselves as a double."""
 
-Pairs = tuple[tuple[str, str], ...]
-
 
 def headers_of(http: Wire) -> Pairs:
     """Every header as sent, pseudo-headers included: names in lower case, bytes that are not UTF-8 as surrogates."""
@@ -64,17 +61,6 @@ def headers_of(http: Wire) -> Pairs:
         return raw
     doubt = [("authorization", value) for value in (*(one or ("",)), *(other or ("",)))]
     return (*(pair for pair in raw if pair[0] != "authorization"), *doubt)
-
-
-def values_of(pairs: Iterable[tuple[str, str]], name: str) -> tuple[str, ...]:
-    """The values of a header, in order."""
-    return tuple(value for key, value in pairs if key == name)
-
-
-def sole(pairs: Iterable[tuple[str, str]], name: str) -> str | None:
-    """The value of a header that stands there once, else None."""
-    values = values_of(pairs, name)
-    return values[0] if len(values) == 1 else None
 
 
 def address_of(source: Wire, sent: Pairs, hops: int) -> str | None:

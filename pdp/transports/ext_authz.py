@@ -65,10 +65,10 @@ from pdp.transports.check_attributes import (
     headers_of,
     is_encrypted,
     readings_of,
-    sole,
     verified_claims,
 )
 from pdp.transports.messages import OVERWRITE, CheckResponse, Wire
+from pdp.transports.pairs import sole
 
 SERVICE_EXTENSION = "portcullis.service"
 

@@ -34,6 +34,7 @@ from pdp.answers import DECISION_HEADER, check_code, headers_to_set, http_answer
 from pdp.gateways import Gateway
 from pdp.model import Decision, Inquiry
 from pdp.transports.forwarded import client_address
+from pdp.transports.pairs import Pairs, sole
 
 PREFIX = "x-forwarded-"
 
@@ -54,8 +55,6 @@ OF_THE_CONNECTION = frozenset(
 )
 """Headers that say something of the request that the gateway made, not of the one it asks about."""
 
-Pairs = tuple[tuple[str, str], ...]
-
 
 @dataclass(frozen=True, slots=True)
 class HttpReply:
@@ -70,7 +69,7 @@ def read(headers: Pairs, service: str, gateway: Gateway) -> Inquiry:
     """What a gateway asks about `service`. `headers` as received: names in lower case, bytes that are not UTF-8 as
     surrogate escapes.
     """
-    said = {name: _sole(headers, PREFIX + name) for name in ("method", "uri", "host", "proto", "for")}
+    said = {name: sole(headers, PREFIX + name) for name in ("method", "uri", "host", "proto", "for")}
     tls = ENCRYPTED.get((said["proto"] or "").lower())
     whole = tls is not None and all(said.values())
     return Inquiry(
@@ -85,7 +84,7 @@ def read(headers: Pairs, service: str, gateway: Gateway) -> Inquiry:
         capabilities=gateway.passing_on,
         ip=client_address([said["for"] or ""], gateway.trusted_hops) if whole else None,
         tls=tls if whole else None,
-        request_id=_sole(headers, "x-request-id"),
+        request_id=sole(headers, "x-request-id"),
     )
 
 
@@ -98,11 +97,6 @@ def write(decision: Decision, inquiry: Inquiry, acr_values: Mapping[str, str]) -
     answer = http_answer(decision if "answer" in able else replace(decision, status=None), acr_values)
     headers = (("content-type", "application/problem+json"), *answer.headers)
     return HttpReply(answer.status, headers, problem(decision, answer.title).encode("ascii"))
-
-
-def _sole(headers: Pairs, name: str) -> str | None:
-    values = [value for key, value in headers if key == name]
-    return values[0] if len(values) == 1 else None
 
 
 def _is_the_clients(name: str) -> bool:

@@ -30,8 +30,9 @@ from starlette.types import Receive, Scope, Send
 from pdp.metrics import Metrics
 from pdp.model import Decider
 from pdp.transports.asking import Refused, passed_on_by
-from pdp.transports.forward_auth import HttpReply, Pairs, read, write
+from pdp.transports.forward_auth import HttpReply, read, write
 from pdp.transports.limits import MayRecord
+from pdp.transports.pairs import Pairs
 
 PATH = "/forward-auth/{service}"
 BUDGET_S = 1.0
