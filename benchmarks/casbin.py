@@ -15,13 +15,13 @@ import random
 import resource
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from statistics import median, quantiles
 from time import perf_counter, perf_counter_ns
 
 from casbin import Enforcer
 from casbin.model import Model
 from casbin.persist.adapters import StringAdapter
+from msgspec import Struct
 
 from policy_lang.casbin.program import CasbinProgram, compile_casbin
 
@@ -47,8 +47,7 @@ ACTS = {"==": "r.act == p.act", "regexMatch": "regexMatch(r.act, p.act)"}
 Request = tuple[str, str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class Load:
+class Load(Struct, frozen=True):
     """A policy and what is asked of it; the requests are shuffled."""
 
     policy: str

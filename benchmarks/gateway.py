@@ -20,9 +20,10 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from pdp.demo.envoy import EXT_AUTHZ, FILTER_NAME, configuration, typed
 from pdp.demo.ports import Ports
@@ -34,8 +35,7 @@ POLICY = ROOT / "tests" / "golden" / "decisions" / "policy"
 CHECKED, PLAIN = "ledger.example", "plain.example"
 
 
-@dataclass(frozen=True)
-class Latency:
+class Latency(Struct, frozen=True):
     """Of many calls, in milliseconds."""
 
     count: int

@@ -8,7 +8,7 @@ Two arrangements of N rules (issue "Speed is designed in", language.md 6.2):
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from policy_lang import ir
 from policy_lang.checking.guards import Every, Formula, Interner, Leaf
@@ -21,8 +21,7 @@ ROLES = [f"role{number}" for number in range(9)]
 UNINDEXABLE = 32
 
 
-@dataclass(frozen=True, slots=True)
-class Load:
+class Load(Struct, frozen=True):
     """A program and questions for it, all of them allowed."""
 
     name: str

@@ -18,7 +18,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from pdp.model import Capability, Challenge, Decision
 
@@ -28,8 +29,7 @@ MOST_CHALLENGE = 4096
 """Characters of one list inside a challenge; names beyond are left out whole, so that no gateway drops the header."""
 
 
-@dataclass(frozen=True, slots=True)
-class HttpAnswer:
+class HttpAnswer(Struct, frozen=True):
     """A status, headers in order (names in lower case), and a title that is safe to show. 200 is an allow."""
 
     status: int
@@ -37,8 +37,7 @@ class HttpAnswer:
     title: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
+class _Row(Struct, frozen=True):
     status: int
     code: int
     title: str

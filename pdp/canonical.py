@@ -36,7 +36,8 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from policy_lang.spiffe import is_workload
 
@@ -60,16 +61,14 @@ _DOTTED_QUAD = re.compile(rf"{_OCTET}(?:\.{_OCTET}){{3}}")
 _LONGEST_ADDRESS = 45
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(Struct, frozen=True):
     """Why a request is not canonical (`by` is `path`) or goes nowhere (`route`): a reason such as `host.userinfo`."""
 
     by: str
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Headers:
+class Headers(Struct, frozen=True):
     """Canonical headers, in order, repeats kept; and every value that claims to be a credential, as it was written."""
 
     fields: tuple[tuple[str, str], ...]

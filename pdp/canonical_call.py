@@ -10,8 +10,9 @@ two will be carried out.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple, cast
+
+from msgspec import Struct
 
 from pdp.canonical import (
     Headers,
@@ -34,8 +35,7 @@ LONGEST_ID = 1_024
 """Characters of an action, and of the type and the id of a resource."""
 
 
-@dataclass(frozen=True, slots=True)
-class CanonicalCall:
+class CanonicalCall(Struct, frozen=True):
     """The call, its origin, and all its headers. `host` is "" for a call that is not HTTP."""
 
     call: HttpCall | ActionCall

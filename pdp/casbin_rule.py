@@ -28,10 +28,11 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+
+from msgspec import Struct
 
 from pdp.errors import PdpError
 from policy_lang.casbin.rows import MOST_BYTES
@@ -77,8 +78,7 @@ class RuleTableError(PdpError):
     """A `casbin_rule` table that cannot be read: the operator's to mend."""
 
 
-@dataclass(frozen=True, slots=True)
-class RuleTable:
+class RuleTable(Struct, frozen=True):
     """Where a table stands. `address` is the file, or the URL without the table's name; `shown` names the place without
     what is secret in it; `table` has a schema before a `.` only where the place says so (PostgreSQL).
     """

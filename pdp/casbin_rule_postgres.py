@@ -11,9 +11,9 @@ SECURITY: an address that libpq cannot read is not repeated, nor is what libpq s
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
 import psycopg
+from msgspec import Struct
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
@@ -61,8 +61,7 @@ def _too_long(table: RuleTable, most_s: float) -> RuleTableError:
     return RuleTableError("I405", f"{table.shown}: {what}: name a table, or a view that ends")
 
 
-@dataclass(frozen=True, slots=True)
-class _Reading:
+class _Reading(Struct, frozen=True):
     """A table, read over a connection until `end` by the clock."""
 
     connection: psycopg.Connection

@@ -27,7 +27,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from pdp.allowance import Allowance
 from pdp.audit.inputs import Evidence
@@ -57,8 +59,7 @@ NOTHING = Evidence(inquiry=None, principal=None, question=None, inputs=None)
 NO_SIGNALS: Mapping[str, Value] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Evaluation:
+class Evaluation(Struct, frozen=True):
     """A decision, what it was made of, and the engine that made it."""
 
     decision: Decision

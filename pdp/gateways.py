@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from pdp.config_tables import GatewayConfig
 from pdp.model import EXT_AUTHZ, Capability, capabilities_named
@@ -20,8 +21,7 @@ SHORTEST_KEY = 32
 """Characters of a key; a shorter one is nobody's, whatever its digest."""
 
 
-@dataclass(frozen=True, slots=True)
-class Gateway:
+class Gateway(Struct, frozen=True):
     """Who asks, and what it may ask about (None: every service).
 
     `capabilities` None: what the protocol says it can do, or the request lists. `signals`: its readings are believed.
@@ -56,8 +56,7 @@ UNKNOWN = Gateway("unknown", frozenset())
 """Who has proved to be somebody, and is no gateway of ours: it may ask about nothing."""
 
 
-@dataclass(frozen=True, slots=True)
-class Connection:
+class Connection(Struct, frozen=True):
     """What a connection says by itself. `gateway` None: anybody may have opened it. `private`: nobody on the way can
     read what is said (TLS, a Unix socket, this host), so that a key may be said.
     """
@@ -66,8 +65,7 @@ class Connection:
     private: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Gateways:
+class Gateways(Struct, frozen=True):
     """The gateways of a configuration. `by_key` has SHA-256 digests, in hex."""
 
     by_name: Mapping[str, Gateway] = field(default_factory=dict)

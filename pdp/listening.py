@@ -12,7 +12,8 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from pdp.config import Config
 from pdp.config_tables import ListenerConfig
@@ -31,8 +32,7 @@ from pdp.transports.tls import Certificates, ReadFile, TlsFiles
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Running:
+class Running(Struct, frozen=True):
     """The parts that listeners need. `clock_us` gives Unix microseconds, `monotonic` seconds."""
 
     decider: Decider

@@ -8,8 +8,9 @@ Design: contracts.md "Requests" and "Who decided".
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
 from typing import Literal, Protocol
+
+from msgspec import Struct, field
 
 from policy_lang.ir import NORMAL_LOG, LogDuty
 from policy_lang.verdict import (
@@ -30,8 +31,7 @@ __all__ = ["Capability", "Challenge", "Decider", "Decision", "Facts", "Inquiry",
 PrincipalKind = Literal["token", "subject", "anonymous"]
 
 
-@dataclass(frozen=True, slots=True)
-class Principal:
+class Principal(Struct, frozen=True):
     """Who calls, once proved (token), asserted by an authenticated caller (subject), or nobody (anonymous).
 
     `name` is the policy's token or subject kind. `claims` as the JSON of the token held them; of a subject its
@@ -58,8 +58,7 @@ def capabilities_named(words: Collection[str]) -> frozenset[Capability]:
     return frozenset(each for each in CAPABILITIES if each in words)
 
 
-@dataclass(frozen=True, slots=True)
-class Asserted:
+class Asserted(Struct, frozen=True):
     """Who the subject is, as a caller that may say so says it, unproved. `properties` as their JSON held them. The
     policy knows which of its subject kinds the type is.
     """
@@ -69,16 +68,14 @@ class Asserted:
     properties: Mapping[str, Json] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Body:
+class Body(Struct, frozen=True):
     """What is known of a request's body: how many bytes the gateway sent along, and whether there are more."""
 
     size: int
     truncated: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Inquiry:
+class Inquiry(Struct, frozen=True):
     """What a gateway asks, as it came: nothing in it is canonical, checked or believed yet.
 
     None is "the gateway did not say", never "": missing stays missing until a step refuses it.
@@ -116,8 +113,7 @@ class Inquiry:
     request_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(Struct, frozen=True):
     """What was decided, and by what. `by`: rule ids, the primary one first, or one word of the closed list.
 
     `id` is None where no record was taken (refusals by `audit`, and `deadline` before the record was).

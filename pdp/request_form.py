@@ -11,9 +11,10 @@ Design: contracts.md "One request form".
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import cast
+
+from msgspec import Struct
 
 from pdp.errors import ConfigError
 from pdp.model import Facts, Inquiry, Json, Principal
@@ -31,8 +32,7 @@ LONGEST_INSTANT = 11
 LONGEST_TEXT = 64
 
 
-@dataclass(frozen=True, slots=True)
-class WrittenRequest:
+class WrittenRequest(Struct, frozen=True):
     """An inquiry, and the instant it stands at (Unix microseconds); None where the form does not say."""
 
     inquiry: Inquiry
@@ -92,8 +92,7 @@ def instant_us(text: str, place: str) -> int:
     return (at - EPOCH) // timedelta(microseconds=1)
 
 
-@dataclass(frozen=True, slots=True)
-class _Members:
+class _Members(Struct, frozen=True):
     """The members of one form, each read by its type."""
 
     form: Mapping[str, Json]

@@ -16,8 +16,9 @@ import os
 import signal
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TypeVar
+
+from msgspec import Struct
 
 from pdp import __version__
 from pdp.admin import admin_server
@@ -72,8 +73,7 @@ def _as_it_is(in_force: InForce) -> InForce:
     return in_force
 
 
-@dataclass(frozen=True, slots=True)
-class Seams:
+class Seams(Struct, frozen=True):
     """Where the outside world comes in; a test puts a failing one in its place."""
 
     open_file: OpenLogFile = open_log_file

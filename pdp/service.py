@@ -20,8 +20,9 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Protocol
+
+from msgspec.structs import replace
 
 from pdp.audit.inputs import Evidence
 from pdp.audit.record import DISAGREEMENT, Entry, context_entry, decision_entry

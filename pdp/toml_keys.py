@@ -10,9 +10,11 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, Field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar, assert_never
+
+from msgspec import Struct, field
 
 from policy_lang.diagnostics import nearest
 
@@ -23,29 +25,25 @@ LONGEST_SOCKET_PATH = 100
 """Bytes; the kernel's limit is 104 to 108."""
 
 
-@dataclass(frozen=True, slots=True)
-class Flag:
+class Flag(Struct, frozen=True):
     """true or false."""
 
 
-@dataclass(frozen=True, slots=True)
-class Whole:
+class Whole(Struct, frozen=True):
     """An integer from `lowest` to `highest`, both included."""
 
     lowest: int
     highest: int
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
+class Text(Struct, frozen=True):
     """A string that `pattern` matches as a whole; `wanted` says so in words."""
 
     pattern: re.Pattern[str] = re.compile(r"[^\x00-\x1f\x7f]+")
     wanted: str = "a string that is not empty"
 
 
-@dataclass(frozen=True, slots=True)
-class Texts:
+class Texts(Struct, frozen=True):
     """An array of different strings, each a `Text` passed through `fold`; `choices`, where given, are all there are.
 
     An empty array is a mistake unless `may_be_empty`.
@@ -58,13 +56,11 @@ class Texts:
     wanted: str = "an array of strings"
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """A path; a relative one counts from the folder of the configuration file."""
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(Struct, frozen=True):
     """`IP:PORT`, `[IPv6]:PORT`, `localhost:PORT`, or, where `unix` says so, `unix:PATH`. Port 0 is any free one."""
 
     unix: bool
@@ -73,8 +69,7 @@ class Address:
 Kind = Flag | Whole | Text | Texts | Place | Address
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
+class Key(Struct, frozen=True):
     """What reader and documentation know of a key. `example` is TOML.
 
     `absent` says in words what its absence means, where the default, written as TOML, would not.
@@ -86,8 +81,7 @@ class Key:
     absent: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Declared:
+class Declared(Struct, frozen=True):
     """A key in its section. `default` is in words, None for a key that must be given."""
 
     name: str
@@ -125,8 +119,7 @@ def written(value: object) -> str:
             return str(value)
 
 
-@dataclass(frozen=True, slots=True)
-class TableReader:
+class TableReader(Struct, frozen=True):
     """Reads the tables of one file. Relative paths count from `base`; every problem found is added to `problems`."""
 
     base: Path

@@ -19,8 +19,9 @@ however many endpoints it is about.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Literal, assert_never
+
+from msgspec import Struct
 
 from policy_lang import ir
 from policy_lang.diagnostics import Diagnostic
@@ -32,8 +33,7 @@ Form = Literal["path", "action"]
 """How a gateway asks: about a method and a path (HTTP, gRPC), or about an action on a resource."""
 
 
-@dataclass(frozen=True, slots=True)
-class Gateway:
+class Gateway(Struct, frozen=True):
     """A gateway that may ask about calls of these forms, of these services (None: of all)."""
 
     name: str

@@ -25,7 +25,8 @@ else. Without a day nothing is said of what ends or grows old.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from policy_lang.attached import attached
 from policy_lang.checking.cost import check_cost
@@ -75,8 +76,7 @@ _FOLLOWS_FROM_OTHERS = (UnknownModule,)
 """What may only mean that another file was not read."""
 
 
-@dataclass(frozen=True, slots=True)
-class Compiled:
+class Compiled(Struct, frozen=True):
     """A policy without errors. `warnings` are sorted; `proofs` are the titles of `prove` blocks, which do not run;
     `written` are the words of what is one condition to whoever wrote it (policy_lang/checking/written.py).
     """

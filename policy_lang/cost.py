@@ -19,8 +19,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 from itertools import chain
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from policy_lang import ir
 from policy_lang.ir.tables import Table
@@ -39,8 +41,7 @@ Ways = tuple[tuple[int, ...], ...]
 """The ways to find a rule: each by keys, which are numbered."""
 
 
-@dataclass(frozen=True, slots=True)
-class Cost:
+class Cost(Struct, frozen=True):
     """The worst call of an endpoint: how many atoms it looks at, and the rules, by index, that it cannot pass over."""
 
     atoms: int

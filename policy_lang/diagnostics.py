@@ -18,10 +18,11 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
 from heapq import nlargest
 from itertools import islice
 from typing import ClassVar, Literal
+
+from msgspec import Struct, field
 
 from policy_lang.source import Source, Span
 
@@ -40,16 +41,14 @@ MOST_SHOWN = 100
 """Diagnostics shown in one run; the rest is counted ("n more")."""
 
 
-@dataclass(frozen=True, slots=True)
-class Label:
+class Label(Struct, frozen=True):
     """A second place that matters, with what it has to do with the mistake."""
 
     span: Span
     text: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Diagnostic:
+class Diagnostic(Struct, frozen=True, kw_only=True):
     """One mistake (or warning) at one place. Subclasses set the templates and add the fields these name."""
 
     code: ClassVar[str]
@@ -66,7 +65,7 @@ class Diagnostic:
     """Advice worked out for this instance; shown beside the class's `help`."""
 
     def _filled(self, template: str) -> str:
-        return template.format_map({f.name: getattr(self, f.name) for f in fields(self)})
+        return template.format_map({name: getattr(self, name) for name in self.__struct_fields__})
 
     @property
     def message(self) -> str:

@@ -7,21 +7,19 @@ Source: language.md 1 (*know your API inventory*), 4.5.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from policy_lang import ir
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
+class Grant(Struct, frozen=True):
     """An allow that may hold: its id, and whom its `for` clause names, as written; of a `casbin` block its files."""
 
     rule: str
     who: str
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(Struct, frozen=True):
     """One endpoint. `route` as a person writes it: methods and pattern, `grpc METHOD`, or an action on a resource."""
 
     service: str

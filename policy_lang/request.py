@@ -49,7 +49,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 MAX_PATH = 8192
 """Characters of a path without its query: what common servers accept of a whole request line, so that no back end
@@ -63,8 +64,7 @@ MAX_PARAMETERS = 512
 """Pieces of one query. Both bound what one request costs: no API asks for as many, a flood does."""
 
 
-@dataclass(frozen=True, slots=True)
-class Path:
+class Path(Struct, frozen=True):
     """A canonical path.
 
     `text` is the path without its query, hex digits of escapes in upper case; `segments` are decoded;
@@ -81,15 +81,13 @@ class Path:
     slashed: frozenset[int] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class PathRefusal:
+class PathRefusal(Struct, frozen=True):
     """Why a path is not canonical: a reason such as `path.encoded_slash`."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class QueryRefusal:
+class QueryRefusal(Struct, frozen=True):
     """Why a query cannot be read: a reason such as `schema.query_control`."""
 
     reason: str
@@ -205,8 +203,7 @@ _RAW_REFUSALS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class _Segment:
+class _Segment(Struct, frozen=True):
     decoded: str
     escaped: bool
 

@@ -9,9 +9,10 @@ Source: language.md 4.1.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import Literal
+
+from msgspec import Struct
 
 
 class Scalar(Enum):
@@ -29,8 +30,7 @@ class Scalar(Enum):
         return self.value
 
 
-@dataclass(frozen=True, slots=True)
-class IntType:
+class IntType(Struct, frozen=True):
     """Integers, both ends included; `None` is the end of what 64 bits hold."""
 
     lowest: int | None = None
@@ -40,8 +40,7 @@ class IntType:
         return "int" if self.lowest is None else f"int {self.lowest}..{self.highest}"
 
 
-@dataclass(frozen=True, slots=True)
-class EnumType:
+class EnumType(Struct, frozen=True):
     """Named values; `id` is `module.name`. Where `ordered`, `values` stand lowest first, else in the order written."""
 
     id: str
@@ -52,8 +51,7 @@ class EnumType:
         return self.id.rpartition(".")[2]
 
 
-@dataclass(frozen=True, slots=True)
-class RoleType:
+class RoleType(Struct, frozen=True):
     """The names of roles that a column may hold; only in relations and as a condition's parameter."""
 
     names: tuple[str, ...]
@@ -62,8 +60,7 @@ class RoleType:
         return "role"
 
 
-@dataclass(frozen=True, slots=True)
-class SetType:
+class SetType(Struct, frozen=True):
     """A set of scalars of one type."""
 
     element: ScalarType

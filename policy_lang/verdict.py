@@ -8,9 +8,10 @@ Design: language.md 5.2, 5.3, 5.6; contracts.md "Who decided".
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import Enum
 from typing import Literal, get_args
+
+from msgspec import Struct, field
 
 from policy_lang.ir import NORMAL_LOG, LogDuty, Value
 from policy_lang.request import Path
@@ -32,8 +33,7 @@ class Truth3(Enum):
     TRUE = "true"
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(Struct, frozen=True):
     """Who calls: a token as proved before, a subject as an authenticated caller asserts it, or nobody (kind None).
 
     `claims` as the JSON held them; of a subject its properties and `id`. `multi_audience`: the issuer may name several
@@ -50,8 +50,7 @@ class Caller:
 ANONYMOUS = Caller(None)
 
 
-@dataclass(frozen=True, slots=True)
-class HttpCall:
+class HttpCall(Struct, frozen=True):
     """A request with a path; gRPC is one. `host` is canonical or "" where the caller of this function has already
     matched it. `headers` by lower-case name, values in order.
     """
@@ -62,8 +61,7 @@ class HttpCall:
     headers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class ActionCall:
+class ActionCall(Struct, frozen=True):
     """An action on a resource (AuthZEN, the native API). `properties` as their JSON held them."""
 
     action: str
@@ -72,8 +70,7 @@ class ActionCall:
     properties: Mapping[str, Json] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(Struct, frozen=True):
     """Where a call comes from. `ip` canonical, None where it is not known; `peer` and `gateway` are SPIFFE ids (or the
     name the configuration gives a gateway), "" for none; `tls` None where it is not known.
     """
@@ -91,8 +88,7 @@ CAPABILITIES: frozenset[Capability] = frozenset(get_args(Capability))
 """What a gateway may be able to do; `log` and `alert` are ours (contracts.md "Headers at Envoy")."""
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(Struct, frozen=True):
     """One call to be decided. `signals` are readings by signal id: a signal that is missing there is unknown."""
 
     service: str
@@ -105,24 +101,21 @@ class Question:
     capabilities: frozenset[Capability] = CAPABILITIES
 
 
-@dataclass(frozen=True, slots=True)
-class Challenge:
+class Challenge(Struct, frozen=True):
     """A factor or a named challenge that was not met; `within_s` as the need said."""
 
     name: str
     within_s: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(Struct, frozen=True):
     """A header that the gateway is to set: a lower-case name and a value of visible characters."""
 
     name: str
     value: str
 
 
-@dataclass(frozen=True, slots=True)
-class Duties:
+class Duties(Struct, frozen=True):
     """What the gateway has to do (obligations) or may do (advice). All sorted, each once.
 
     `token_scopes` None: no token is to be issued. A header is not both set and removed.
@@ -138,8 +131,7 @@ class Duties:
 NO_DUTIES = Duties()
 
 
-@dataclass(frozen=True, slots=True)
-class Observed:
+class Observed(Struct, frozen=True):
     """The refusal that a call passed in spite of, while its service is observed (language.md, point J)."""
 
     outcome: Literal["deny", "step_up"]
@@ -148,8 +140,7 @@ class Observed:
     subject: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class ClauseTrace:
+class ClauseTrace(Struct, frozen=True):
     """One clause of a rule (or a need), how it came out, and the inputs its atoms read, by name, as values.
 
     `failed` is the text of the first atom that kept it from being true, "" where it is true.
@@ -163,8 +154,7 @@ class ClauseTrace:
     reads: tuple[tuple[str, Value | None], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class RuleTrace:
+class RuleTrace(Struct, frozen=True):
     """One rule of the cell: whether it applied, and each clause up to the first that was false. `row` is the row of a
     Casbin table by which it applied, `file:line`; "" where there is none, or it was not looked for.
     """
@@ -184,8 +174,7 @@ class RuleTrace:
         return sum(clause.truth is not Truth3.TRUE for clause in self.clauses)
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Struct, frozen=True):
     """`by` holds rule ids, the primary one first, or one word of the closed list; `reason` is finer, such as
     `schema.claim`. `nearest` is the allow with the fewest failed clauses, on a refusal by `default` only.
     `subject` names what the reason is about (a claim, a parameter, a scope), never its value.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -91,29 +92,43 @@ def _name(path: Path) -> str:
     return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 
-def _imports(path: Path) -> Iterator[str]:
+@cache
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+@cache
+def _imports(path: Path) -> tuple[str, ...]:
     """Every module that the file imports, with the names of `from` imports appended."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    found: list[str] = []
+    for node in ast.walk(_tree(path)):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: imports are absolute"
-            yield str(node.module)
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            found += [str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return tuple(found)
 
 
-@pytest.mark.parametrize("path", MODULES, ids=_name)
-def test_the_language_knows_nothing_of_the_service(path: Path) -> None:
-    if path.is_relative_to(ROOT / "policy_lang"):
-        assert not [name for name in _imports(path) if name.split(".")[0] == "pdp"]
+def _where(offending: Callable[[Path], Iterable[object]], paths: Iterable[Path] = MODULES) -> dict[str, list[object]]:
+    """What is wrong, by module; nothing of those where nothing is."""
+    found = {_name(path): list(offending(path)) for path in paths}
+    assert found
+    return {name: wrong for name, wrong in found.items() if wrong}
 
 
-@pytest.mark.parametrize("path", MODULES, ids=_name)
-def test_parts_of_the_language_import_only_what_their_row_allows(path: Path) -> None:
-    part = _part(_name(path))
-    if part is not None:
+def test_the_language_knows_nothing_of_the_service() -> None:
+    language = [path for path in MODULES if path.is_relative_to(ROOT / "policy_lang")]
+    assert _where(lambda path: [name for name in _imports(path) if name.split(".")[0] == "pdp"], language) == {}
+
+
+def test_parts_of_the_language_import_only_what_their_row_allows() -> None:
+    def beyond(path: Path) -> set[str | None]:
+        part = _part(_name(path))
         used = {_part(name) for name in _imports(path) if name.startswith("policy_lang.")}
-        assert used - {part, None} <= LANGUAGE_ROWS[part]
+        return set() if part is None else used - {part, None} - LANGUAGE_ROWS[part]
+
+    assert _where(beyond) == {}
 
 
 def test_every_part_of_the_language_has_a_row_and_rows_lead_forward() -> None:
@@ -128,22 +143,22 @@ def _part(module: str) -> str | None:
     return names[1] if names[0] == "policy_lang" and len(names) > 1 else None
 
 
-@pytest.mark.parametrize("path", MODULES, ids=_name)
-def test_lark_is_no_part_of_what_runs(path: Path) -> None:
+def test_lark_is_no_part_of_what_runs() -> None:
     """Lark makes the tables of the parser when the grammar changes; nothing that runs needs it."""
-    assert "lark" not in {name.split(".")[0] for name in _imports(path)}
+    assert _where(lambda path: [name for name in _imports(path) if name.split(".")[0] == "lark"]) == {}
 
 
-@pytest.mark.parametrize("path", MODULES, ids=_name)
-def test_only_listeners_and_the_client_import_the_wire(path: Path) -> None:
-    if any(name.split(".")[0] in LISTENERS_ONLY for name in _imports(path)):
-        assert path.parent in {ROOT / "pdp" / "transports", ROOT / "pdp" / "client"}
+def test_only_listeners_and_the_client_import_the_wire() -> None:
+    others = [path for path in MODULES if path.parent not in {ROOT / "pdp" / "transports", ROOT / "pdp" / "client"}]
+    assert _where(lambda path: {name.split(".")[0] for name in _imports(path)} & LISTENERS_ONLY, others) == {}
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "pdp" / "client").glob("*.py")), ids=_name)
-def test_the_client_stands_alone(path: Path) -> None:
-    used = {name for name in _imports(path) if name.split(".")[0] in {"pdp", "policy_lang"}}
-    assert all(name == "pdp.client" or name.startswith("pdp.client.") for name in used)
+def test_the_client_stands_alone() -> None:
+    def beyond(path: Path) -> list[str]:
+        used = [name for name in _imports(path) if name.split(".")[0] in {"pdp", "policy_lang"}]
+        return [name for name in used if name != "pdp.client" and not name.startswith("pdp.client.")]
+
+    assert _where(beyond, sorted((ROOT / "pdp" / "client").glob("*.py"))) == {}
 
 
 @pytest.mark.parametrize("name", ["verify", "reader", "merkle", "tiles", "checkpoint"])
@@ -152,12 +167,13 @@ def test_reading_the_log_never_imports_the_writer(name: str) -> None:
     assert not reached & {"pdp.audit.writer", "pdp.audit.sequencer"}
 
 
-@pytest.mark.parametrize("path", MODULES, ids=_name)
-def test_modules_that_write_policies_import_only_what_their_row_allows(path: Path) -> None:
-    row = AUTHORING_ROWS.get(path.stem) if path.parent == ROOT / "pdp" / "authoring" else None
-    if row is not None:
+def test_modules_that_write_policies_import_only_what_their_row_allows() -> None:
+    def beyond(path: Path) -> set[str]:
         used = {name.split(".")[2] for name in _imports(path) if name.startswith("pdp.authoring.")}
-        assert used <= row
+        return used - AUTHORING_ROWS[path.stem]
+
+    folder = ROOT / "pdp" / "authoring"
+    assert _where(beyond, [path for path in MODULES if path.parent == folder and path.stem in AUTHORING_ROWS]) == {}
 
 
 @pytest.mark.parametrize("name", ["service", "evaluate", "server", "runtime/compiler"])
@@ -171,44 +187,50 @@ def test_the_service_never_imports_the_parser() -> None:
     assert "policy_lang.syntax.parser" not in _reached(ROOT / "pdp" / "service.py")
 
 
-def _reached(path: Path, seen: frozenset[str] = frozenset()) -> frozenset[str]:
+def _reached(path: Path) -> set[str]:
     """Every module of ours that importing `path` imports, at any depth."""
-    found = set(seen)
-    for name in _imports(path):
-        target = ROOT.joinpath(*name.split("."))
-        file = target.with_suffix(".py") if target.with_suffix(".py").exists() else target / "__init__.py"
-        if name.split(".")[0] in {"pdp", "policy_lang"} and file.exists() and name not in found:
-            found.add(name)
-            found |= _reached(file, frozenset(found))
-    return frozenset(found)
+    found: set[str] = set()
+    ahead = [path]
+    while ahead:
+        for name in _imports(ahead.pop()):
+            target = ROOT.joinpath(*name.split("."))
+            file = target.with_suffix(".py") if target.with_suffix(".py").exists() else target / "__init__.py"
+            if name.split(".")[0] in {"pdp", "policy_lang"} and file.exists() and name not in found:
+                found.add(name)
+                ahead.append(file)
+    return found
 
 
-@pytest.mark.parametrize("path", MODULES, ids=_name)
-def test_no_module_imports_inside_a_function(path: Path) -> None:
-    tree = ast.parse(path.read_text())
-    functions = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
-    inside = [n.lineno for f in functions for n in ast.walk(f) if isinstance(n, ast.Import | ast.ImportFrom)]
-    assert not inside
+def test_no_module_imports_inside_a_function() -> None:
+    def inside(path: Path) -> list[int]:
+        functions = [n for n in ast.walk(_tree(path)) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
+        return [n.lineno for f in functions for n in ast.walk(f) if isinstance(n, ast.Import | ast.ImportFrom)]
+
+    assert _where(inside) == {}
 
 
-@pytest.mark.parametrize("path", MODULES, ids=_name)
-def test_no_module_or_function_is_over_its_wall(path: Path) -> None:
-    text = path.read_text()
-    assert text.count("\n") <= LONGEST_MODULE
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            length = (node.end_lineno or node.lineno) - node.lineno + 1
-            flat = any(isinstance(n, ast.Match) and _lines(n) > length - 15 for n in ast.walk(node))
-            assert flat or length <= LONGEST_FUNCTION, f"{node.name} has {length} lines"
+def test_no_module_is_over_its_wall() -> None:
+    lengths = {_name(path): path.read_text().count("\n") for path in MODULES}
+    assert {name: length for name, length in lengths.items() if length > LONGEST_MODULE} == {}
 
 
-def _lines(node: ast.Match) -> int:
+def test_no_function_is_over_its_wall() -> None:
+    def long(path: Path) -> Iterator[str]:
+        for node in ast.walk(_tree(path)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and _lines(node) > LONGEST_FUNCTION:
+                inner = [n for n in ast.walk(node) if isinstance(n, ast.Match)]
+                if all(_lines(n) <= _lines(node) - 15 for n in inner):
+                    yield f"{node.name} has {_lines(node)} lines"
+
+    assert _where(long) == {}
+
+
+def _lines(node: ast.Match | ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     return (node.end_lineno or node.lineno) - node.lineno + 1
 
 
-@pytest.mark.parametrize("path", MODULES, ids=_name)
-def test_every_module_opens_with_its_contract(path: Path) -> None:
-    assert ast.get_docstring(ast.parse(path.read_text()))
+def test_every_module_opens_with_its_contract() -> None:
+    assert _where(lambda path: [] if ast.get_docstring(_tree(path)) else ["no docstring"]) == {}
 
 
 def test_the_reference_evaluator_stays_readable_in_one_sitting() -> None:

@@ -21,10 +21,10 @@ import base64
 import binascii
 import hashlib
 import re
-from dataclasses import dataclass
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from msgspec import Struct
 
 from pdp.errors import PdpError
 
@@ -46,8 +46,7 @@ class CheckpointError(PdpError):
     """
 
 
-@dataclass(frozen=True, slots=True)
-class Verifier:
+class Verifier(Struct, frozen=True):
     """A public key under its name; `key_id` is four bytes that tell keys of one name apart."""
 
     name: str
@@ -55,8 +54,7 @@ class Verifier:
     public: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
+class Checkpoint(Struct, frozen=True):
     """`size` records whose RFC 6962 root is `root` (32 bytes), in the log `origin`."""
 
     origin: str

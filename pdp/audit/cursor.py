@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 
 import orjson
+from msgspec import Struct
 
 from pdp.audit import frame as frames
 from pdp.audit import ids, leaf
@@ -30,8 +30,7 @@ _FILE = re.compile(r"[0-9a-f]{2}-[0-9a-f]{8}\.wal\Z")
 _DIGEST = re.compile(r"[0-9a-f]{64}\Z")
 
 
-@dataclass(frozen=True, slots=True)
-class Position:
+class Position(Struct, frozen=True):
     """A place between two frames: bytes before it, the sequence number after it, the digest of the frame before it."""
 
     offset: int
@@ -42,8 +41,7 @@ class Position:
 START = Position(0, 0, frames.GENESIS)
 
 
-@dataclass(frozen=True, slots=True)
-class CursorEntry:
+class CursorEntry(Struct, frozen=True):
     """The positions that belong to the tree of `size` records and that `root`."""
 
     size: int

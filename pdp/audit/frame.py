@@ -22,8 +22,9 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from hashlib import sha256
+
+from msgspec import Struct
 
 MAGIC = b"PWAL"
 FORMAT = 1
@@ -43,8 +44,7 @@ ReadAt = Callable[[int, int], bytes]
 """`read_at(offset, size)` gives the bytes there, fewer only at the end of the file."""
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(Struct, frozen=True):
     """One good frame. `digest` is its SHA-256, which the next one names; `end` the offset of the byte after it."""
 
     writer: int
@@ -59,8 +59,7 @@ class Frame:
         return self.first_seq + len(self.leaves)
 
 
-@dataclass(frozen=True, slots=True)
-class Scan:
+class Scan(Struct, frozen=True):
     """A whole file. `good` counts the bytes of its good prefix, `torn` those after it.
 
     `damaged`: a good frame stands somewhere behind the good prefix, so that no torn write explains what is there.
@@ -72,8 +71,7 @@ class Scan:
     damaged: bool
 
 
-@dataclass(frozen=True, slots=True)
-class _Header:
+class _Header(Struct, frozen=True):
     writer: int
     first_seq: int
     count: int

@@ -5,13 +5,12 @@ Design: contracts.md "Durability": a refusal by `audit` carries no id, but it is
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from pdp.model import Json
 
 
-@dataclass(slots=True)
-class Gap:
+class Gap(Struct):
     """Counts since the last `log.gap`. Times are Unix microseconds; they mean something once anything was counted.
 
     `refused` appends were refused at once; `failed` records were appended, and then their write or their sync failed,

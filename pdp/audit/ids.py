@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import hmac
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 MAX_BOOT = 2**32 - 1
 MAX_WRITER = 2**8 - 1
@@ -21,8 +22,7 @@ _SHAPE = re.compile(r"[0-9a-f]{32}\Z")
 _MAC_BYTES = 6
 
 
-@dataclass(frozen=True, slots=True)
-class DecisionId:
+class DecisionId(Struct, frozen=True):
     """The parts of an id; `mac` is six bytes, believed only after `IdKey.check`."""
 
     boot: int

@@ -25,10 +25,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import orjson
+from msgspec import Struct
 
 from pdp.model import Decision, Inquiry, Json, Principal
 from policy_lang.ir import Value
@@ -52,8 +52,7 @@ DEEPEST = 32
 _LENGTHENED = re.compile(r'[\x00-\x1f"\\]')
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
+class Evidence(Struct, frozen=True):
     """What a decision was made of: as far as it came.
 
     `question` and `inputs` are None where the request never became a question.

@@ -22,9 +22,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 import orjson
+from msgspec import Struct
 
 from pdp.audit import ids
 from pdp.model import Json
@@ -46,16 +46,14 @@ class LeafError(ValueError):
     """Not a leaf, or nothing that can become one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sealed:
+class Sealed(Struct, frozen=True):
     """What is shown of a record's inputs: the box in base64, and the commitment to what is in it in hex."""
 
     box: str
     commitment: str
 
 
-@dataclass(frozen=True, slots=True)
-class Leaf:
+class Leaf(Struct, frozen=True):
     """A record as it was read. `clear` holds every field but `k`, `id`, `in` and `ic`."""
 
     kind: str

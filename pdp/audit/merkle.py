@@ -10,8 +10,9 @@ Specification: RFC 6962 2.1 (hashes), 2.1.1 (audit paths); RFC 9162 2.1.3.2 (ver
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from hashlib import sha256
+
+from msgspec import Struct, field
 
 from pdp.errors import PdpError
 
@@ -27,8 +28,7 @@ class ProofError(PdpError):
     """A proof that proves nothing. Codes: A611 wrong length; A612 the root it leads to is another."""
 
 
-@dataclass(frozen=True, slots=True)
-class Tile:
+class Tile(Struct, frozen=True):
     """The hashes of tile `index` of `level`: 1 to 256, each the root of a full subtree of 256**level records."""
 
     level: int
@@ -106,8 +106,7 @@ def verify_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes],
         raise ProofError("A612", f"the proof does not lead from record {index} to the root")
 
 
-@dataclass(slots=True)
-class Edge:
+class Edge(Struct):
     """The right edge of a growing tree: for each level the hashes of its last, not yet full tile."""
 
     size: int = 0

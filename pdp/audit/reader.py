@@ -15,9 +15,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+
+from msgspec import Struct
 
 from pdp.audit import frame as frames
 from pdp.audit import ids, leaf
@@ -45,8 +46,7 @@ _MOST_BUNDLE_BYTES = TILE_WIDTH * (2 + MAX_ENTRY_BYTES) + 1
 """One more than there can be, so that a file which is too long is told from one that is not."""
 
 
-@dataclass(frozen=True, slots=True)
-class WalName:
+class WalName(Struct, frozen=True):
     """What the name of a write-ahead log says: `<writer:02x>-<boot:08x>.wal`."""
 
     writer: int
@@ -56,8 +56,7 @@ class WalName:
         return f"{self.writer:02x}-{self.boot:08x}.wal"
 
 
-@dataclass(frozen=True, slots=True)
-class Fetched:
+class Fetched(Struct, frozen=True):
     """The bytes of a tile or bundle; not `exact` when they are of a wider form, of which the first part counts."""
 
     data: bytes
@@ -65,8 +64,7 @@ class Fetched:
     exact: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(Struct, frozen=True):
     """A record: its bytes, its index in the tree or "wal", and there the frame that holds it."""
 
     leaf: bytes

@@ -34,9 +34,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import orjson
+from msgspec import Struct
 
 from pdp.audit.bounds import bounded, with_cut
 from pdp.audit.inputs import LONGEST, Evidence, limited_text, sealed_inputs
@@ -64,8 +64,7 @@ _INT = re.compile(r"-?[0-9]+\Z")
 _UUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\Z")
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """One leaf to be: its kind, its clear fields, and the bytes to seal (None: nothing is). `whole`: nothing of what is
     to be sealed was left out for its size.
     """

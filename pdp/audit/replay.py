@@ -16,10 +16,10 @@ with (`undecided`).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import cast
 
 import orjson
+from msgspec import Struct
 
 from pdp.audit.bounds import MOST_NAMED
 from pdp.audit.leaf import Leaf
@@ -38,8 +38,7 @@ class ReplayError(ValueError):
     """The sealed inputs are not in the form that `pdp.audit.inputs.sealed_inputs` writes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Undecidable:
+class Undecidable(Struct, frozen=True):
     """Why a record alone does not decide again."""
 
     why: str

@@ -5,7 +5,7 @@ Specification: contracts.md, "Exit codes of `audit verify`".
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from msgspec import Struct, field
 
 SOUND = 0
 USAGE = 2
@@ -19,8 +19,7 @@ MOST_FINDINGS = 1000
 """More are counted and not kept."""
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """One thing that is not as it should be: its exit code, the file or record it is about, and what is wrong."""
 
     code: int
@@ -28,8 +27,7 @@ class Finding:
     text: str
 
 
-@dataclass(slots=True)
-class Findings:
+class Findings(Struct):
     """Collects findings; the worst code counts even of those that are not kept."""
 
     kept: list[Finding] = field(default_factory=list)
@@ -45,8 +43,7 @@ class Findings:
             self.dropped += 1
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(Struct, frozen=True):
     """The outcome of a verification.
 
     `size` and `root` (hex) are the checkpoint's, None where it could not be believed; `records` were read of the tree,

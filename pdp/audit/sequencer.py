@@ -29,9 +29,9 @@ Decision: 2026-11-21. After an error of `Disk` the object is of no use; the proc
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from msgspec import Struct
 
 from pdp.audit import frame as frames
 from pdp.audit import ids, leaf
@@ -63,8 +63,7 @@ QUIET_S = 10.0
 """A write-ahead log is looked at for removal only when it has not grown for so long."""
 
 
-@dataclass(slots=True)
-class _Watch:
+class _Watch(Struct):
     """What was seen of one write-ahead log: its length, and when it last grew or appeared."""
 
     length: int

@@ -11,7 +11,8 @@ Specification: C2SP tlog-tiles, "Merkle tree", "Tile data" and "Log entries".
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from pdp.audit.merkle import HASH_BYTES, TILE_WIDTH, widths
 from pdp.errors import PdpError
@@ -30,8 +31,7 @@ class TileError(PdpError):
     """
 
 
-@dataclass(frozen=True, slots=True)
-class TileRef:
+class TileRef(Struct, frozen=True):
     """One file of the tree: `level` counts from 0 or is "entries"; `width` is 256 where it is full."""
 
     level: int | str

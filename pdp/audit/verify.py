@@ -25,8 +25,9 @@ Decision: 2026-11-21. Before a log is called incomplete it is read once more whe
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from pdp.audit import frame as frames
 from pdp.audit import ids, leaf
@@ -45,8 +46,7 @@ Progress = Callable[[int, int], None]
 _MOST_DOUBTS = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(Struct, frozen=True):
     """What is asked beyond the log itself: a remembered head (the bytes of a checkpoint), and how old it may be."""
 
     known_head: bytes | None = None
@@ -54,8 +54,7 @@ class Wanted:
     now_us: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class _Doubt:
+class _Doubt(Struct, frozen=True):
     """A hash tile that differs from what was derived. On level 0 `indices` are the records whose hashes differ.
 
     `fits_entries` and `fits_tiles` tell with which of the two derivations the tile agrees.
@@ -67,8 +66,7 @@ class _Doubt:
     fits_tiles: bool
 
 
-@dataclass(slots=True)
-class _Walk:
+class _Walk(Struct):
     """The walk through the tree: derived from the records and, from the first difference on, from level 0 as well.
 
     `lost` is the first record of which neither bytes nor hash are there; from it on nothing can be derived.

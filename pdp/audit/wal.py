@@ -27,8 +27,9 @@ import re
 import stat
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from pdp.audit.files import LogFile, sync_directory, truncate
 from pdp.audit.frame import GENESIS, encode_frame, has_frame_after, read_frames
@@ -50,8 +51,7 @@ def wal_name(writer: int, boot: int) -> str:
     return f"{writer:02x}-{boot:08x}.wal"
 
 
-@dataclass(frozen=True, slots=True)
-class Recovered:
+class Recovered(Struct, frozen=True):
     """An earlier file that did not end well. `kept_seq` is its last good record, None when it has none; `discarded`
     counts the bytes behind it: cut off where they were a torn tail, left in place where the file is `damaged`."""
 

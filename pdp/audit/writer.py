@@ -26,9 +26,10 @@ import contextlib
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+
+from msgspec import Struct
 
 from pdp.audit.boot import Boot
 from pdp.audit.files import OpenLogFile
@@ -44,8 +45,7 @@ Note = tuple[str, Mapping[str, Json]]
 """A record of the writer's own: kind and clear fields."""
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Struct, frozen=True):
     """`records` and `ring_bytes` bound what is appended and not settled; `group_bytes` one frame; `file_bytes` one
     file; `sync_us` how long written records may wait for a sync; `reopen_us` the time between two tries for a file."""
 
@@ -60,8 +60,7 @@ class Limits:
 DEFAULT_LIMITS = Limits()
 
 
-@dataclass(slots=True, eq=False)
-class Receipt:
+class Receipt(Struct, eq=False):
     """What an append gives back. `error` means something once `settled` is true: None is "the log has it".
 
     Written by the writer's thread alone, before it calls `on_settled`.
@@ -73,8 +72,7 @@ class Receipt:
     error: AuditError | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class WriterStatus:
+class WriterStatus(Struct, frozen=True):
     """`pending` records are appended and not settled. `poisoned` says why nothing can be appended now, or is None.
 
     `refused` counts appends that raised since the start, `undelivered` calls of `on_settled` that did.
@@ -88,8 +86,7 @@ class WriterStatus:
     undelivered: int
 
 
-@dataclass(slots=True, eq=False)
-class _Pending:
+class _Pending(Struct, eq=False):
     """A leaf on its way; without a receipt it is the writer's own. `settled` is the thread's alone."""
 
     leaf: bytes

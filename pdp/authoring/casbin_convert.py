@@ -24,7 +24,8 @@ Decision (2026-11-21): a model that does not ask who calls is for callers with a
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from pdp.authoring.casbin_entries import Entries, Entry, Refused, Thing, Who, entries_of
 from pdp.authoring.casbin_shapes import Shape, called, common
@@ -46,16 +47,14 @@ _HEAD = "HEAD"
 """The method that follows GET where nothing is said of it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Converted:
+class Converted(Struct, frozen=True):
     """`files` by path: the policy, and its facts where it has roles."""
 
     files: Mapping[str, str]
     findings: tuple[Finding, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Endpoint:
+class _Endpoint(Struct, frozen=True):
     """An endpoint: its name, where it is, and the methods or the action it is for. `closed`: no row names them."""
 
     name: str

@@ -19,8 +19,10 @@ definitions are not converted: the `casbin` block keeps them.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from typing import Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from pdp.authoring.casbin_parameters import ANYTHING, meanings
 from pdp.authoring.casbin_shapes import EVERYTHING, MOST_SHAPES, Shape, crossed, shape_of
@@ -37,24 +39,21 @@ from policy_lang.plan.table_conjunctions import Among, Conjunction, Distinct, Eq
 MOST_ACTIONS = 50
 
 
-@dataclass(frozen=True, slots=True)
-class Who:
+class Who(Struct, frozen=True):
     """Everybody (`name` None), the one of this name, or (`graph`) those who have it as a role in that graph."""
 
     name: str | None
     graph: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Thing:
+class Thing(Struct, frozen=True):
     """Something that has a name and no path: everything, this name, or those that begin so."""
 
     how: Literal["any", "is", "begins"]
     name: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """`actions` in the order of `Entries.actions`; `line` of the policy."""
 
     who: Who
@@ -64,8 +63,7 @@ class Entry:
     line: int
 
 
-@dataclass(frozen=True, slots=True)
-class Places:
+class Places(Struct, frozen=True):
     """The parameters by what they are; None where the model has none such. `paths`: `what` is a path."""
 
     who: int | None
@@ -74,8 +72,7 @@ class Places:
     paths: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Entries:
+class Entries(Struct, frozen=True):
     """`actions` are all there are."""
 
     places: Places
@@ -84,8 +81,7 @@ class Entries:
     findings: tuple[Finding, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(Struct, frozen=True):
     """Why nothing of the table can be converted."""
 
     why: str
@@ -211,8 +207,7 @@ def _texts(of: Expression, table: Table) -> Iterator[str]:
 # ---------------------------------------------------------------- one way, one row
 
 
-@dataclass(frozen=True, slots=True)
-class _Unread:
+class _Unread(Struct, frozen=True):
     why: str
 
 
@@ -220,8 +215,7 @@ _Said = Who | Shape | Thing | tuple[str, ...] | _Unread
 """What a condition asks for: a tuple is of actions."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Reader:
+class _Reader(Struct, frozen=True):
     table: Table
     places: Places
     actions: tuple[str, ...]

@@ -19,9 +19,10 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from random import Random
 from typing import Literal, assert_never
+
+from msgspec import Struct
 
 from pdp.authoring.casbin_parameters import Meaning, meanings
 from pdp.authoring.casbin_requests import Drawer
@@ -60,8 +61,7 @@ _PLAIN_SEGMENT = re.compile(r"[A-Za-z0-9_~-][A-Za-z0-9._~-]*", re.ASCII)
 _SEED = 1
 
 
-@dataclass(frozen=True, slots=True)
-class CasbinTexts:
+class CasbinTexts(Struct, frozen=True):
     """The two texts, as they go into the folder, and how they are read there."""
 
     model: str
@@ -97,8 +97,7 @@ _NOBODY: Mapping[InputType, str] = {"string": '"nobody"', "int": "0", "bool": "f
 """The claims of a caller that no row is about."""
 
 
-@dataclass(frozen=True, slots=True)
-class Bound:
+class Bound(Struct, frozen=True):
     """A parameter of the model, or a part of one, by its name, and the input it is bound to."""
 
     name: str
@@ -130,8 +129,7 @@ def _is_text(value: str) -> bool:
     return value.isprintable() and value == value.strip()
 
 
-@dataclass(frozen=True, slots=True)
-class Binding:
+class Binding(Struct, frozen=True):
     """What every parameter is bound to. `claims` are names and types; `route` is the endpoint's."""
 
     bound: tuple[Bound, ...]

@@ -14,8 +14,9 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from random import Random
+
+from msgspec import Struct
 
 from pdp.authoring.casbin_sites import Site, sites_of
 from policy_lang.ir.tables import FunctionName, RoleGraph, Row, Table
@@ -32,8 +33,7 @@ _Key = tuple[int, tuple[str, ...]]
 _Rows = Callable[[], Row | None]
 
 
-@dataclass(frozen=True, slots=True)
-class Drawer:
+class Drawer(Struct, frozen=True):
     """Draws requests of one table. `members` are those of each graph by role, `domains` those of its links."""
 
     table: Table

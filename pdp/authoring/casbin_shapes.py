@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from urllib.parse import quote
+
+from msgspec import Struct
 
 from policy_lang.ir.tables import FunctionName
 from policy_lang.meaning.key_patterns import Pattern, pattern
@@ -35,8 +36,7 @@ _FILLED = ("w1x", "w2y", "w3z", "w4v", "w5u", "w6t", "w7s", "w8r")
 """Words that no policy is likely to name; each place of a shape has another one."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Shape:
+class Shape(Struct, frozen=True, order=True):
     """Segments, None for any one; with `rest`, any number of others follow."""
 
     parts: tuple[str | None, ...]

@@ -8,8 +8,9 @@ Source: language.md 6.4; Casbin's documentation, "Syntax for Models".
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Literal, assert_never
+
+from msgspec import Struct
 
 from policy_lang.casbin.parts import all_in
 from policy_lang.ir import tables
@@ -19,8 +20,7 @@ How = Literal["equal", "other", "holds"] | FunctionName | int
 """How the two are compared; a number is that of a role graph. `holds`: the request has a list, or a set, of such."""
 
 
-@dataclass(frozen=True, slots=True)
-class Site:
+class Site(Struct, frozen=True):
     """The part of the request at `place`, within it at `fields`, and what it is compared with: a column, or values."""
 
     place: int

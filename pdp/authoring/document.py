@@ -16,8 +16,9 @@ from __future__ import annotations
 import json
 import math
 import re
-from dataclasses import dataclass
 from typing import NoReturn
+
+from msgspec import Struct
 
 from pdp.authoring.model import AuthoringError
 from pdp.authoring.yaml_nodes import YamlFaultError, pointer_step, read_yaml
@@ -33,16 +34,14 @@ LONGEST_PLACE = 300
 """Characters of a pointer that is shown."""
 
 
-@dataclass(frozen=True, slots=True)
-class Located:
+class Located(Struct, frozen=True):
     """A value and the JSON pointer of where it stands."""
 
     value: Json
     pointer: str
 
 
-@dataclass(frozen=True, slots=True)
-class BadReference:
+class BadReference(Struct, frozen=True):
     """Why a reference leads nowhere."""
 
     pointer: str
@@ -121,8 +120,7 @@ def _constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON")
 
 
-@dataclass(frozen=True, slots=True)
-class _Step:
+class _Step(Struct, frozen=True):
     """The way to a value: a link to the step before, since written out at each value it could be long without end."""
 
     name: str

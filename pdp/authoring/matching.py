@@ -13,7 +13,7 @@ gets neither back. By name only endpoints match that no operation has by its rou
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from pdp.authoring.model import Finding, GrpcRoute, HttpRoute, Imported, Key, Operation, key_of
 from pdp.authoring.path_text import pattern_with_names
@@ -22,8 +22,7 @@ from policy_lang.declared.pattern_index import PatternIndex
 from policy_lang.meaning.patterns import Pattern, PatternFault, more_specific, overlap, parse_pattern, same_shape
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
+class Match(Struct, frozen=True):
     """An endpoint and its operations. `pattern` is what its own becomes, None where it has none or keeps it."""
 
     endpoint: EndpointText
@@ -32,8 +31,7 @@ class Match:
     pattern: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Matched:
+class Matched(Struct, frozen=True):
     matches: tuple[Match, ...]
     unread: tuple[EndpointText, ...]
     vanished: tuple[EndpointText, ...]

@@ -24,7 +24,9 @@ does not compile (E505) until somebody has said whether that allow is meant for 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from pdp.authoring.matching import match_up
 from pdp.authoring.model import AuthoringError, Finding, Imported, Operation, Parameter
@@ -39,8 +41,7 @@ from policy_lang.syntax.parser import MOST_BYTES
 _LONGEST_SERVICE = 40
 
 
-@dataclass(frozen=True, slots=True)
-class Wishes:
+class Wishes(Struct, frozen=True):
     """What the person who imports asked for; None where he left it open."""
 
     service: str | None = None
@@ -48,8 +49,7 @@ class Wishes:
     audience: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(Struct, frozen=True):
     """Names of endpoints by what became of them, each with what there is to say."""
 
     new: tuple[str, ...]
@@ -59,8 +59,7 @@ class Report:
     findings: tuple[Finding, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Merged:
+class Merged(Struct, frozen=True):
     text: str
     report: Report
 

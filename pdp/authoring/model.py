@@ -7,8 +7,9 @@ INVARIANT: what a document says and an `Imported` does not hold stands in its fi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from pdp.errors import PdpError
 
@@ -28,8 +29,7 @@ def printable(text: str) -> str:
     return "".join(each if each.isprintable() or each == "\n" else "\ufffd" for each in text)
 
 
-@dataclass(frozen=True, slots=True)
-class Parameter:
+class Parameter(Struct, frozen=True):
     """A query or header parameter. `source` is its name in a request, `type` is written as a policy writes it."""
 
     kind: Literal["query", "header"]
@@ -38,23 +38,20 @@ class Parameter:
     optional: bool
 
 
-@dataclass(frozen=True, slots=True)
-class HttpRoute:
+class HttpRoute(Struct, frozen=True):
     """One method and one pattern, which `policy_lang.meaning.patterns` reads."""
 
     method: str
     pattern: str
 
 
-@dataclass(frozen=True, slots=True)
-class GrpcRoute:
+class GrpcRoute(Struct, frozen=True):
     """`package.Service/Method`."""
 
     method: str
 
 
-@dataclass(frozen=True, slots=True)
-class Operation:
+class Operation(Struct, frozen=True):
     """One endpoint to be. `name` is an identifier, unique in its import; `tags` are as the document spells them.
 
     `comments` are lines without the `#`; `place` says where in the document it stands.
@@ -69,8 +66,7 @@ class Operation:
     place: str
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """What is worth knowing of one place: something left out, or only something to look at."""
 
     place: str
@@ -78,8 +74,7 @@ class Finding:
     left_out: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Imported:
+class Imported(Struct, frozen=True):
     """A document, read. `file` is its name without folders; `refused` are the keys of operations that were left out.
 
     A key of `refused` may have the method `ANY`: every operation of that shape was left out.

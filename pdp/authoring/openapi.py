@@ -13,7 +13,8 @@ the first one written stands.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from pdp.authoring.document import LONGEST_PLACE, BadReference, Located, follow, read_document
 from pdp.authoring.model import AuthoringError, Finding, HttpRoute, Imported, Key, Operation, key_of
@@ -83,8 +84,7 @@ def _check_version(root: Mapping[str, Json], file: str) -> None:
     raise AuthoringError("I107", f"{file} is OpenAPI {version}: 2.0, 3.0, 3.1 and 3.2 are read")
 
 
-@dataclass(slots=True)
-class _Reading:
+class _Reading(Struct):
     """The document, and what was read of it so far. `shapes` are the first templates of each shape."""
 
     root: dict[str, Json]

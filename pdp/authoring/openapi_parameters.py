@@ -12,7 +12,8 @@ one string in any other style. A list in a header is a set. Cookies have no clau
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from pdp.authoring.document import BadReference, Located, follow
 from pdp.authoring.model import Finding, Parameter
@@ -29,8 +30,7 @@ LONGEST_NAME = 200
 _CAPTURE_WORDS: Mapping[str, CaptureWord] = {"int": "int", "uuid": "uuid"}
 
 
-@dataclass(frozen=True, slots=True)
-class Parameters:
+class Parameters(Struct, frozen=True):
     """`captures` are path parameters by name in the template."""
 
     captures: Mapping[str, CaptureWord]
@@ -38,16 +38,14 @@ class Parameters:
     findings: tuple[Finding, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
+class Fault(Struct, frozen=True):
     """What makes an operation unusable, where."""
 
     pointer: str
     why: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Written:
+class _Written(Struct, frozen=True):
     """A parameter as it stands; `schema` is None where it says none."""
 
     name: str

@@ -14,7 +14,8 @@ are said in a note. `enum`, `pattern` and lengths are not carried over: the serv
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from pdp.authoring.document import BadReference, Located, follow
 from policy_lang.typesystem import INT_MAX, INT_MIN
@@ -27,28 +28,24 @@ _TEXTS = {"file"}
 """Type words of Swagger 2.0 beside those of JSON Schema."""
 
 
-@dataclass(frozen=True, slots=True)
-class Single:
+class Single(Struct, frozen=True):
     """One value: its type as a policy writes it, and what it leaves unsaid."""
 
     type: str
     note: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Several:
+class Several(Struct, frozen=True):
     """A list of single values."""
 
     element: Single
 
 
-@dataclass(frozen=True, slots=True)
-class Composite:
+class Composite(Struct, frozen=True):
     """Anything with structure."""
 
 
-@dataclass(frozen=True, slots=True)
-class BadSchema:
+class BadSchema(Struct, frozen=True):
     pointer: str
     why: str
 
@@ -58,8 +55,7 @@ Kind = Single | Several | Composite
 STRING = Single("string")
 
 
-@dataclass(slots=True)
-class _Look:
+class _Look(Struct):
     """The document, and how many schemas of it were looked at for this parameter."""
 
     root: dict[str, Json]

@@ -21,7 +21,8 @@ import itertools
 import math
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from pdp.authoring.document import BadReference, Located, follow
 from pdp.authoring.model import Finding
@@ -43,8 +44,7 @@ _UNSCOPED = {"apiKey", "http", "mutualTLS", "basic"}
 _LONGEST_URL = 2000
 
 
-@dataclass(frozen=True, slots=True)
-class Servers:
+class Servers(Struct, frozen=True):
     """Where calls go: hosts as `policy_lang.declared.fields` wants them, and what paths begin with ("" or `/v1`)."""
 
     hosts: tuple[str, ...]
@@ -52,8 +52,7 @@ class Servers:
     findings: tuple[Finding, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Scopes:
+class Scopes(Struct, frozen=True):
     """What is asked of a token; `comment` says what the document says where that is something else.
 
     `findings` name what is asked of callers and is no scope.
@@ -64,8 +63,7 @@ class Scopes:
     findings: tuple[Finding, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class BadSecurity:
+class BadSecurity(Struct, frozen=True):
     pointer: str
     why: str
 
@@ -125,8 +123,7 @@ def _all_urls(at: Located, findings: list[Finding]) -> Iterator[tuple[str, str]]
         yield from ((place, url) for url in urls.filled)
 
 
-@dataclass(frozen=True, slots=True)
-class _Urls:
+class _Urls(Struct, frozen=True):
     """The URLs of one server, its variables filled in; the defaults' first."""
 
     filled: tuple[str, ...]
@@ -161,8 +158,7 @@ def _filled(url: str, values: Mapping[str, str]) -> str:
     return _VARIABLE.sub(lambda found: values[found[1]], url)
 
 
-@dataclass(frozen=True, slots=True)
-class _Values:
+class _Values(Struct, frozen=True):
     """What a variable may be, its default first; `closed` where nothing else may."""
 
     values: tuple[str, ...]

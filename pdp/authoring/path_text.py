@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from pdp.authoring.pol_text import Names, identifier
 from policy_lang.meaning.patterns import PatternFault, parse_pattern
@@ -24,8 +25,7 @@ _NOT_RAW = {"*": "%2A", "(": "%28", ")": "%29", ",": "%2C"}
 """Characters that mean something in a pattern, or that the grammar does not read in one."""
 
 
-@dataclass(frozen=True, slots=True)
-class NoPattern:
+class NoPattern(Struct, frozen=True):
     """Why no pattern says what a template says, and what to do about it."""
 
     why: str

@@ -8,8 +8,9 @@ Specification: policy_lang/syntax/grammar.lark; language.md 4.3 (names).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from pdp.authoring.model import AuthoringError, Key, shape
 from policy_lang.syntax.grammar import Branch, Fault, Token, Tree, read, token_of, tree_of, trees, words
@@ -18,16 +19,14 @@ from policy_lang.syntax.literals import Misspelt, unescape
 Kind = Literal["http", "grpc", "action"]
 
 
-@dataclass(frozen=True, slots=True)
-class Range:
+class Range(Struct, frozen=True):
     """Half-open."""
 
     start: int
     end: int
 
 
-@dataclass(frozen=True, slots=True)
-class FieldText:
+class FieldText(Struct, frozen=True):
     """A `query` or `header` clause. `type` is written without separators; `optional` is where that word stands."""
 
     kind: Literal["query", "header"]
@@ -38,8 +37,7 @@ class FieldText:
     optional: Range | None
 
 
-@dataclass(frozen=True, slots=True)
-class EndpointText:
+class EndpointText(Struct, frozen=True):
     """`route` is the pattern or the gRPC method as written, at `route_at`; `methods` is empty but for HTTP.
 
     `shared` are the headers that the service declares for all of its endpoints.
@@ -69,8 +67,7 @@ class EndpointText:
                 return ()
 
 
-@dataclass(frozen=True, slots=True)
-class ServiceText:
+class ServiceText(Struct, frozen=True):
     """`close` is where the closing brace stands."""
 
     name: str
@@ -82,8 +79,7 @@ class ServiceText:
     close: int
 
 
-@dataclass(frozen=True, slots=True)
-class PolicyText:
+class PolicyText(Struct, frozen=True):
     """`labels_end` is where the last label declaration ends, None without one; `names` are all others of the module."""
 
     text: str

@@ -17,7 +17,6 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 
 from google.protobuf.descriptor_pb2 import (
     DescriptorProto,
@@ -28,6 +27,7 @@ from google.protobuf.descriptor_pb2 import (
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.unknown_fields import UnknownFieldSet
+from msgspec import Struct, field
 
 from pdp.authoring.model import (
     AuthoringError,
@@ -60,8 +60,7 @@ _VARIABLE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_.]*)(?:=([^{}]*))?\}")
 _LONGEST_TEMPLATE = 4096
 
 
-@dataclass(frozen=True, slots=True)
-class _Method:
+class _Method(Struct, frozen=True):
     """A method with the full name of its service."""
 
     service: str
@@ -114,8 +113,7 @@ def read_descriptors(data: bytes, file: str, only: frozenset[str] | None) -> Imp
     )
 
 
-@dataclass(slots=True)
-class _Reading:
+class _Reading(Struct):
     """The messages of the set, and what was read so far; `unreadable` where a binding may be for any route."""
 
     file: str

@@ -15,9 +15,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 
 from google.protobuf.descriptor_pb2 import DescriptorProto, FieldDescriptorProto, FileDescriptorSet
+from msgspec import Struct, field
 
 from pdp.authoring.model import Parameter
 from policy_lang.typesystem import INT_MAX
@@ -51,8 +51,7 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*")
 _STRUCTURED = frozenset(f".google.protobuf.{name}" for name in ("Any", "Struct", "Value", "ListValue"))
 
 
-@dataclass(frozen=True, slots=True)
-class Query:
+class Query(Struct, frozen=True):
     """`respelt` is a parameter with the name that proto3 JSON gives it where that is another; `met` counts fields."""
 
     parameters: tuple[Parameter, ...]
@@ -87,8 +86,7 @@ def query_of(messages: Mapping[str, DescriptorProto], request: str, elsewhere: f
     return Query(tuple(look.parameters.values()), tuple(look.notes), look.respelt, look.met)
 
 
-@dataclass(slots=True)
-class _Look:
+class _Look(Struct):
     """The set, and what was found of one binding so far."""
 
     messages: Mapping[str, DescriptorProto]

@@ -8,7 +8,8 @@ Decision: 2026-11-21. Of an endpoint that several operations share, nothing chan
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from pdp.authoring.matching import Match
 from pdp.authoring.model import Finding, GrpcRoute, HttpRoute, Operation, Parameter
@@ -17,8 +18,7 @@ from pdp.authoring.policy_text import EndpointText, FieldText, Range
 from policy_lang.typesystem import INT_MAX, INT_MIN
 
 
-@dataclass(frozen=True, slots=True)
-class Edit:
+class Edit(Struct, frozen=True):
     """Put `text` in place of the code points from `start` to `end`."""
 
     start: int
@@ -26,8 +26,7 @@ class Edit:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Update:
+class Update(Struct, frozen=True):
     edits: tuple[Edit, ...]
     changes: tuple[str, ...]
     findings: tuple[Finding, ...]

@@ -11,9 +11,9 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 import yaml
+from msgspec import Struct, field
 
 from policy_lang.verdict import Json
 
@@ -42,8 +42,7 @@ class YamlFaultError(Exception):
         self.why = why
 
 
-@dataclass(slots=True)
-class _Open:
+class _Open(Struct):
     """A list or mapping that is being read; `key` is the member whose value comes next, `size` counts what is in it."""
 
     value: list[Json] | dict[str, Json]
@@ -53,8 +52,7 @@ class _Open:
     merged: list[dict[str, Json]] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
-class _Anchored:
+class _Anchored(Struct, frozen=True):
     value: Json
     size: int
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import time
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeGuard
 
 import click
+from msgspec import Struct
 
 from pdp.audit import ids
 from pdp.audit.box import BoxError, open_box, salt_of
@@ -37,8 +37,7 @@ LATEST_US = 253_402_300_800 * CLOCK_US
 """The year 10000: what a calendar can show."""
 
 
-@dataclass(frozen=True, slots=True)
-class Why:
+class Why(Struct, frozen=True):
     """What re-evaluation came to: the verdict, where the record decides, with what its words need; `note` says what
     could be done.
 

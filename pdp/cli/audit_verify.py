@@ -7,7 +7,6 @@ log that brings its own key proves nothing.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import sys
 import time
@@ -16,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import click
+import msgspec
 from rich.console import Console
 from rich.progress import Progress
 
@@ -105,7 +105,7 @@ def verify(
     finally:
         bar.close()
     if as_json:
-        stated = dataclasses.asdict(report) | {"result": _RESULTS[report.exit_code].partition(":")[0]}
+        stated = msgspec.to_builtins(report) | {"result": _RESULTS[report.exit_code].partition(":")[0]}
         click.echo(json.dumps(stated, indent=2, sort_keys=True))
     else:
         _print(report)

@@ -16,11 +16,11 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import click
 from click.shell_completion import CompletionItem
+from msgspec import Struct
 
 from pdp.casbin_rule import Record, RuleTable, read_rule_table, rule_table
 from pdp.cli.check_progress import working
@@ -45,8 +45,7 @@ class CasbinInputError(PdpError):
     """A model, a policy or requests that cannot be read: the operator's to mend."""
 
 
-@dataclass(frozen=True, slots=True)
-class Wishes:
+class Wishes(Struct, frozen=True):
     """What the options of a verb say: `use` are names of definitions."""
 
     mode: Mode
@@ -56,8 +55,7 @@ class Wishes:
     use: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
+class Taken(Struct, frozen=True):
     """A model and a policy, read. `policy` is its text, or its records where it came from a database; `place` names it.
     `table` is None where it is refused.
     """

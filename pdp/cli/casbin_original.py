@@ -9,7 +9,6 @@ Source: Casbin's documentation, "Management API", "RBAC with conditions"; measur
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 import casbin
@@ -18,6 +17,7 @@ from casbin.core_enforcer import EnforceContext
 from casbin.model import Model
 from casbin.persist import Adapter
 from casbin.persist.adapter import load_policy_line
+from msgspec import Struct
 
 from pdp.casbin_rule import Record
 from pdp.cli.casbin_input import CasbinInputError, Taken
@@ -72,8 +72,7 @@ class _Rows(Adapter):  # type: ignore[misc]
                 section[kind].policy.append([(value or "").strip() for value in values])
 
 
-@dataclass(frozen=True, slots=True)
-class Original:
+class Original(Struct, frozen=True):
     """An enforcer, and which definitions it is asked by (none: the first ones)."""
 
     enforcer: Enforcer

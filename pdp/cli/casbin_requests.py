@@ -17,10 +17,10 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import click
+from msgspec import Struct
 
 from pdp.cli.casbin_input import CasbinInputError
 from policy_lang.casbin.row_lines import bracketed_values_of, lines
@@ -45,8 +45,7 @@ def _fraction(text: str) -> float:
 _DECODER = json.JSONDecoder(parse_float=_fraction, parse_constant=_word)
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(Struct, frozen=True):
     """`values` as they are asked, `written` as they stand in the line; `line` from 1, 0 for one of the command line."""
 
     values: tuple[object, ...]

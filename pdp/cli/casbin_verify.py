@@ -25,7 +25,6 @@ import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from itertools import chain
 from pathlib import Path
@@ -33,6 +32,7 @@ from random import Random
 from typing import Protocol
 
 import click
+from msgspec import Struct
 
 from pdp.authoring.casbin_requests import Drawer
 from pdp.cli.casbin_input import CasbinInputError, Taken, Wishes, casbin_options, program_of, taken
@@ -69,8 +69,7 @@ class Asked(Protocol):
     def answer(self, request: Sequence[object]) -> bool | str: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
+class Difference(Struct, frozen=True):
     """`theirs`: whether Casbin allows, or what it raises. `row` is where ours decided; `reason` begins with a code or
     with the number of a trap of the documentation where there is one.
     """
@@ -82,8 +81,7 @@ class Difference:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Compared:
+class Compared(Struct, frozen=True):
     """`allowed` and `raised` count answers of Casbin's."""
 
     asked: int

@@ -21,11 +21,11 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 import click
+from msgspec.structs import replace
 from rich.console import Console
 
 from pdp.cli.check_ages import written_ms

@@ -8,9 +8,9 @@ Decision: 2026-11-21. What `pdp.toml` says of a gateway goes before what is know
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 import click
+from msgspec.structs import replace
 
 from pdp.cli.options import CONFIG_NAME, configured
 from pdp.errors import PdpError

@@ -9,9 +9,9 @@ Source: language.md 1 (*know your API inventory*), 4.6 (W816, E801); policy_lang
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import click
+from msgspec import Struct
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -27,8 +27,7 @@ Cell = tuple[str, ...]
 """What stands in one place of a table, one below the other or side by side."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sheet:
+class Sheet(Struct, frozen=True):
     """A table: its header, and rows as wide as it."""
 
     header: tuple[str, ...]

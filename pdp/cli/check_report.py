@@ -9,8 +9,9 @@ in each, even where there is one. In SARIF each environment is a run of its own.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from pdp import __version__
 from pdp.cli.check_inventory import inventory_json
@@ -21,8 +22,7 @@ from policy_lang.sarif import as_sarif
 from policy_lang.source import Source
 
 
-@dataclass(frozen=True, slots=True)
-class Checked:
+class Checked(Struct, frozen=True):
     """One policy in one environment (None: without one). `compiled` is None where it does not compile.
 
     `diagnostics` are sorted. `absent` are the fact files that relations have none of. `gateways` are those that it was
@@ -42,8 +42,7 @@ class Checked:
         return self.compiled is not None and not has_errors(self.diagnostics)
 
 
-@dataclass(frozen=True, slots=True)
-class BuiltFile:
+class BuiltFile(Struct, frozen=True):
     """A file that holds a built policy; its own digest, by which it is served, and that of the policy in it."""
 
     file: Path

@@ -12,10 +12,10 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import click
+from msgspec.structs import replace
 
 from pdp.cli.decide_inquiry import Asked, inquiry_of, what_is_missing, written_request
 from pdp.cli.options import (

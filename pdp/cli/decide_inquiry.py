@@ -10,12 +10,13 @@ Decision: 2026-11-21. A written request that names its service and no host has t
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 from urllib.parse import urlsplit
 
 import click
+from msgspec import Struct
+from msgspec.structs import replace
 
 from pdp.authoring.yaml_nodes import YamlFaultError, read_yaml
 from pdp.canonical import Refusal, canonical_host
@@ -29,8 +30,7 @@ DEEPEST = 100
 """Bytes of a written request, and how deep what it holds may be nested."""
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(Struct, frozen=True):
     """A call as the command line says it: `token` is a file, `kind` and `claims` are those of --as and --set."""
 
     method: str

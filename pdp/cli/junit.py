@@ -14,16 +14,16 @@ from __future__ import annotations
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import groupby
+
+from msgspec import Struct
 
 from policy_lang.trials.runner import TestResult
 
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-@dataclass(frozen=True, slots=True)
-class Ran:
+class Ran(Struct, frozen=True):
     """The results in one environment (None: without one); `why` explains a case that failed."""
 
     environment: str | None
@@ -31,8 +31,7 @@ class Ran:
     why: Callable[[TestResult], str]
 
 
-@dataclass(frozen=True, slots=True)
-class Broken:
+class Broken(Struct, frozen=True):
     """A policy that came to no results: its name, what kept it from them in a few words, and in full."""
 
     name: str

@@ -14,11 +14,11 @@ import functools
 import re
 import shlex
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 import click
+from msgspec import Struct
 
 from pdp.authoring.model import AuthoringError
 from pdp.cli.new_folder import write_folder
@@ -42,8 +42,7 @@ Asked = ParamSpec("Asked")
 Given = TypeVar("Given")
 
 
-@dataclass(frozen=True, slots=True)
-class GatewayWishes:
+class GatewayWishes(Struct, frozen=True):
     """What the options say; None is what they do not."""
 
     kind: Kind

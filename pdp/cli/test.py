@@ -14,10 +14,10 @@ import json
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import click
+from msgspec import Struct, field
 from rich.console import Console
 from rich.progress import Progress
 
@@ -94,8 +94,7 @@ def test(
     ctx.exit(max(run.code for run in runs))
 
 
-@dataclass(frozen=True, slots=True)
-class _Run:
+class _Run(Struct, frozen=True):
     """The tests in one environment; of a policy that does not compile there, its rendered `problems`."""
 
     environment: str | None

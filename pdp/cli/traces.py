@@ -15,9 +15,10 @@ import hashlib
 import hmac
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+
+from msgspec import Struct
 
 from pdp.audit.inputs import json_of
 from pdp.audit.keys import load_keys
@@ -41,8 +42,7 @@ _BYTES = 8
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-@dataclass(frozen=True, slots=True)
-class Privacy:
+class Privacy(Struct, frozen=True):
     """The names of private inputs as a trace has them, those of the headers that are made of one, and the key of
     fingerprints, None where there is none.
     """
@@ -83,8 +83,7 @@ def fingerprint_key(keys_folder: Path) -> bytes | None:
 # ---------------------------------------------------------------- lines
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
+class Told(Struct, frozen=True):
     """What the lines of a trace say besides it: the types of what is read, by name, so that a value stands as the
     literal a policy would hold; and the settings that its clauses mention.
     """

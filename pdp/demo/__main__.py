@@ -21,10 +21,11 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import click
+from msgspec import Struct
+from msgspec.structs import asdict, replace
 
 from pdp.demo import cast, envoy
 from pdp.demo.children import (
@@ -53,8 +54,7 @@ USUAL = Ports()
 PORT = click.IntRange(0, 65_535)
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """What was asked for; `envoy` is None where there is no binary."""
 
     stage: Stage

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from pdp.demo.files import Stage
 from pdp.demo.issuer import ALGORITHM, TOKEN_TYPE, URL
@@ -24,8 +25,7 @@ REMINT_S = 60
 """Tokens are minted anew this often: a second factor counts for five minutes, a demo takes longer."""
 
 
-@dataclass(frozen=True, slots=True)
-class TokenPlan:
+class TokenPlan(Struct, frozen=True):
     """A token to mint: the name of its file, its claims, and the Unix seconds of `iat` and `exp`."""
 
     name: str

@@ -7,12 +7,12 @@ the old bytes or the new ones, never half of them.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True)
-class Stage:
+
+class Stage(Struct, frozen=True):
     """The places in one state folder that are the demo's own."""
 
     state: Path

@@ -11,7 +11,6 @@ import base64
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import jwt
@@ -22,6 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_pem_private_key,
 )
+from msgspec import Struct
 
 from pdp.demo.files import write_private
 from pdp.errors import ConfigError
@@ -37,8 +37,7 @@ JTI_BYTES = 16
 Entropy = Callable[[int], bytes]
 
 
-@dataclass(frozen=True, slots=True)
-class Issuer:
+class Issuer(Struct, frozen=True):
     """Who signs."""
 
     url: str

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+
+from msgspec import Struct
 
 from pdp.demo.cast import SERVICES
 from pdp.demo.files import Stage
@@ -25,8 +26,7 @@ ID_HEADER = "x-portcullis-decision"
 Outcome = Literal["allow", "deny", "step_up"]
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(Struct, frozen=True):
     """A call to try: who makes it (the name of a token, or None), and what comes of it.
 
     `by` is the word or the rule that decides; `holds` stands in the answer of the gateway beside the status;
@@ -45,8 +45,7 @@ class Call:
     challenge: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(Struct, frozen=True):
     """A command, what it should say in words, and the marks of it: its exit code and what its output holds."""
 
     title: str
@@ -56,8 +55,7 @@ class Line:
     holds: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(Struct, frozen=True):
     """Where the commands find things."""
 
     stage: Stage

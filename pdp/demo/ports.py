@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+
+from msgspec import Struct
 
 from pdp.errors import ConfigError
 
@@ -23,8 +24,7 @@ WHO = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Ports:
+class Ports(Struct, frozen=True):
     """TCP ports on 127.0.0.1; 0 stands for any free one until `claim` has chosen."""
 
     gateway: int = 8080
@@ -43,7 +43,7 @@ def claim(wanted: Ports) -> Ports:
     chosen: dict[str, int] = {}
     complaints: list[str] = []
     try:
-        for name in (field.name for field in fields(wanted)):
+        for name in wanted.__struct_fields__:
             port = _number(wanted, name)
             listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
             held.append(listener)

@@ -13,8 +13,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from typing import Literal, assert_never, get_args
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from pdp.authoring.model import AuthoringError
 from pdp.gateway_files.apisix import apisix_files
@@ -36,8 +38,7 @@ IN_A_CLUSTER: frozenset[Kind] = frozenset({"envoy-gateway", "istio"})
 TABLES = "gateway.toml"
 
 
-@dataclass(frozen=True, slots=True)
-class GatewayFiles:
+class GatewayFiles(Struct, frozen=True):
     """Files by name, the command that starts the gateway, what is left to do, and the services that are left out."""
 
     files: Mapping[str, str]

@@ -18,7 +18,8 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from pdp.authoring.model import AuthoringError
 from pdp.runtime.vocabulary import Vocabulary
@@ -48,8 +49,7 @@ _ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(?::[0-9]{1,5})?")
 _SOCKET = re.compile(r"/[A-Za-z0-9._/-]+")
 
 
-@dataclass(frozen=True, slots=True)
-class Tcp:
+class Tcp(Struct, frozen=True):
     """A host by name or address (IPv6 without brackets), and a port."""
 
     host: str
@@ -72,15 +72,13 @@ class Tcp:
         return self.host == "localhost" or (found is not None and found.is_loopback)
 
 
-@dataclass(frozen=True, slots=True)
-class Unix:
+class Unix(Struct, frozen=True):
     """A Unix socket by its absolute path."""
 
     path: str
 
 
-@dataclass(frozen=True, slots=True)
-class Mutual:
+class Mutual(Struct, frozen=True):
     """The service beyond this host: TLS, each side with a certificate. The three are files, absolute or beside the
     configuration: the gateway's certificate and key, and the authority that signs the service's certificate, which
     bears the host of `at` as its DNS name.
@@ -95,8 +93,7 @@ class Mutual:
 Way = Tcp | Unix | Mutual
 
 
-@dataclass(frozen=True, slots=True)
-class Behind:
+class Behind(Struct, frozen=True):
     """A service of the policy, and the upstream that serves it. `methods` are those its endpoints declare, sorted.
     `http` and `grpc`: which kinds of endpoint it has, at least one.
     """
@@ -109,8 +106,7 @@ class Behind:
     grpc: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(Struct, frozen=True):
     """`gateway` is its name in `pdp.toml`; it takes calls at `listen` and asks the service by `way`.
 
     `guarded` are the headers that the upstream gets from the answer alone, `read` those that the policy reads, lower

@@ -20,7 +20,8 @@ import hashlib
 import re
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from pdp.identity.jwt import LONGEST_TOKEN, TokenRefusal, Verified, Verifier
 from pdp.model import Json, Principal
@@ -31,8 +32,7 @@ _TOKEN68 = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 _SCHEME = "bearer"
 
 
-@dataclass(frozen=True, slots=True)
-class Proven:
+class Proven(Struct, frozen=True):
     """A credential that is good now. The policy knows which of its token kinds the issuer stands for."""
 
     verified: Verified

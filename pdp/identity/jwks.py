@@ -26,6 +26,7 @@ from typing import Literal
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey, EllipticCurvePublicNumbers
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey, RSAPublicNumbers
+from msgspec import Struct
 
 from pdp.identity.strict import JsonRefusedError, decode_base64url, decode_json_object
 from pdp.identity.weak_keys import ed25519_weakness, rsa_weakness
@@ -45,8 +46,7 @@ _PRIVATE = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth"})
 _OPERATIONS = frozenset({"verify", "sign"})
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
+class Key(Struct, frozen=True):
     """A public key and the only algorithm it verifies. `kid` is None for the sole key of a set."""
 
     kid: str | None
@@ -54,8 +54,7 @@ class Key:
     public: PublicKey
 
 
-@dataclass(frozen=True, slots=True)
-class KeyRefusal:
+class KeyRefusal(Struct, frozen=True):
     """A key that was left out: its place in the set from 0, its `kid` where it has one, and the reason."""
 
     index: int
@@ -83,8 +82,7 @@ class KeySet:
         return self.sole if kid is None else self._by_kid.get(kid)
 
 
-@dataclass(frozen=True, slots=True)
-class SetRefusal:
+class SetRefusal(Struct, frozen=True):
     """Why no key of the set is believed; `refused` holds the single reasons of `set.no_usable_key`."""
 
     reason: str

@@ -37,10 +37,10 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from jwt.api_jws import PyJWS
 from jwt.exceptions import PyJWTError
+from msgspec import Struct
 
 from pdp.identity.jwks import ALGORITHMS, Algorithm, Key, KeySet, is_kid
 from pdp.identity.strict import JsonRefusedError, decode_base64url, decode_json_object
@@ -61,15 +61,13 @@ EXACT = 2**53
 _EMBEDDED = ("jku", "x5u", "jwk", "x5c")
 
 
-@dataclass(frozen=True, slots=True)
-class TokenRefusal:
+class TokenRefusal(Struct, frozen=True):
     """Why a credential is refused: a reason such as `token.signature`."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Issuer:
+class Issuer(Struct, frozen=True):
     """An issuer and its pins. `url` is compared with `iss` code point by code point.
 
     `types` are media types without `application/`, in lower case (see `type_name`). `max_lifetime_s` limits `exp` minus
@@ -93,8 +91,7 @@ class Issuer:
             raise ValueError(f"a leeway is 0 to {MOST_LEEWAY_S} s, a lifetime above 0")
 
 
-@dataclass(frozen=True, slots=True)
-class Verified:
+class Verified(Struct, frozen=True):
     """A token that passed all but the time, which passes again at each use.
 
     `expires_at` and `not_before` in Unix seconds, as the token says them, without leeway (the later of
@@ -115,8 +112,7 @@ class Verified:
         return TokenRefusal("token.expired") if self.expires_at <= now - leeway_s else None
 
 
-@dataclass(frozen=True, slots=True)
-class _Parts:
+class _Parts(Struct, frozen=True):
     """A token taken apart; `header` and `payload` are the bytes that were signed, decoded."""
 
     header_bytes: bytes

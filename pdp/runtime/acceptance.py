@@ -12,8 +12,9 @@ date: a policy that was good only because of the day it was read on is good for 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+
+from msgspec import Struct
 
 from pdp.errors import PolicyError
 from policy_lang.ir import Program, Service
@@ -21,8 +22,7 @@ from policy_lang.ir import Program, Service
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-@dataclass(frozen=True, slots=True)
-class Conditions:
+class Conditions(Struct, frozen=True):
     """`service_from_host`: hosts say which service is meant, so that none may have two. `never_observe`: labels, with
     or without their module.
     """

@@ -27,8 +27,9 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+
+from msgspec import Struct
 
 from pdp.audit.files import sync_directory
 from pdp.errors import PolicyError
@@ -46,8 +47,7 @@ MOST_FILE_BYTES = MOST_BYTES + MOST_COMPILED_BYTES
 _FILE_MODE = 0o100644 << 16
 
 
-@dataclass(frozen=True, slots=True)
-class Built:
+class Built(Struct, frozen=True):
     """A built policy: its bundle, its program as serialised IR, and the digest of the file (hex)."""
 
     bundle: Bundle

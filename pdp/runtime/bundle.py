@@ -24,9 +24,10 @@ import stat
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path, PurePosixPath
+
+from msgspec import Struct
 
 from pdp.errors import PolicyError
 from policy_lang.attached import attached
@@ -40,8 +41,7 @@ ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 """The date of everything in an archive, so that it has the same bytes each time."""
 
 
-@dataclass(frozen=True, slots=True)
-class Bundle:
+class Bundle(Struct, frozen=True):
     """The files of one policy by relative path, the SHA-256 (hex) that names them, and the environment that its
     settings are of, None for none.
     """

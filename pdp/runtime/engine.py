@@ -20,7 +20,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from pdp.errors import PolicyError
 from pdp.runtime.acceptance import UNCONDITIONAL, Conditions, hosts_of, refuse_unfit
@@ -58,16 +60,14 @@ def always() -> bool:
     return True
 
 
-@dataclass(frozen=True, slots=True)
-class Tested:
+class Tested(Struct, frozen=True):
     """How far a self-test went: cells whose plans were asked, and those of them that were compared."""
 
     asked: int = 0
     compared: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Engine:
+class Engine(Struct, frozen=True):
     """A policy in force. `issuers` are the token kinds by issuer, `kinds` all kinds, `services`, `endpoints` by id;
     `hosts` lists the services of a host.
 

@@ -32,7 +32,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from pdp.errors import AuditError, PdpError, PolicyError
 from pdp.model import Json
@@ -51,8 +53,7 @@ RecordDurably = Callable[[str, Mapping[str, Json]], Awaitable[None]]
 """Append one life-cycle leaf (kind, clear fields) strictly; returns once it is durable, raises AuditError."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Struct, frozen=True):
     """What a look at the folder came to: `unchanged`, `activated`, `refused` or `waiting`, and a sentence."""
 
     state: str

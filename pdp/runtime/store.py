@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import logging
-from dataclasses import asdict, dataclass
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from pdp.audit.files import atomic_write
 from pdp.errors import PolicyError
@@ -36,8 +38,7 @@ class EngineHolder:
         self._engine = engine
 
 
-@dataclass(frozen=True, slots=True)
-class InForce:
+class InForce(Struct, frozen=True):
     """Which bundle was put in force last, and what the policy folder, where it is a link, led to then ("" else).
 
     `built` is the digest of the built file that the bundle came from, `ir` that of the program it held; both "" for the

@@ -6,14 +6,14 @@ In comes a program, out go sets of names, worked out once for each engine.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from policy_lang.ir import Action, Endpoint, Fixed, Grpc, Http, Program, RemoveHeader, SetHeader
 from policy_lang.verdict import CAPABILITIES
 
 
-@dataclass(frozen=True, slots=True)
-class Vocabulary:
+class Vocabulary(Struct, frozen=True):
     """`literals` are the segments of all declared paths. `subjects` are what a reason may be about: names of claims,
     parameters, headers, properties, roles and scopes. `headers` are those that some endpoint reads, `identity_headers`
     those that some rule sets, `guarded_headers` these and those that some rule removes: a client may spell neither in

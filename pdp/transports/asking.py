@@ -23,8 +23,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
+from msgspec import Struct, field
 from starlette.requests import Request
 
 from pdp.gateways import UNKNOWN, Connection, Gateway, Gateways
@@ -39,8 +39,7 @@ LONGEST_KEY = 1024
 _BEARER = re.compile(r"[Bb][Ee][Aa][Rr][Ee][Rr] +([A-Za-z0-9._~+/-]+=*)")
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(Struct, frozen=True):
     """Why a request is not answered: a status, a sentence that is safe to send, and the headers that go with both."""
 
     status: int

@@ -48,9 +48,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal, cast
+
+from msgspec import Struct
 
 from pdp.answers import DECISION_HEADER, check_code, http_answer, visible
 from pdp.gateways import Gateway
@@ -100,15 +101,13 @@ _ENTITIES: Mapping[str, tuple[str, ...]] = MappingProxyType(
 """The entities of an evaluation, and what each must have."""
 
 
-@dataclass(frozen=True, slots=True)
-class Malformed:
+class Malformed(Struct, frozen=True):
     """What is not of the form of the standard; `message` is for who asked."""
 
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class Evaluation:
+class Evaluation(Struct, frozen=True):
     """One question. `supported` are the obligations that the caller says it carries out."""
 
     subject: Asserted
@@ -118,8 +117,7 @@ class Evaluation:
     supported: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(Struct, frozen=True):
     """Several questions, at least one; one that is malformed is refused by itself."""
 
     items: tuple[Evaluation | Malformed, ...]

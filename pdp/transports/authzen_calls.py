@@ -22,8 +22,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from pdp.gateways import Gateway
 from pdp.metrics import Metrics
@@ -45,8 +46,7 @@ INTERNAL = Decision(outcome="deny", by=("internal",), reason="internal.error")
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Asker:
+class Asker(Struct, frozen=True):
     """Who asks, under which id of its own, and when (Unix microseconds)."""
 
     gateway: Gateway

@@ -35,10 +35,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
+from msgspec import Struct, field
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -112,8 +112,7 @@ def routes(parts: AuthzenParts) -> list[Route]:
     return [*deciding, Route(place, _Document(document))]
 
 
-@dataclass(frozen=True, slots=True)
-class _Document:
+class _Document(Struct, frozen=True):
     """The metadata document, for anybody."""
 
     data: bytes
@@ -128,8 +127,7 @@ class _Document:
         await _sent(response, request, send)
 
 
-@dataclass(frozen=True, slots=True)
-class _Endpoint:
+class _Endpoint(Struct, frozen=True):
     """An endpoint that decides: an application of its own, so that every answer is written here."""
 
     parts: AuthzenParts
@@ -196,8 +194,7 @@ class _Endpoint:
         return response
 
 
-@dataclass(frozen=True, slots=True)
-class _Refusal:
+class _Refusal(Struct, frozen=True):
     """Why a request is turned away: `reason` for its record, `message` for who asked."""
 
     status: int

@@ -20,9 +20,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 
 from google.protobuf.message import DecodeError
+from msgspec import Struct
 
 from pdp.gateways import Gateway
 from pdp.metrics import Metrics
@@ -48,8 +48,7 @@ LATE = write(Decision(outcome="deny", by=("deadline",), reason="deadline.listene
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
+class Answered(Struct, frozen=True):
     """A reply, and the decision it writes (None: it was made here)."""
 
     reply: bytes

@@ -54,7 +54,8 @@ Envoy, and so to us; gRPC-Web is HTTP.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from pdp.answers import DECISION_HEADER, check_code, headers_to_set, http_answer, problem, visible
 from pdp.gateways import Gateway

@@ -28,7 +28,9 @@ gateway's configuration names all headers that rules set or remove, and takes th
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from pdp.answers import DECISION_HEADER, check_code, headers_to_set, http_answer, problem, visible
 from pdp.gateways import Gateway
@@ -56,8 +58,7 @@ OF_THE_CONNECTION = frozenset(
 """Headers that say something of the request that the gateway made, not of the one it asks about."""
 
 
-@dataclass(frozen=True, slots=True)
-class HttpReply:
+class HttpReply(Struct, frozen=True):
     """A status, headers in order (names in lower case), and the body."""
 
     status: int

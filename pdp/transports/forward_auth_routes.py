@@ -19,9 +19,9 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Protocol
 
+from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -63,8 +63,7 @@ def routes(parts: ForwardAuthParts) -> list[Route]:
     return [Route(PATH, _Endpoint(parts, set()))]
 
 
-@dataclass(frozen=True, slots=True)
-class _Endpoint:
+class _Endpoint(Struct, frozen=True):
     """An application of its own, so that every answer is written here. `told`: kinds of failures that were logged."""
 
     parts: ForwardAuthParts

@@ -26,13 +26,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import grpc
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection as grpc_reflection
 from grpc_reflection.v1alpha import reflection_pb2
+from msgspec import Struct
 
 from pdp.errors import ConfigError
 from pdp.gateways import UNKNOWN, Gateway, Gateways
@@ -65,8 +65,7 @@ OPTIONS: tuple[tuple[str, int], ...] = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class GrpcListener:
+class GrpcListener(Struct, frozen=True):
     """An address (`127.0.0.1:9191`, `[::1]:9191`, `unix:/run/pdp.sock`; port 0 takes a free one) and who asks there:
     `gateway` (None: whoever shows a certificate that is one's, which `certificates` then must demand).
     """
@@ -76,8 +75,7 @@ class GrpcListener:
     certificates: Certificates | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class GrpcService:
+class GrpcService(Struct, frozen=True):
     """Another service beside ours: its full name, its handler for calls that `CallerOf` tells apart, and how what is
     under way in it ends.
     """

@@ -24,9 +24,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from msgspec import Struct
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -47,8 +47,7 @@ from pdp.transports.readiness import Ready, Shown, is_ready
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class HttpParts:
+class HttpParts(Struct, frozen=True):
     """What the application is made of. `clock_us` gives Unix microseconds; `acr_values` as in
     `pdp.answers.http_answer`; `public_url` is what the service is known as, None for no metadata document;
     `body_bytes` the most of a body that is read.
@@ -132,8 +131,7 @@ def _shown(shown: Shown, now_us: int) -> dict[str, Json]:
     }
 
 
-@dataclass(frozen=True, slots=True)
-class _Literally:
+class _Literally(Struct, frozen=True):
     """Paths as they are written: what has to be decoded first is none of ours."""
 
     app: ASGIApp
@@ -152,8 +150,7 @@ async def _refused(_request: Request, error: Exception) -> Response:
     return JSONResponse({"title": "not found" if status == 404 else "not possible"}, status, headers)
 
 
-@dataclass(frozen=True, slots=True)
-class _Failures:
+class _Failures(Struct, frozen=True):
     """Answers what was unforeseen. `told`: kinds of failures that were logged; a flood must not fill the disk."""
 
     told: set[str]

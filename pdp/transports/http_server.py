@@ -31,11 +31,11 @@ import logging
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import h11
 import uvicorn
+from msgspec import Struct
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -63,8 +63,7 @@ Ends = Callable[[asyncio.BaseTransport], Connection]
 """What a connection says by itself."""
 
 
-@dataclass(frozen=True, slots=True)
-class HttpListener:
+class HttpListener(Struct, frozen=True):
     """An address, and what is known of who asks there: `gateway` by the address, or by the certificates that
     `certificates` demands. `operations`: the address of probes, collectors and operators, which may be any.
     """
@@ -75,13 +74,15 @@ class HttpListener:
     operations: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Patience:
+class Patience(Struct, frozen=True):
     """How long a client is waited for, in seconds."""
 
     head_s: float = HEAD_S
     exchange_s: float = EXCHANGE_S
     idle_s: int = IDLE_S
+
+
+PATIENCE = Patience()
 
 
 @contextlib.asynccontextmanager
@@ -90,7 +91,7 @@ async def serve_http(
     listeners: Sequence[HttpListener],
     gateways: Gateways,
     *,
-    patience: Patience = Patience(),
+    patience: Patience = PATIENCE,
     look_every_s: float = LOOK_EVERY_S,
 ) -> AsyncIterator[tuple[str, ...]]:
     """Serve `app` at every listener for as long as the context lasts; it gives the bound addresses, in their order.
@@ -244,8 +245,7 @@ def _is_of_this_host(end: object) -> bool:
     return isinstance(end, str | bytes) or (isinstance(end, tuple) and is_loopback(str(end[0])))
 
 
-@dataclass(frozen=True, slots=True)
-class _Connected:
+class _Connected(Struct, frozen=True):
     """The application as one connection reaches it."""
 
     app: ASGIApp

@@ -26,8 +26,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
 from typing import Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from pdp.answers import DECISION_HEADER, check_code, http_answer, visible
 from pdp.gateways import Gateway
@@ -46,8 +48,7 @@ MOST_INT64 = 2**63 - 1
 _OUTCOMES: Mapping[Outcome, str] = {"allow": "OUTCOME_ALLOW", "deny": "OUTCOME_DENY", "step_up": "OUTCOME_STEP_UP"}
 
 
-@dataclass(frozen=True, slots=True)
-class NotRead:
+class NotRead(Struct, frozen=True):
     """Why an inquiry is not asked: `reason` for the record, `detail` for who asked, without a word of what it said."""
 
     kind: Literal["malformed", "not_permitted"]

@@ -27,11 +27,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
 from google.protobuf.message import DecodeError
+from msgspec import Struct, field
 
 from pdp.gateways import UNKNOWN, Gateway
 from pdp.metrics import Metrics
@@ -88,8 +88,7 @@ class CallError(Exception):
         self.detail = detail
 
 
-@dataclass(frozen=True, slots=True)
-class _Made:
+class _Made(Struct, frozen=True):
     """A decision as it is told (`explained` None: it was not asked why), and what is in the log (None: nothing)."""
 
     told: Wire
@@ -321,8 +320,7 @@ class NativeCalls:
             log.error("a native call failed and was refused; further %s are only counted", kind, exc_info=error)
 
 
-@dataclass(frozen=True, slots=True)
-class _Call:
+class _Call(Struct, frozen=True):
     """Who asks, until when on the loop's clock, whether it asks why, and whether several things; `turn` is what its
     items wait for, and `beginning` what those of a batch have one after the other.
     """

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 Ready = Callable[[], bool]
 """True when a policy is in force and the log takes records. Called often, on the loop; it must not wait."""
@@ -16,8 +17,7 @@ Ready = Callable[[], bool]
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
+class Shown(Struct, frozen=True):
     """The state of the service. `revision` is the digest of the policy in force, "" for none, since `since_us` (Unix
     microseconds). `log` is "writable", or why it takes no records. `observed`: the services whose refusals pass.
     `warnings`: a sentence for each thing that an operator should know, those services included.

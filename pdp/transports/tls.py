@@ -32,6 +32,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cryptography import x509
+from msgspec import Struct
 
 from pdp.errors import ConfigError
 
@@ -50,8 +51,7 @@ def read_file(path: Path) -> bytes:
         return file.read(LARGEST_FILE + 1)
 
 
-@dataclass(frozen=True, slots=True)
-class TlsFiles:
+class TlsFiles(Struct, frozen=True):
     """The files of one listener, PEM. `client_ca` None: nobody is asked for a certificate."""
 
     certificate: Path

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections import defaultdict, deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from policy_lang.ir.tables import Link
 
@@ -24,8 +25,7 @@ _Name = tuple[str, str]
 """Domain and name."""
 
 
-@dataclass(frozen=True, slots=True)
-class Chain:
+class Chain(Struct, frozen=True):
     """`member` has `role` by more links than asked for; `link` is its first one."""
 
     member: str

@@ -8,7 +8,8 @@ Source: language.md 6.4 "Policy changes at run time"; Casbin's documentation, "M
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from policy_lang.casbin.conditions import last_conditions
 from policy_lang.casbin.definitions import Model

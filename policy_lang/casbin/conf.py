@@ -15,7 +15,8 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from policy_lang.diagnostics import Diagnostic
 from policy_lang.mistakes.casbin_models import StrayLine
@@ -25,8 +26,7 @@ _BLANKS = " \t\r"
 _LONGEST_QUOTED = 60
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
+class Text(Struct, frozen=True):
     """A piece of a source that may be joined of several; `pieces` say from which offset of `text` on which offset of
     the source is meant, ascending, the first from 0.
     """
@@ -73,8 +73,7 @@ class Text:
         return at + place - begins
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """`key = value`. Both trimmed; either may be empty."""
 
     key: str
@@ -82,8 +81,7 @@ class Entry:
     value: Text
 
 
-@dataclass(frozen=True, slots=True)
-class Section:
+class Section(Struct, frozen=True):
     """What follows `[name]`. `name` is empty for entries before any section."""
 
     name: str

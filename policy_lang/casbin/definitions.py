@@ -21,7 +21,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from policy_lang.casbin.conf import Entry, Text, read_sections
 from policy_lang.casbin.entries import EXAMPLES, Entries
@@ -47,8 +49,7 @@ MOST_CHARACTERS = 256 * 1024
 """The largest model file."""
 
 
-@dataclass(frozen=True, slots=True)
-class Definition:
+class Definition(Struct, frozen=True):
     """`r = sub, obj, act` or `p = sub, obj, act, eft`: `tokens` are the names of the parameters or columns."""
 
     name: str
@@ -56,8 +57,7 @@ class Definition:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class RoleDefinition:
+class RoleDefinition(Struct, frozen=True):
     """`g = _, _`, with `domains` a third `_`; `conditions` is how many parameters a link's condition has, mostly 0."""
 
     name: str
@@ -66,8 +66,7 @@ class RoleDefinition:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class EffectDefinition:
+class EffectDefinition(Struct, frozen=True):
     """`by_subject`: the rows rank by the depth of their subject (`effect` is then `priority`)."""
 
     name: str
@@ -76,8 +75,7 @@ class EffectDefinition:
     by_subject: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class MatcherDefinition:
+class MatcherDefinition(Struct, frozen=True):
     """`syntax` None: the text could not be read, and there is an error that says so."""
 
     name: str
@@ -86,8 +84,7 @@ class MatcherDefinition:
     text: Text
 
 
-@dataclass(frozen=True, slots=True)
-class Sections:
+class Sections(Struct, frozen=True):
     """The definitions that are combined, by name."""
 
     r: str = "r"
@@ -96,8 +93,7 @@ class Sections:
     m: str = "m"
 
 
-@dataclass(frozen=True, slots=True)
-class Model:
+class Model(Struct, frozen=True):
     """Definitions by name, in the order of their numbers; the place of a role definition in `roles` is what `Linked`
     names. `diagnostics` are sorted; with an error among them the mappings hold what was understood.
     """

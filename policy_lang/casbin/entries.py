@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from policy_lang.casbin.conf import Entry, Section
 from policy_lang.diagnostics import MOST_SHOWN, Diagnostic, Label, nearest
@@ -47,8 +49,7 @@ _NEWER = frozenset(("constraint_definition",))
 _NUMBERED = re.compile(r"[rpgem](?:[2-9]|[1-9][0-9]+)", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class Entries:
+class Entries(Struct, frozen=True):
     """Entries by letter and key; `places` are where the sections stand."""
 
     source: Source

@@ -20,8 +20,10 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
 from typing import assert_never
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from policy_lang.casbin import matcher_kinds as kinds
 from policy_lang.casbin.conf import Text
@@ -134,8 +136,7 @@ _NO_PATTERN: frozenset[FunctionName] = frozenset(("timeMatch",))
 _GIVES_STRING: frozenset[FunctionName] = frozenset(("keyGet", "keyGet2", "keyGet3"))
 
 
-@dataclass(frozen=True, slots=True)
-class _Scope:
+class _Scope(Struct, frozen=True):
     """What names mean in one matcher; `found` grows."""
 
     sections: Sections

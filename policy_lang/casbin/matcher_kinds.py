@@ -15,8 +15,9 @@ Source: language.md 6.6, item 24; simpleeval's operators.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal, assert_never
+
+from msgspec import Struct
 
 from policy_lang.casbin.matcher_syntax import ArithmeticSign, CompareWord
 from policy_lang.ir import tables
@@ -43,8 +44,7 @@ _COMPARERS: dict[CompareWord, Comparer] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Typed:
+class Typed(Struct, frozen=True):
     """An expression and the kind of what it gives."""
 
     expression: Expression

@@ -5,8 +5,9 @@ INVARIANT: a `Joined` has two parts or more, a `Compared` one comparison or more
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from policy_lang.ir.tables import TableScalar
 from policy_lang.source import Span
@@ -15,16 +16,14 @@ CompareWord = Literal["==", "!=", "<", "<=", ">", ">=", "in", "not in"]
 ArithmeticSign = Literal["+", "-", "*", "/", "%"]
 
 
-@dataclass(frozen=True, slots=True)
-class Name:
+class Name(Struct, frozen=True):
     """A name that stands alone, or the first of a dotted one."""
 
     name: str
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(Struct, frozen=True):
     """`of.name`, or `of["name"]` (`by_item`)."""
 
     of: Syntax
@@ -33,34 +32,29 @@ class Part:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Literally:
+class Literally(Struct, frozen=True):
     value: TableScalar
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Listing:
+class Listing(Struct, frozen=True):
     """`(a, b)` or `[a, b]`."""
 
     parts: tuple[Syntax, ...]
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Negation:
+class Negation(Struct, frozen=True):
     of: Syntax
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Minus:
+class Minus(Struct, frozen=True):
     of: Syntax
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Joined:
+class Joined(Struct, frozen=True):
     """Two parts or more."""
 
     op: Literal["and", "or"]
@@ -68,8 +62,7 @@ class Joined:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Compared:
+class Compared(Struct, frozen=True):
     """`first op operand`; several in `rest` are a chain, of which each two neighbours must hold."""
 
     first: Syntax
@@ -77,16 +70,14 @@ class Compared:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Operation:
+class Operation(Struct, frozen=True):
     op: ArithmeticSign
     left: Syntax
     right: Syntax
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(Struct, frozen=True):
     """`span` is that of the whole call."""
 
     function: Syntax

@@ -21,8 +21,9 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Final, Literal
+
+from msgspec import Struct, field
 
 from policy_lang.casbin.conf import Text
 from policy_lang.casbin.matcher_syntax import (
@@ -55,8 +56,7 @@ DEEPEST = 64
 """Levels of parentheses, calls and operators within one another."""
 
 
-@dataclass(frozen=True, slots=True)
-class Parsed:
+class Parsed(Struct, frozen=True):
     """`syntax` is None exactly where `diagnostics` has an error that kept the text from being read."""
 
     syntax: Syntax | None
@@ -124,8 +124,7 @@ _AN_OPERAND = "a name such as `r.sub`, a call, a string or a number fits there"
 # ---------------------------------------------------------------- the parser
 
 
-@dataclass(slots=True)
-class _Parser:
+class _Parser(Struct):
     """A cursor over the tokens, by the precedence of operators: `at` is the next token, `depth` how deep it stands,
     `ends` where the operand that starts at a place of the text ends.
     """

@@ -19,8 +19,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from policy_lang.casbin.conf import Text
 from policy_lang.diagnostics import Diagnostic
@@ -41,8 +42,7 @@ TokenKind = Literal["name", "number", "string", "sign", "end"]
 _LARGEST = 2**53
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(Struct, frozen=True):
     """`text` as written, of a string what it means; `start` to `end` in the matcher. `value` of a number."""
 
     kind: TokenKind
@@ -52,8 +52,7 @@ class Token:
     value: int | float = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Tokens:
+class Tokens(Struct, frozen=True):
     """`tokens` is empty where the text could not be read to its end; `diagnostics` then has an error."""
 
     tokens: tuple[Token, ...]
@@ -119,8 +118,7 @@ def tokens_of(text: Text, *, mode: Mode, in_row: bool) -> Tokens:
     return Tokens(tokens if tokens and tokens[-1].kind == "end" else (), tuple(found))
 
 
-@dataclass(frozen=True, slots=True)
-class _Reader:
+class _Reader(Struct, frozen=True):
     """`renamed` is the text with `p_` and `r_` where Casbin puts these, character for character; `firsts` where it
     found out after which number.
     """

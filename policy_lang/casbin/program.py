@@ -18,9 +18,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import get_args
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from policy_lang.casbin.changes import by_type, joined, merged, numbered, texts_of
 from policy_lang.casbin.conditions import clashes_with
@@ -95,8 +97,7 @@ def compile_casbin(
     )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class CasbinProgram:
+class CasbinProgram(Struct, frozen=True, eq=False):
     """A compiled model with its policy. `diagnostics` are warnings, of the text that was compiled (`_compiled`) and of
     the last update. Made by `compile_casbin`; `_updated`: lines of its rows are no longer those of a text.
     """

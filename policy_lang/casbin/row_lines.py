@@ -12,7 +12,8 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from policy_lang.diagnostics import HIDDEN
 from policy_lang.source import Source, Span
@@ -29,8 +30,7 @@ _SIGNS = re.compile(r"[,()\[\]]")
 _CLOSES = {")": "(", "]": "["}
 
 
-@dataclass(frozen=True, slots=True)
-class Bracket:
+class Bracket(Struct, frozen=True):
     """A bracket without its other half, at an offset of the line. `fatal`: Casbin itself fails."""
 
     at: int

@@ -8,7 +8,8 @@ Source: language.md 6.6, items 2, 17, 22; measured on pycasbin 2.8.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from policy_lang.casbin.definitions import Model, RoleDefinition
 from policy_lang.casbin.findings import Findings
@@ -40,8 +41,7 @@ _MOST_SHARED = 2**18
 _VOTES: Mapping[str, Vote] = {"allow": "allow", "deny": "deny"}
 
 
-@dataclass(frozen=True, slots=True)
-class _Shape:
+class _Shape(Struct, frozen=True):
     """What a type asks of a row. `written` is its definition; `eft` is the place of that column."""
 
     written: str

@@ -24,7 +24,8 @@ value from none: it ends with the last one that is not empty, so that no row get
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from policy_lang.casbin.definitions import Model
 from policy_lang.casbin.row_lines import BYTE_ORDER_MARK, ODD, line_span, lines, span_of, values_of
@@ -38,8 +39,7 @@ MOST_BYTES = 64 * 2**20
 """The largest policy, in bytes of UTF-8."""
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+class Options(Struct, frozen=True):
     """How a policy is read. `matching` and `domain_matching` are the functions by which names and domains of a role
     definition are compared, by its name. `zone` is the IANA name of the zone of `timeMatch`; `functions` are the names
     of those that the embedding program gives.
@@ -55,8 +55,7 @@ class Options:
 STRICT = Options()
 
 
-@dataclass(frozen=True, slots=True)
-class PolicyRows:
+class PolicyRows(Struct, frozen=True):
     """Rows by policy type and links by role definition, in the order of the policy; every definition of the model has
     its entry. `source` holds the lines that rows and links name. `diagnostics` are sorted, the first of many.
     """

@@ -22,7 +22,8 @@ none, is refused in both modes.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from policy_lang.casbin.chains import CASBIN_FOLLOWS, CASBIN_FOLLOWS_CONDITIONS, longer_than
 from policy_lang.casbin.conditions import clashes, last_conditions

@@ -17,7 +17,8 @@ star or another sign of regular expressions, or `.+`, is meant as a pattern, and
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from policy_lang.casbin.findings import Findings
 from policy_lang.casbin.parts import all_in
@@ -58,8 +59,7 @@ _KEYS: Mapping[FunctionName, KeyFunction] = {
 _TIMES = LocalTime.of(0, "UTC")
 
 
-@dataclass(frozen=True, slots=True)
-class Uses:
+class Uses(Struct, frozen=True):
     """The columns and constants that stand where a function takes a pattern or a time."""
 
     columns: tuple[tuple[FunctionName, int], ...]
@@ -87,8 +87,7 @@ def uses_in(expression: Expression) -> Uses:
     return Uses(tuple(columns), tuple(constants))
 
 
-@dataclass(frozen=True, slots=True)
-class Value:
+class Value(Struct, frozen=True):
     """A value of a row or a link: the one at `at`, of the values of the line."""
 
     kind: str
@@ -97,8 +96,7 @@ class Value:
     at: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Verdict:
+class _Verdict(Struct, frozen=True):
     """What is wrong with a text; `warns` in strict too."""
 
     trap: Trap

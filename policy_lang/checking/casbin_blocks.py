@@ -21,8 +21,9 @@ Decision (2026-11-21): under an effect that denies nothing there is no deny rule
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import assert_never
+
+from msgspec import Struct
 
 from policy_lang import ir, tree
 from policy_lang.casbin.row_lines import span_of
@@ -58,8 +59,7 @@ _Placed = tuple[Group, tuple[ir.Operand, ...]]
 _VOTES: tuple[Vote, ...] = ("allow", "deny")
 
 
-@dataclass(frozen=True, slots=True)
-class CheckedBlock:
+class CheckedBlock(Struct, frozen=True):
     """A block as rules and the table that they ask; None after a mistake, with one rule that is `refused`."""
 
     rules: tuple[CheckedRule, ...]
@@ -94,8 +94,7 @@ def check_block(
     return CheckedBlock(tuple(making.rule(vote, items, placed) for vote in votes), made.table)
 
 
-@dataclass(frozen=True, slots=True)
-class _Making:
+class _Making(Struct, frozen=True):
     """Makes the rules of one block, whose names are its own."""
 
     id: str

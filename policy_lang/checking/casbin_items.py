@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal, TypeVar, get_args
+
+from msgspec import Struct
 
 from policy_lang import tree
 from policy_lang.attached import beside
@@ -56,8 +57,7 @@ _WORDS: Mapping[str, tuple[str, ...]] = {"as": get_args(Reach), "mode": get_args
 N = TypeVar("N", bound=tree.Node)
 
 
-@dataclass(frozen=True, slots=True)
-class Items:
+class Items(Struct, frozen=True):
     """What a block says. `reach`: whether the denies of the table deny. `model` and `policy` are texts."""
 
     model: Source
@@ -98,8 +98,7 @@ def items_of(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Made:
+class Made(Struct, frozen=True):
     """A table, and the definitions that it was made of."""
 
     table: Table

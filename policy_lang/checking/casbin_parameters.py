@@ -12,16 +12,17 @@ bound, by itself or by a field: what is left out is more often forgotten than no
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import assert_never
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from policy_lang.casbin.parts import all_in
 from policy_lang.ir import tables
 from policy_lang.ir.tables import Expression, Table
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(Struct, frozen=True):
     """`table` is None where something is not bound: `missing`, as the block has to name it."""
 
     table: Table | None

@@ -19,8 +19,9 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import assert_never
+
+from msgspec import Struct
 
 from policy_lang import ir
 from policy_lang.addresses import canonical
@@ -42,8 +43,7 @@ _SIGNS = re.compile(r"[\[\](){}|?+^$\\]")
 """What may take characters of either case, in compat too."""
 
 
-@dataclass(frozen=True, slots=True)
-class Spelling:
+class Spelling(Struct, frozen=True):
     """How values of an input are spelt. `what` are its values, in words; `folded`: in lower case, whatever came."""
 
     what: str
@@ -105,8 +105,7 @@ def spelling_of(operand: ir.Operand, type_: Type) -> Spelling | None:
             return None
 
 
-@dataclass(frozen=True, slots=True)
-class Misspelt:
+class Misspelt(Struct, frozen=True):
     """A text that the parameter at `place` never is; `wanted` is what is meant, None where that is no value. It stands
     in a column of `at`, or at a place of a link of the graph named; `at` None: in the matcher.
     """
@@ -148,8 +147,7 @@ _AnyText = frozenset[str] | None
 """Texts of a column that mean something to other parts of the matcher; None: any may."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Beside:
+class _Beside(Struct, frozen=True):
     table: Table
     spellings: Mapping[int, Spelling]
     otherwise: Mapping[int, _AnyText]

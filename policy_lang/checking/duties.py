@@ -18,8 +18,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import assert_never
+
+from msgspec import Struct
 
 from policy_lang import ir, tree
 from policy_lang.checking.environment import Facts
@@ -81,16 +82,14 @@ _LEGAL = {
 _RULES = {"allow": "an allow", "deny": "a deny", "require": "a require"}
 
 
-@dataclass(frozen=True, slots=True)
-class HeaderToSet:
+class HeaderToSet(Struct, frozen=True):
     """A header whose value is typed in each environment."""
 
     name: str
     written: tree.SetHeader
 
 
-@dataclass(frozen=True, slots=True)
-class Duties:
+class Duties(Struct, frozen=True):
     """The obligations of one rule that may stand there, in the order written."""
 
     must: tuple[ir.Obligation | HeaderToSet, ...]

@@ -13,8 +13,9 @@ Decision: 2026-11-21. A factor is worked out for its kind alone, so its conditio
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TypeVar, assert_never
+
+from msgspec import Struct, field
 
 from policy_lang import ir
 from policy_lang.checking.guards import Formula
@@ -46,8 +47,7 @@ PLACE_READS = frozenset(ir.Attr("request", name) for name in _WITH_A_PATH.keys()
 """What of a request depends on the endpoint."""
 
 
-@dataclass(frozen=True, slots=True)
-class Environment:
+class Environment(Struct, frozen=True):
     """One endpoint and one kind of principal; kind None is the anonymous caller, endpoint None a factor's condition.
 
     `signals` are the types of the declared signals by id.
@@ -110,8 +110,7 @@ def has_path(entry: EndpointEntry | None) -> bool:
     return entry is not None and not isinstance(entry.endpoint.route, ir.Action)
 
 
-@dataclass(frozen=True, slots=True)
-class Factor:
+class Factor(Struct, frozen=True):
     """A factor of one kind: its condition, what that proves, and when it happened; None where it was refused."""
 
     when: Formula
@@ -119,8 +118,7 @@ class Factor:
     at: ir.Operand | None
 
 
-@dataclass(frozen=True, slots=True)
-class Bound:
+class Bound(Struct, frozen=True):
     """A bundle with its names bound, by module, and its factors worked out, by kind and name.
 
     `sources` are the texts of the modules, `signals` types by id, `everywhere` all endpoints by index, `closed` those

@@ -19,8 +19,9 @@ it is false where no claim gives roles, and for an optional claim true only wher
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import assert_never
+
+from msgspec import Struct
 
 from policy_lang import ir, tree
 from policy_lang.checking.comparisons import comparable, compared
@@ -42,8 +43,7 @@ MOST_ORDERED = 128
 """Values of an enum by whose order two inputs may be compared: half of what one call may look at (check_cost)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Checked:
+class Checked(Struct, frozen=True):
     """A formula and what it proves present, by its outcome; None: it cannot come out so."""
 
     formula: Formula

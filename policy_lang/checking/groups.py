@@ -9,7 +9,8 @@ Source: language.md 4.2.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from policy_lang import ir, tree
 from policy_lang.checking.alike import alike_callers, alike_endpoints
@@ -126,8 +127,7 @@ def _mentions(names: Names, exprs: Iterable[tree.Expr]) -> Mentions:
 # ---------------------------------------------------------------- groups
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+class Group(Struct, frozen=True):
     """Environments that are alike: every one of these endpoints with every one of these kinds."""
 
     endpoints: Indices

@@ -14,7 +14,7 @@ is checked.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from policy_lang import ir, tree
 from policy_lang.checking.guards import Formula
@@ -26,8 +26,7 @@ ConditionKey = tuple[str, tree.NodeId]
 """A condition by its module and its declaration."""
 
 
-@dataclass(frozen=True, slots=True)
-class Mentions:
+class Mentions(Struct, frozen=True):
     """What one expression mentions itself: inputs, tags, factors, kinds (also by their roles), and conditions."""
 
     attrs: tuple[ir.Attr, ...]
@@ -37,8 +36,7 @@ class Mentions:
     conditions: tuple[ConditionEntry, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Reads:
+class Reads(Struct, frozen=True):
     """What expressions read. `singled_out` are the kinds that one of them asks for by name, role or factor."""
 
     of_kind: tuple[ir.Attr, ...]
@@ -52,8 +50,7 @@ ExpansionKey = tuple[ConditionKey, object, object, frozenset[ir.Attr]]
 """A condition, what it reads as it is declared where it is used, its arguments, and the inputs proved present."""
 
 
-@dataclass(frozen=True, slots=True)
-class Expansion:
+class Expansion(Struct, frozen=True):
     """A condition expanded: what it came to and proves by its outcome, of how many parts it is, and how deep they nest.
 
     `refused`: an expression in it had a mistake, which was reported.
@@ -94,8 +91,7 @@ ATTRS_A_STEP = 5
 """Inputs that a rule or a condition reads, with the conditions it calls."""
 
 
-@dataclass(frozen=True, slots=True)
-class Heaviest:
+class Heaviest(Struct, frozen=True):
     """The rule or proof that took the most steps so far: its name, and how many environments it met."""
 
     name: tree.Name | tree.Text

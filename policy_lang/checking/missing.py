@@ -12,7 +12,9 @@ rule reaches. Where as many errors were found as are ever shown, no more are com
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from policy_lang import ir
 from policy_lang.checking.environment import Environment
@@ -30,8 +32,7 @@ MOST_LOOKED_AT = 100
 _NOWHERE = "correct the name, or name by `on` an endpoint that has it"
 
 
-@dataclass(frozen=True, slots=True)
-class Reach:
+class Reach(Struct, frozen=True):
     """What one rule speaks of: its clauses, and its endpoints by their indices among `entries`.
 
     `seen` are the places whose mistake was completed, and grows.

@@ -15,8 +15,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import assert_never
+
+from msgspec.structs import replace
 
 from policy_lang import addresses, ir, tree
 from policy_lang.checking.environment import Bound, Environment, Facts

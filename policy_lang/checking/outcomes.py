@@ -15,8 +15,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import assert_never
+
+from msgspec import Struct, field
 
 from policy_lang import ir, tree
 from policy_lang.addresses import HIGHEST
@@ -40,8 +41,7 @@ from policy_lang.typesystem import INT_MAX, INT_MIN, EnumType, IntType
 _METHOD_WORD = re.compile(r"[!#$%&'*+.^_`|~0-9A-Z-]+")
 
 
-@dataclass(slots=True)
-class _Seen:
+class _Seen(Struct):
     """One condition. `came_to` by environment; `methods`: what comparisons name, and what of it some call may have."""
 
     expr: tree.Expr

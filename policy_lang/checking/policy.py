@@ -7,7 +7,9 @@ Source: language.md 4.2, 4.5, 4.6.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from policy_lang import tree
 from policy_lang.checking.casbin_blocks import check_block
@@ -27,8 +29,7 @@ from policy_lang.ir.tables import Table
 NO_FILES: Mapping[str, bytes] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class CheckedPolicy:
+class CheckedPolicy(Struct, frozen=True):
     """The rules of all modules, sorted by id; proofs in the order of modules and places.
 
     `tables` are those that `casbin` blocks ask, sorted by id. `challenges` are the names a step-up may carry. `written`

@@ -6,8 +6,9 @@ Source: language.md 2.1, 8.2.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from policy_lang import ir, tree
 from policy_lang.checking.environment import Bound, Facts
@@ -21,8 +22,7 @@ from policy_lang.declared.entries import ModuleEntry
 from policy_lang.diagnostics import Diagnostic
 
 
-@dataclass(frozen=True, slots=True)
-class PlacedProof:
+class PlacedProof(Struct, frozen=True):
     """What a proof speaks of in some environments: where all its clauses hold. `kinds`: None is nobody."""
 
     endpoints: tuple[int, ...]
@@ -30,8 +30,7 @@ class PlacedProof:
     clauses: tuple[CheckedClause, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class CheckedProof:
+class CheckedProof(Struct, frozen=True):
     """A proof without mistakes, if `refused` is false. What no `placed` names, it does not speak of."""
 
     title: str

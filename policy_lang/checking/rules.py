@@ -13,8 +13,9 @@ Decision: 2026-11-21. `within_s` of a need is rounded down to a whole second, th
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import assert_never
+
+from msgspec import Struct
 
 from policy_lang import ir, tree
 from policy_lang.checking.duties import Duties, duties_here, duties_of
@@ -36,23 +37,20 @@ from policy_lang.source import Source
 from policy_lang.wording import as_written
 
 
-@dataclass(frozen=True, slots=True)
-class CheckedClause:
+class CheckedClause(Struct, frozen=True):
     label: str
     text: str
     formula: Formula
 
 
-@dataclass(frozen=True, slots=True)
-class CheckedNeed:
+class CheckedNeed(Struct, frozen=True):
     text: str
     formula: Formula
     challenge: str
     within_s: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Variant:
+class Variant(Struct, frozen=True):
     """A rule as it is in some environments."""
 
     clauses: tuple[CheckedClause, ...]
@@ -65,8 +63,7 @@ Extent = tuple[Indices, tuple[str | None, ...]]
 """Endpoints and kinds, each with each. Many rules have one, so cells are filled from extents and not from rules."""
 
 
-@dataclass(frozen=True, slots=True)
-class Placed:
+class Placed(Struct, frozen=True):
     """A variant and where it holds: each of these endpoints (by index) with each of these kinds (None: nobody)."""
 
     endpoints: Indices
@@ -79,8 +76,7 @@ class Placed:
         return self.endpoints, self.kinds
 
 
-@dataclass(frozen=True, slots=True)
-class CheckedRule:
+class CheckedRule(Struct, frozen=True):
     """A rule and its variants; no environment is in two. `refused`: some expression had a mistake.
 
     `signals` are the ids of the signals that it reads.
@@ -153,8 +149,7 @@ def _ids(group: Group) -> tuple[str | None, ...]:
     return tuple(None if kind is None else kind.kind.id for kind in group.kinds)
 
 
-@dataclass(frozen=True, slots=True)
-class _Meeting:
+class _Meeting(Struct, frozen=True):
     """A rule on its way through its environments; its outcomes and the kinds it is for are taken down.
 
     `for_` is what its `for` clause came to by the tuple of kinds, which lives as long as the bundle: it asks nothing of

@@ -15,8 +15,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import TypeVar, assert_never
+
+from msgspec import Struct
 
 from policy_lang import tree
 from policy_lang.diagnostics import Diagnostic, Label
@@ -46,8 +47,7 @@ _REPEATED = {
 C = TypeVar("C", tree.ForClause, tree.OnClause, tree.UntilClause, tree.BecauseClause)
 
 
-@dataclass(frozen=True, slots=True)
-class Condition:
+class Condition(Struct, frozen=True):
     """A `when` or an `unless`, numbered from 1 in one row."""
 
     label: str
@@ -56,8 +56,7 @@ class Condition:
     negated: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
+class Shape(Struct, frozen=True):
     """The clauses of a rule or a proof. `for_text` is what it says of whom it is for."""
 
     for_: tree.ForClause | None

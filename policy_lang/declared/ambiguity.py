@@ -11,7 +11,8 @@ and the service is refused (E232), where it took far more steps than its endpoin
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from policy_lang import ir
 from policy_lang.declared.endpoints import EndpointEntry

@@ -9,8 +9,9 @@ Source: Tarjan, "Depth-first search and linear graph algorithms" (1972).
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Generic, TypeVar
+
+from msgspec import Struct
 
 Node = TypeVar("Node", bound=Hashable)
 
@@ -18,16 +19,14 @@ MOST_SHOWN = 8
 """Steps of a circle that a message shows."""
 
 
-@dataclass(frozen=True, slots=True)
-class Cycle(Generic[Node]):
+class Cycle(Struct, Generic[Node], frozen=True):
     """Nodes that all lead to each other; `way` is one shortest circle through the first of them, which ends it too."""
 
     members: frozenset[Node]
     way: tuple[Node, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Ordered(Generic[Node]):
+class Ordered(Struct, Generic[Node], frozen=True):
     """`nodes` on no circle, each after those it leads to; `cycles` in the order of their first members."""
 
     nodes: tuple[Node, ...]

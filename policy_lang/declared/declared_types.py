@@ -11,9 +11,10 @@ Decision: 2026-11-21. The name of a header is folded to lower case; without `fro
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import chain
 from typing import Literal, assert_never
+
+from msgspec import Struct
 
 from policy_lang import tree
 from policy_lang.declared.entries import EnumEntry
@@ -89,8 +90,7 @@ def scalar_type(scope: Scope, written: tree.TypeExpr, where: str, *, role: bool 
     return type_
 
 
-@dataclass(frozen=True, slots=True)
-class Fields:
+class Fields(Struct, frozen=True):
     """Their schemas in order, what expressions meet, where each is declared, and the names that went wrong."""
 
     schemas: tuple[FieldSchema, ...]

@@ -12,7 +12,8 @@ it too: a guard rail over a service leaves none of its calls out. Its path is it
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from policy_lang import ir, tree
 from policy_lang.declared.fields import Slot, Tag
@@ -23,8 +24,7 @@ from policy_lang.mistakes.names import BadPattern
 from policy_lang.source import Source, Span
 
 
-@dataclass(frozen=True, slots=True)
-class EndpointEntry:
+class EndpointEntry(Struct, frozen=True):
     """An endpoint. `pattern` is None for an action.
 
     `path`, `query`, `headers` (its service's with its own) and `properties` (with `id`, of an action) are what
@@ -64,8 +64,7 @@ class EndpointEntry:
         return method in self.methods or "ANY" in self.methods
 
 
-@dataclass(frozen=True, slots=True)
-class ServiceEntry:
+class ServiceEntry(Struct, frozen=True):
     """A service with its endpoints by name. `grants_by` are the modules that may write an allow for it."""
 
     service: ir.Service

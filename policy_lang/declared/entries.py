@@ -7,7 +7,8 @@ Source: language.md 2.1, 4.1, 4.3; points B, F, H, I.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from policy_lang import ir, tree
 from policy_lang.addresses import Intervals
@@ -16,22 +17,19 @@ from policy_lang.declared.fields import Slot
 from policy_lang.typesystem import EnumType, Type
 
 
-@dataclass(frozen=True, slots=True)
-class LabelEntry:
+class LabelEntry(Struct, frozen=True):
     """`id` is `module.name`."""
 
     id: str
     decl: tree.Name
 
 
-@dataclass(frozen=True, slots=True)
-class EnumEntry:
+class EnumEntry(Struct, frozen=True):
     type: EnumType
     decl: tree.EnumDecl
 
 
-@dataclass(frozen=True, slots=True)
-class EnumValue:
+class EnumValue(Struct, frozen=True):
     """A value of an enum, which is a name of its module too."""
 
     type: EnumType
@@ -39,8 +37,7 @@ class EnumValue:
     decl: tree.Name
 
 
-@dataclass(frozen=True, slots=True)
-class SettingEntry:
+class SettingEntry(Struct, frozen=True):
     """A setting bound in the chosen environment. `value` of a network setting is its intervals."""
 
     type: Type | None
@@ -48,8 +45,7 @@ class SettingEntry:
     decl: tree.SettingDecl
 
 
-@dataclass(frozen=True, slots=True)
-class NetworkEntry:
+class NetworkEntry(Struct, frozen=True):
     """`name` as the policy says it, its ranges with everything nested and excluded worked out."""
 
     name: str
@@ -57,14 +53,12 @@ class NetworkEntry:
     decl: tree.Name
 
 
-@dataclass(frozen=True, slots=True)
-class WorkloadEntry:
+class WorkloadEntry(Struct, frozen=True):
     workload: ir.Workload
     decl: tree.WorkloadDecl
 
 
-@dataclass(frozen=True, slots=True)
-class RoleEntry:
+class RoleEntry(Struct, frozen=True):
     """A role of one kind. `id` is `module.name`.
 
     `above` are the ids of the roles that hold this one: itself and all that include it at any depth. `values` are the
@@ -79,8 +73,7 @@ class RoleEntry:
     decl: tree.RoleDecl
 
 
-@dataclass(frozen=True, slots=True)
-class KindEntry:
+class KindEntry(Struct, frozen=True):
     """A kind of principal: `slots` are its claims or properties with the implicit ones (`aud`, `scope`; `id`).
 
     `role_source` is what gives its roles, None where relations alone do or no roles are declared for it.
@@ -94,8 +87,7 @@ class KindEntry:
     decl: tree.Name
 
 
-@dataclass(frozen=True, slots=True)
-class RelationEntry:
+class RelationEntry(Struct, frozen=True):
     """`role_ids` maps the plain names that a role column may hold to the ids of the roles they mean."""
 
     relation: ir.Relation
@@ -103,14 +95,12 @@ class RelationEntry:
     decl: tree.RelationDecl
 
 
-@dataclass(frozen=True, slots=True)
-class SignalEntry:
+class SignalEntry(Struct, frozen=True):
     signal: ir.Signal
     decl: tree.SignalDecl
 
 
-@dataclass(frozen=True, slots=True)
-class ConditionEntry:
+class ConditionEntry(Struct, frozen=True):
     decl: tree.ConditionDecl
     module: str
     parameters: tuple[tuple[str, Type], ...]
@@ -125,8 +115,7 @@ but tests.
 """
 
 
-@dataclass(frozen=True, slots=True)
-class ModuleEntry:
+class ModuleEntry(Struct, frozen=True):
     """One module. `own` is what it declares by plain name, `scope` that with what it imports; `broken` are names that
     are declared or imported but not usable, reported already; `imported` are the names of imports where they stand;
     `mentioned` are names of its scope that its declarations mention, and its own that other modules import.
@@ -143,8 +132,7 @@ class ModuleEntry:
     mentioned: frozenset[str]
 
 
-@dataclass(frozen=True, slots=True)
-class Inventory:
+class Inventory(Struct, frozen=True):
     """The whole bundle. `endpoints` by their index in the program; `broken` are inputs by root and name, and factors
     by the root `factor`: declared, and not usable.
     """
@@ -162,23 +150,20 @@ class Inventory:
 # ---------------------------------------------------------------- what a reference reads
 
 
-@dataclass(frozen=True, slots=True)
-class Parameter:
+class Parameter(Struct, frozen=True):
     """A parameter of the condition in whose body it stands."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class TagRead:
+class TagRead(Struct, frozen=True):
     """`endpoint.sensitivity` or `service.owner`: a constant of the endpoint at hand."""
 
     root: str
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class Fixed:
+class Fixed(Struct, frozen=True):
     """A value known when the policy is compiled: an enum's value, a setting, a workload."""
 
     value: ir.Value
@@ -189,8 +174,7 @@ Input = ir.Attr | ir.Now | Parameter | TagRead | Fixed | NetworkEntry | RoleEntr
 """What a reference binds to. A network stands only right of `in`, a role only as an argument for a role."""
 
 
-@dataclass(frozen=True, slots=True)
-class Names:
+class Names(Struct, frozen=True):
     """The bindings of one module, by node id.
 
     `inputs` of references and of `has`; `calls`; `kinds` of `is` and of `any KIND`; `roles` of `role R` (in expressions

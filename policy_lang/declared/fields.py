@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from policy_lang import tree
 from policy_lang.diagnostics import Diagnostic, Label
@@ -40,8 +41,7 @@ OWN_HEADERS = "x-portcullis-"
 """How the names of headers begin that only the product writes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Slot:
+class Slot(Struct, frozen=True):
     """What an expression meets where it reads an input: its type, whether it may be missing, where it is declared."""
 
     type: Type
@@ -49,8 +49,7 @@ class Slot:
     declared: Span | None
 
 
-@dataclass(frozen=True, slots=True)
-class Tag:
+class Tag(Struct, frozen=True):
     """A tag of an endpoint or a service: text of type string, or a value of an enum."""
 
     value: str

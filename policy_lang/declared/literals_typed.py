@@ -6,8 +6,9 @@ Source: language.md 4.1 ("Literals adopt the expected type and are checked").
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TypeGuard, assert_never
+
+from msgspec import Struct
 
 from policy_lang import ir, tree
 from policy_lang.declared.foreign_values import member_hint
@@ -19,16 +20,14 @@ from policy_lang.typesystem import INT_MAX, INT_MIN, IntType, Scalar, ScalarType
 ScalarLiteral = tree.StringLit | tree.IntLit | tree.BoolLit | tree.DurationLit | tree.TimeLit | tree.IpLit
 
 
-@dataclass(frozen=True, slots=True)
-class Typed:
+class Typed(Struct, frozen=True):
     """A value of an expression, and its type."""
 
     operand: ir.Operand
     type: Type
 
 
-@dataclass(frozen=True, slots=True)
-class _Scalar:
+class _Scalar(Struct, frozen=True):
     value: ir.ScalarValue
     type: ScalarType
 

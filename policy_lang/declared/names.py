@@ -17,9 +17,10 @@ Decision: 2026-11-21. A condition without parameters may be named without parent
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from itertools import chain
 from typing import TypeVar, assert_never
+
+from msgspec import Struct
 
 from policy_lang import ir, tree
 from policy_lang.declared.cycles import in_order, shown
@@ -84,8 +85,7 @@ _IN_EXPRESSIONS = (
 """What a name may stand for inside an expression; a parameter of such a name would be read as two things."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Made:
+class _Made(Struct, frozen=True):
     """A call of one condition by another."""
 
     node: tree.NodeId

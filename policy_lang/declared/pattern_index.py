@@ -9,14 +9,13 @@ patterns short enough for a trie.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from msgspec import Struct, field
 
 from policy_lang.ir import Fixed, Rest, Segment
 from policy_lang.meaning.patterns import Pattern
 
 
-@dataclass(slots=True)
-class _Node:
+class _Node(Struct):
     """A place in the trie. `ends` are patterns that stop here, `open_ends` those that go on by `**`."""
 
     literals: dict[str, _Node] = field(default_factory=dict)

@@ -17,8 +17,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
 from itertools import combinations
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from policy_lang import ir, tree
 from policy_lang.declared.cycles import in_order, shown
@@ -108,8 +110,7 @@ class Roles:
 _FIELD: Mapping[str, str] = {"token": "claim", "subject": "property"}
 
 
-@dataclass(frozen=True, slots=True)
-class _Source:
+class _Source(Struct, frozen=True):
     attr: ir.Attr
     type: Type
 

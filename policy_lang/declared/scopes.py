@@ -10,8 +10,9 @@ Source: language.md 4.3.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import TypeVar, assert_never
+
+from msgspec import Struct
 
 from policy_lang import tree
 from policy_lang.declared.endpoints import ServiceEntry
@@ -43,8 +44,7 @@ NOT_HERE = "neither declared in this module nor imported"
 Wanted = TypeVar("Wanted")
 
 
-@dataclass(frozen=True, slots=True)
-class Roles:
+class Roles(Struct, frozen=True):
     """The roles that a module sees: the type that their names make, and the ids that these mean."""
 
     type: RoleType

@@ -16,8 +16,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TypeVar
+
+from msgspec import Struct
 
 from policy_lang import ir, tree
 from policy_lang.declared.ambiguity import beside_each_other
@@ -151,8 +152,7 @@ class Services:
         return frozenset(text.value for text in decl.grants_by)
 
 
-@dataclass(frozen=True, slots=True)
-class _Route:
+class _Route(Struct, frozen=True):
     """A route, read. `pattern` is None for an action."""
 
     route: ir.Route

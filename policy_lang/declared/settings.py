@@ -16,8 +16,9 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import assert_never
+
+from msgspec import Struct
 
 from policy_lang import ir, tree
 from policy_lang.addresses import Interval, Intervals, cidr, number, union
@@ -57,8 +58,7 @@ _DEEP_KEY = re.compile(
 Plain = str | int | tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(Struct, frozen=True):
     """One environment: its name (None where none was chosen), its file, and what the file binds by key as written.
 
     A value of None is one of a type that no setting has. `environments` are those there are.

@@ -5,8 +5,9 @@ Source: language.md 6.1.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from policy_lang.ir import tables
 
@@ -28,8 +29,7 @@ LogLevel = Literal["minimal", "normal", "full"]
 Root = Literal["token", "subject", "resource", "path", "query", "header", "request", "signal"]
 
 
-@dataclass(frozen=True, slots=True)
-class Attr:
+class Attr(Struct, frozen=True):
     """An input: a declared claim (or `aud`, `scope`), a property of the subject or the resource (or its `id`), a
     capture, a query parameter, a header, an attribute of the request, or a signal by its id.
     """
@@ -38,18 +38,15 @@ class Attr:
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class Now:
+class Now(Struct, frozen=True):
     """The instant of the decision, Unix milliseconds."""
 
 
-@dataclass(frozen=True, slots=True)
-class Const:
+class Const(Struct, frozen=True):
     value: Value
 
 
-@dataclass(frozen=True, slots=True)
-class Shift:
+class Shift(Struct, frozen=True):
     """Time and duration arithmetic: `left + right` (sign 1) or `left - right` (sign -1), in milliseconds."""
 
     left: Operand
@@ -60,15 +57,13 @@ class Shift:
 Operand = Attr | Now | Const | Shift
 
 
-@dataclass(frozen=True, slots=True)
-class Truth:
+class Truth(Struct, frozen=True):
     """A boolean attribute."""
 
     of: Operand
 
 
-@dataclass(frozen=True, slots=True)
-class Compare:
+class Compare(Struct, frozen=True):
     """`eq`, `lt` or `le`; the other three are negations or have their sides swapped."""
 
     op: Literal["eq", "lt", "le"]
@@ -76,48 +71,41 @@ class Compare:
     right: Operand
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(Struct, frozen=True):
     item: Operand
     among: Operand
 
 
-@dataclass(frozen=True, slots=True)
-class Overlap:
+class Overlap(Struct, frozen=True):
     left: Operand
     right: Operand
 
 
-@dataclass(frozen=True, slots=True)
-class Cover:
+class Cover(Struct, frozen=True):
     """Whether `left` holds every member of `right`."""
 
     left: Operand
     right: Operand
 
 
-@dataclass(frozen=True, slots=True)
-class Empty:
+class Empty(Struct, frozen=True):
     of: Operand
 
 
-@dataclass(frozen=True, slots=True)
-class Like:
+class Like(Struct, frozen=True):
     """`pattern` has `*` only as its first and/or its last character."""
 
     of: Operand
     pattern: str
 
 
-@dataclass(frozen=True, slots=True)
-class Has:
+class Has(Struct, frozen=True):
     """Whether an optional input is present."""
 
     attr: Attr
 
 
-@dataclass(frozen=True, slots=True)
-class InNetwork:
+class InNetwork(Struct, frozen=True):
     """Whether an address lies in one of these ranges of numbers in the 128-bit space: (first, last), both included,
     ascending, disjoint and not adjacent. `network` is how the policy calls it.
     """
@@ -127,24 +115,21 @@ class InNetwork:
     ranges: tuple[tuple[int, int], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Lookup:
+class Lookup(Struct, frozen=True):
     """Whether the row is among the facts of a relation; unknown where the facts are not at hand."""
 
     relation: str
     arguments: tuple[Operand, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Age:
+class Age(Struct, frozen=True):
     """-skew <= now - at <= `most_ms` (no upper end where None): freshness of a factor, with the platform's skew."""
 
     at: Operand
     most_ms: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Vote:
+class Vote(Struct, frozen=True):
     """Whether a Casbin table, by its id, casts this vote on a request of these values, one for each of its parameters;
     unknown where one of them has no value.
     """
@@ -161,23 +146,20 @@ CLOCK_SKEW_MS = 30_000
 """How far an authentication instant may lie in our future (language.md 5.4)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Lit:
+class Lit(Struct, frozen=True):
     """An atom, or its negation."""
 
     atom: int
     negated: bool
 
 
-@dataclass(frozen=True, slots=True)
-class All:
+class All(Struct, frozen=True):
     """True where every part is; `All(())` is true."""
 
     parts: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class AnyOf:
+class AnyOf(Struct, frozen=True):
     """True where one part is; `AnyOf(())` is false."""
 
     parts: tuple[int, ...]

@@ -8,13 +8,13 @@ Source: policy_lang/ir.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from policy_lang import ir
 
 
-@dataclass(frozen=True, slots=True)
-class Footprints:
+class Footprints(Struct, frozen=True):
     """`guards` and `bodies` by index; a body reads what its clauses, needs and headers do. `signals` are the bits of
     the inputs that are signals.
     """

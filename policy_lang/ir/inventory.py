@@ -5,8 +5,9 @@ Source: language.md 2.1, 4.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from policy_lang.ir.atoms import Atom, Guard, Value
 from policy_lang.ir.rules import Body, Cell, Place, Rule
@@ -14,8 +15,7 @@ from policy_lang.ir.tables import Table
 from policy_lang.typesystem import Type
 
 
-@dataclass(frozen=True, slots=True)
-class FieldSchema:
+class FieldSchema(Struct, frozen=True):
     """A claim, property, query parameter or header. `source` is the way to it from the outside, at least one step."""
 
     name: str
@@ -25,8 +25,7 @@ class FieldSchema:
     source: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Exclusive:
+class Exclusive(Struct, frozen=True):
     """Two roles that nobody may hold at once, each with the values of the role claim that give it."""
 
     left: str
@@ -35,8 +34,7 @@ class Exclusive:
     right_values: frozenset[str]
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
+class Kind(Struct, frozen=True):
     """A kind of principal; `id` is the plain name.
 
     `form` tells a token, which a signature proves, from a subject, which an authenticated caller asserts. `name` is the
@@ -52,16 +50,14 @@ class Kind:
     exclusive: tuple[Exclusive, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Relation:
+class Relation(Struct, frozen=True):
     """`id` is `module.name`; facts are rows of these columns."""
 
     id: str
     columns: tuple[tuple[str, Type], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Signal:
+class Signal(Struct, frozen=True):
     """`id` is `module.name`. `provider` is `context.NAME`, `seen.per_minute`, `seen.distinct` or `seen.run`; `keys` are
     inputs as written (`token.sub`, `endpoint`). `fallback` None is `unknown`.
     """
@@ -74,8 +70,7 @@ class Signal:
     fallback: Value | None
 
 
-@dataclass(frozen=True, slots=True)
-class Workload:
+class Workload(Struct, frozen=True):
     """A declared caller between services; `id` is `module.name`, `identity` its SPIFFE id."""
 
     id: str
@@ -86,34 +81,29 @@ CaptureType = Literal["string", "int", "uuid", "opaque"]
 """In an `opaque` segment `%2F` is data."""
 
 
-@dataclass(frozen=True, slots=True)
-class Fixed:
+class Fixed(Struct, frozen=True):
     """A path segment that must be this text (decoded)."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Capture:
+class Capture(Struct, frozen=True):
     name: str
     type: CaptureType
 
 
-@dataclass(frozen=True, slots=True)
-class AnySegment:
+class AnySegment(Struct, frozen=True):
     """`*`: exactly one segment."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rest:
+class Rest(Struct, frozen=True):
     """`**`: all that follows, perhaps nothing; only last."""
 
 
 Segment = Fixed | Capture | AnySegment | Rest
 
 
-@dataclass(frozen=True, slots=True)
-class Http:
+class Http(Struct, frozen=True):
     """`trailing_slash` is part of the pattern, exact."""
 
     methods: tuple[str, ...]
@@ -121,16 +111,14 @@ class Http:
     trailing_slash: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Grpc:
+class Grpc(Struct, frozen=True):
     """POST `/service/method`, no query, content type `application/grpc*` (contracts.md); `service` has its package."""
 
     service: str
     method: str
 
 
-@dataclass(frozen=True, slots=True)
-class Action:
+class Action(Struct, frozen=True):
     """(subject, action, resource) instead of a path (language.md, point B)."""
 
     action: str
@@ -140,8 +128,7 @@ class Action:
 Route = Http | Grpc | Action
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
+class Endpoint(Struct, frozen=True):
     """`id` is `service.name`. `written` is the pattern, `package.Service/Method`, or `action on resource`, as written.
 
     `labels` are ids (`module.label`), sorted; `tags` (its own and its service's) by name, sorted. `headers` are its own
@@ -162,8 +149,7 @@ class Endpoint:
     place: Place
 
 
-@dataclass(frozen=True, slots=True)
-class Service:
+class Service(Struct, frozen=True):
     """`audiences` empty is `audience none`: no token opens it. `hosts` are lower case, without port or final dot.
 
     `accepts` are subject kinds. `observe_until_ms`: until then what policy would refuse passes (language.md, point J).
@@ -179,8 +165,7 @@ class Service:
     tags: tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Program:
+class Program(Struct, frozen=True):
     """One compiled policy. `tables` are those of its `casbin` blocks, each with the id of its block."""
 
     version: int

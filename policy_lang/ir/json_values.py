@@ -7,8 +7,9 @@ lone surrogate is seen to once for the whole document (codec.py).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TypeVar
+
+from msgspec import Struct
 
 from policy_lang.ir import ScalarValue, Value
 from policy_lang.typesystem import INT_MAX, INT_MIN
@@ -18,8 +19,7 @@ JsonValue = None | bool | int | float | str | Sequence["JsonValue"] | Mapping[st
 T = TypeVar("T")
 
 
-@dataclass(slots=True)
-class Reader:
+class Reader(Struct):
     """A value and where it stands: at `step` of the value `above`. Not frozen: a frozen one takes three times as long
     to make, and a program is tens of thousands.
     """

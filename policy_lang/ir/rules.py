@@ -5,13 +5,12 @@ Source: language.md 2.1, 6.1.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from policy_lang.ir.atoms import Effect, LogLevel, Operand
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """Where something stands in the policy: file, line and column from 1."""
 
     file: str
@@ -19,8 +18,7 @@ class Place:
     column: int
 
 
-@dataclass(frozen=True, slots=True)
-class LogDuty:
+class LogDuty(Struct, frozen=True):
     level: LogLevel
     strict: bool
 
@@ -29,40 +27,34 @@ NORMAL_LOG = LogDuty("normal", strict=False)
 """What is recorded where no rule speaks (language.md, point E)."""
 
 
-@dataclass(frozen=True, slots=True)
-class SetHeader:
+class SetHeader(Struct, frozen=True):
     """`name` is lower case; the value is a scalar, written as policy_lang/meaning/obligations.py says."""
 
     name: str
     value: Operand
 
 
-@dataclass(frozen=True, slots=True)
-class RemoveHeader:
+class RemoveHeader(Struct, frozen=True):
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class Redact:
+class Redact(Struct, frozen=True):
     """JSON pointers (RFC 6901), sorted."""
 
     pointers: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class IssueToken:
+class IssueToken(Struct, frozen=True):
     """`scopes` None: those of the endpoint. Sorted."""
 
     scopes: tuple[str, ...] | None
 
 
-@dataclass(frozen=True, slots=True)
-class Alert:
+class Alert(Struct, frozen=True):
     channel: str
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """The status of a refusal: 403, 404, 429, 451 or 503."""
 
     status: int
@@ -71,8 +63,7 @@ class Answer:
 Obligation = LogDuty | SetHeader | RemoveHeader | Redact | IssueToken | Alert | Answer
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(Struct, frozen=True):
     """`id` is `module.name`, for ever. `shadow`: judged and recorded, without a say."""
 
     id: str
@@ -82,8 +73,7 @@ class Rule:
     shadow: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Clause:
+class Clause(Struct, frozen=True):
     """One `for`, `when`, `unless` or `until` of a rule, with its text as written; `label` is `for`, `when 1`,
     `unless 2`, `until`. `for` holds what `via` asks too. Of a `casbin` block it is the vote, with its files; `casbin`.
     """
@@ -93,8 +83,7 @@ class Clause:
     guard: int
 
 
-@dataclass(frozen=True, slots=True)
-class Need:
+class Need(Struct, frozen=True):
     """What a require rule asks for; unmet unless its guard is true. `within_s` only of a factor that names one."""
 
     text: str
@@ -103,8 +92,7 @@ class Need:
     within_s: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Body:
+class Body(Struct, frozen=True):
     """What a rule comes to in some cells. `needs` only on require rules, `must` on require and deny rules."""
 
     clauses: tuple[Clause, ...]
@@ -113,16 +101,14 @@ class Body:
     should: tuple[Obligation, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class CellRule:
+class CellRule(Struct, frozen=True):
     """A rule as it is in one cell: indices into `Program.rules` and `Program.bodies`."""
 
     rule: int
     body: int
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
+class Cell(Struct, frozen=True):
     """What is asked for one endpoint and one kind of principal."""
 
     endpoint: int

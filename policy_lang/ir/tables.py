@@ -25,8 +25,9 @@ index over the rows, is the plan's (policy_lang/plan/tables.py), as it is for ru
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 Mode = Literal["strict", "compat"]
 """`strict`: one meaning, the safe one, of what the front end lets through. `compat`: what Casbin documents."""
@@ -54,22 +55,19 @@ ARITY: Mapping[FunctionName, int] = {
 # ---------------------------------------------------------------- expressions
 
 
-@dataclass(frozen=True, slots=True)
-class Parameter:
+class Parameter(Struct, frozen=True):
     """A parameter of the request, by its place: `r.sub`."""
 
     place: int
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(Struct, frozen=True):
     """A column of the row, by its place: `p.sub`. A string."""
 
     place: int
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(Struct, frozen=True):
     """A named part of a value: `r.sub.Age`. No value where the value has no such part, and in compat where a mapping
     has a method of that name, such as `items`, which Casbin for Python reads.
     """
@@ -78,35 +76,29 @@ class Field:
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class Constant:
+class Constant(Struct, frozen=True):
     value: TableScalar
 
 
-@dataclass(frozen=True, slots=True)
-class Listed:
+class Listed(Struct, frozen=True):
     """`('a', 'b')` or `['a', 'b']`; only on the right of `in`."""
 
     parts: tuple[Expression, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Not:
+class Not(Struct, frozen=True):
     of: Expression
 
 
-@dataclass(frozen=True, slots=True)
-class And:
+class And(Struct, frozen=True):
     parts: tuple[Expression, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Or:
+class Or(Struct, frozen=True):
     parts: tuple[Expression, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Comparison:
+class Comparison(Struct, frozen=True):
     """`eq` and `ne` of any two values (of different types: not equal; whole and fractional numbers are one type); `lt`
     to `ge` of two numbers or two strings, of anything else unknown. A boolean is of another type than a number in
     strict; in compat it is 0 or 1, as in Python.
@@ -117,8 +109,7 @@ class Comparison:
     right: Expression
 
 
-@dataclass(frozen=True, slots=True)
-class Within:
+class Within(Struct, frozen=True):
     """`in`: whether a sequence or a set has the item, as `eq` has it; of two strings, in compat, whether one holds the
     other. Of anything else unknown.
     """
@@ -127,8 +118,7 @@ class Within:
     among: Expression
 
 
-@dataclass(frozen=True, slots=True)
-class Arithmetic:
+class Arithmetic(Struct, frozen=True):
     """Of two numbers; `+` of two strings too. No value for anything else, and for division by nought."""
 
     op: Literal["+", "-", "*", "/", "%"]
@@ -136,8 +126,7 @@ class Arithmetic:
     right: Expression
 
 
-@dataclass(frozen=True, slots=True)
-class Linked:
+class Linked(Struct, frozen=True):
     """`g(r.sub, p.sub)`, `g(r.sub, p.sub, r.dom)`: whether the first name is the second, or has it as a role, directly
     or through others. Arguments that are no strings: unknown.
     """
@@ -146,8 +135,7 @@ class Linked:
     arguments: tuple[Expression, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class BuiltIn:
+class BuiltIn(Struct, frozen=True):
     """One of Casbin's own functions. What it cannot take (no strings, no address, no pattern) has no value. To
     `ipMatch` the address `::ffff:10.0.0.1` is 10.0.0.1 in strict, and one of IPv6 in compat. A name that ends with a
     line break has no value in compat for those that are regular expressions to Casbin.
@@ -157,16 +145,14 @@ class BuiltIn:
     arguments: tuple[Expression, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Own:
+class Own(Struct, frozen=True):
     """A function that the embedding program gave, by name. What it raises, and what is no scalar, is no value."""
 
     function: str
     arguments: tuple[Expression, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
+class Written(Struct, frozen=True):
     """`eval(p.sub_rule)`: the expression that the row has in this column, from `Table.expressions`."""
 
     column: int
@@ -181,8 +167,7 @@ Expression = (
 # ---------------------------------------------------------------- roles
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
+class Link(Struct, frozen=True):
     """`member` has `role`, in `domain` ("" in a graph without domains). `condition` is empty, or the two arguments of
     `timeMatch` that must hold at the instant of the decision. `line` of the policy, from 1; 0 where it has none.
     """
@@ -194,8 +179,7 @@ class Link:
     line: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class RoleGraph:
+class RoleGraph(Struct, frozen=True):
     """A role definition and its links, in the order of the policy.
 
     A name has itself, known or not. It has the role of each link whose member is that name, or (`matching`) a pattern
@@ -217,8 +201,7 @@ class RoleGraph:
 # ---------------------------------------------------------------- tables
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(Struct, frozen=True):
     """`vote` None: an effect that is neither; it says nothing (only in compat). `line` as in `Link`."""
 
     values: tuple[str, ...]
@@ -226,8 +209,7 @@ class Row:
     line: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
+class Table(Struct, frozen=True):
     """`id` is that of the block, `module.name`; "" when embedded. `file` is the policy's, for places. `expressions` are
     the texts that stand in columns under `Written`, each once, with what they say; None is a text that says nothing
     that can be asked (only in compat; unknown). `own` are the names under `Own`. `zone` is the IANA name of the time

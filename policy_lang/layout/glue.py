@@ -11,8 +11,9 @@ operator only where there is nothing else. So a line breaks where its sense does
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import accumulate, pairwise
+
+from msgspec import Struct
 
 from policy_lang.layout.pieces import Piece
 
@@ -29,8 +30,7 @@ _OPERATORS = frozenset(["in", "overlaps", "covers", "like", "has", "is", "<", "|
 _RANKS_OF_A_DEPTH = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Glue:
+class Glue(Struct, frozen=True):
     """Side tables, one entry for each piece.
 
     `spaces`: blanks before it when it follows on the same line. `ranks`: how ill a line may be broken before it, lowest

@@ -12,8 +12,9 @@ Specification: language.md 2.1; grammar.lark.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
+
+from msgspec import Struct
 
 from policy_lang.layout.pieces import Piece
 from policy_lang.syntax.grammar import Branch, Token, Tree, trees
@@ -21,8 +22,7 @@ from policy_lang.syntax.grammar import Branch, Token, Tree, trees
 INDENT = 2
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shape:
+class Shape(Struct, frozen=True, kw_only=True):
     """How the cells of a line stand.
 
     `widest`: for each column, the widest cell that the next one is aligned to; wider ones run over. Columns beyond the
@@ -58,8 +58,7 @@ TABLE = Shape(widest=(96,) * 64, across=True, rigid=True)
 PROOF = Shape(wrap=1, hang=0)
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
+class Cell(Struct, frozen=True):
     """The pieces `start` to `end` (exclusive).
 
     `hang`: how many pieces stand left of the column where its later lines begin. `alone`: has lines of its own where
@@ -72,8 +71,7 @@ class Cell:
     alone: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(Struct, frozen=True):
     """One line, or several where it does not fit.
 
     `blank`: an empty line stands above it and its comments; `airy`: empty lines among those comments are kept.
@@ -96,8 +94,7 @@ _BLOCKS = frozenset(["token_decl", "subject_decl", "roles_decl", "service_decl",
 _PARAMETERS = frozenset(["query_param", "header_param", "property"])
 
 
-@dataclass(frozen=True, slots=True)
-class _File:
+class _File(Struct, frozen=True):
     """The pieces of the text, and which of them begins at an offset."""
 
     pieces: Sequence[Piece]

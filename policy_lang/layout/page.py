@@ -9,8 +9,9 @@ stands.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from itertools import accumulate, groupby
+
+from msgspec import Struct, field
 
 from policy_lang.layout.glue import NEVER, Glue
 from policy_lang.layout.lines import Cell, Line, Shape
@@ -23,8 +24,7 @@ _DEEPEST_HANG = 72
 """The rightmost column at which a broken line goes on."""
 
 
-@dataclass(slots=True)
-class _Page:
+class _Page(Struct):
     """The lines written so far, and the one being written."""
 
     done: list[str] = field(default_factory=list)
@@ -52,8 +52,7 @@ class _Page:
             self.done.append("")
 
 
-@dataclass(frozen=True, slots=True)
-class _Text:
+class _Text(Struct, frozen=True):
     """What is being laid out: the pieces and their tables."""
 
     pieces: Sequence[Piece]

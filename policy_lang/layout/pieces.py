@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from policy_lang.syntax.grammar import Branch, Token, Tree
 
@@ -25,16 +27,14 @@ _BETWEEN = re.compile(
 _CAPTURE = re.compile(r"\{([a-z0-9_]+)[ \t]*:[ \t]*([a-z0-9_]+)\}")
 
 
-@dataclass(frozen=True, slots=True)
-class Comment:
+class Comment(Struct, frozen=True):
     """A comment on a line of its own, from its `#` on; `blank`: an empty line stands above it."""
 
     text: str
     blank: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(Struct, frozen=True):
     """One token.
 
     `kind` is the name of its terminal, empty for fixed words and marks, `END` for the end. `beside` is the comment that
@@ -53,8 +53,7 @@ class Piece:
         return not self.kind and self.text == text
 
 
-@dataclass(slots=True)
-class _Row:
+class _Row(Struct):
     """The pieces cut so far, and what stands since the last of them."""
 
     pieces: list[Piece] = field(default_factory=list)

@@ -16,8 +16,9 @@ what Casbin refuses. Casbin for Go, of which ipMatch is documented, has one spac
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from policy_lang.addresses import Interval, number
 from policy_lang.ir.tables import Mode
@@ -28,8 +29,7 @@ _LONGEST = 100
 _MAPPED: Interval = (0xFFFF << 32, (0xFFFF << 32) | 0xFFFF_FFFF)
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
+class Block(Struct, frozen=True):
     """The numbers from `first` to `last`, both included, those of IPv4 among them only where all are. `written`: only
     of addresses in this notation; None: in any.
     """

@@ -16,7 +16,8 @@ call is refused by `default`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from policy_lang.ir import Attr, Cell, Endpoint, Kind, Program, Service, Value
 from policy_lang.meaning.evaluation import Columns, Environment, Values
@@ -34,8 +35,7 @@ from policy_lang.request import decoded_path
 from policy_lang.verdict import ActionCall, Origin, Question
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(Struct, frozen=True):
     """A question that is routed and conforms. `kind` None is the anonymous caller; `place` is the place of the cell in
     `Program.cells`, None where the program has none for the call.
     """
@@ -48,8 +48,7 @@ class Call:
     environment: Environment
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(Struct, frozen=True):
     """`by` is a word of the closed list; `endpoint` is the id of the endpoint where there was one."""
 
     by: str
@@ -58,8 +57,7 @@ class Refused:
     endpoint: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Admission:
+class Admission(Struct, frozen=True):
     """What a program says about admission, with its places to look up built once."""
 
     program: Program
@@ -119,8 +117,7 @@ class Admission:
         return Call(service, endpoint, kind, cell, place, environment)
 
 
-@dataclass(frozen=True, slots=True)
-class _Given:
+class _Given(Struct, frozen=True):
     """What the call itself holds, by root."""
 
     request: Values

@@ -6,14 +6,14 @@ Source: language.md 5.5, 5.6.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from msgspec import Struct
+from msgspec.structs import replace
 
 from policy_lang.ir import Cell, IssueToken, Obligation, Program, SetHeader
 from policy_lang.verdict import Observed, Verdict
 
 
-@dataclass(frozen=True, slots=True)
-class Background:
+class Background(Struct, frozen=True):
     """What a sentence about a refusal says besides the verdict: whether the endpoint is closed, whether the caller has
     a token, and the rules whose obligations contradict each other, by id.
     """

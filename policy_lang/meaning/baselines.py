@@ -23,7 +23,8 @@ never saw the back end that the host chooses.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from policy_lang.ir import Action, Attr, Service, Value
 from policy_lang.meaning.admission import Admission, Call, Refused
@@ -31,8 +32,7 @@ from policy_lang.meaning.schema import AUDIENCE, conform_claim, root_of
 from policy_lang.verdict import Caller, Question
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(Struct, frozen=True):
     """`by` is a word of the closed list."""
 
     by: str

@@ -19,9 +19,10 @@ whether it is there.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from operator import attrgetter
 from typing import assert_never, get_args
+
+from msgspec import Struct
 
 from policy_lang.ir import (
     Age,
@@ -79,8 +80,7 @@ Columns = Mapping[str, tuple[Type, ...]]
 Values = Mapping[str, Value]
 
 
-@dataclass(slots=True)
-class Environment:
+class Environment(Struct):
     """The inputs of one call: typed values by root and name, what is known to be there but not at hand, the instant,
     the facts, the tables. An input without a value has no entry.
 

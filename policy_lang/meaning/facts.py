@@ -29,9 +29,10 @@ import io
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from typing import Literal, assert_never
+
+from msgspec import Struct
 
 from policy_lang.diagnostics import HIDDEN, nearest, printable
 from policy_lang.ir import Program, Relation, ScalarValue
@@ -58,8 +59,7 @@ class FactsError(Exception):
         self.problems = tuple(problems)
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(Struct, frozen=True):
     """What is wrong with a fact file; `line` and `column` from 1, where there is a place; `column` counts characters
     where the file cannot be read and fields of the row where a value is wrong."""
 

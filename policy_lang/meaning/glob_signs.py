@@ -8,7 +8,8 @@ Source: globs.py says what the signs mean.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from policy_lang.addresses import Intervals, difference, union
 from policy_lang.meaning.linear_regex import unreadable
@@ -20,20 +21,17 @@ EVERYTHING: Intervals = ((0, 0x10FFFF),)
 _SLASH: Intervals = ((ord("/"), ord("/")),)
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(Struct, frozen=True):
     """`*`"""
 
 
-@dataclass(frozen=True, slots=True)
-class OneOf:
+class OneOf(Struct, frozen=True):
     """One character; no `/` among them."""
 
     characters: Intervals
 
 
-@dataclass(frozen=True, slots=True)
-class AnyNumber:
+class AnyNumber(Struct, frozen=True):
     """`**` as a whole segment."""
 
 
@@ -43,8 +41,7 @@ Item = str | Run | OneOf
 Segment = AnyNumber | tuple[Item, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Path:
+class Path(Struct, frozen=True):
     """One text without braces; `rooted`: it begins with `/`, `closed`: it ends so, and has segments."""
 
     segments: tuple[Segment, ...]

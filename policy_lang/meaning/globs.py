@@ -20,8 +20,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import dropwhile, takewhile
+
+from msgspec import Struct
 
 from policy_lang.addresses import Intervals, difference
 from policy_lang.ir.tables import Mode
@@ -46,8 +47,7 @@ _HIDDEN = r"(?:/(?:[^./][^/]*)?)"
 _DOT: Intervals = ((ord("."), ord(".")),)
 
 
-@dataclass(frozen=True, slots=True)
-class Glob:
+class Glob(Struct, frozen=True):
     """`regex` is the truth; `form` is of the name with single slashes."""
 
     regex: Regex

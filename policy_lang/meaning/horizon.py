@@ -18,8 +18,10 @@ some row does, change with every millisecond as far as anybody may rely on it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
 from typing import assert_never
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from policy_lang.ir import (
     CLOCK_SKEW_MS,
@@ -48,8 +50,7 @@ LAST_INSTANT = 253_402_300_799_999
 """9999-12-31T23:59:59.999Z, Unix milliseconds."""
 
 
-@dataclass(frozen=True, slots=True)
-class Clockwork:
+class Clockwork(Struct, frozen=True):
     """What of a cell reads the time. `ticking`: it changes with every millisecond. `tables` are the Casbin tables that
     are asked, of which some may read it.
     """
@@ -111,8 +112,7 @@ def _next_change(atom: Atom, environment: Environment) -> int | None:
 # ---------------------------------------------------------------- straight lines
 
 
-@dataclass(frozen=True, slots=True)
-class _Line:
+class _Line(Struct, frozen=True):
     """`slope * now + offset`."""
 
     slope: int

@@ -23,8 +23,10 @@ Decision (2026-11-21): what the gateway can do is kept where a require rule of t
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
 from typing import NamedTuple, assert_never
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from policy_lang.ir import (
     Attr,
@@ -78,8 +80,7 @@ class Looked(NamedTuple):
     found: bool | None
 
 
-@dataclass(frozen=True, slots=True)
-class Inputs:
+class Inputs(Struct, frozen=True):
     """What one decision took in. `reads` holds None for an input that was absent or not at hand.
 
     `caller` is who called, with the claims that were read, where they stood in the token; its `unread` names the other
@@ -97,8 +98,7 @@ class Inputs:
     capabilities: frozenset[Capability] = CAPABILITIES
 
 
-@dataclass(frozen=True, slots=True)
-class ReadSet:
+class ReadSet(Struct, frozen=True):
     """What a decision in one cell may read, the lookups it may make, each in a fixed order; `asks`: a require rule
     asks for something.
     """

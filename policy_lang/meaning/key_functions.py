@@ -13,9 +13,10 @@ Decision (2026-11-21): a pattern may come from a request and be compiled for it:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
+
+from msgspec import Struct
 
 from policy_lang.ir.tables import ARITY, FunctionName, Mode
 from policy_lang.meaning.key_patterns import Pattern, pattern
@@ -29,8 +30,7 @@ from policy_lang.meaning.pattern_forms import Trap
 _REMEMBERED = 256
 
 
-@dataclass(frozen=True, slots=True)
-class _Parts:
+class _Parts(Struct, frozen=True):
     """A pattern whose wildcards are asked for by name; `names` in the order of the first groups."""
 
     regex: Regex

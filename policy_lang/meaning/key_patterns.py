@@ -20,8 +20,9 @@ hold no automata. tests/casbin/test_key_patterns.py compares it with the regular
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import assert_never
+
+from msgspec import Struct
 
 from policy_lang.ir.tables import FunctionName, Mode
 from policy_lang.meaning.address_patterns import Block, read_block
@@ -56,8 +57,7 @@ from policy_lang.meaning.pattern_forms import (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class _Walk:
+class _Walk(Struct, frozen=True):
     """Of the segments of a name: with `rest` one more than `count` at least and no line break from there on; those of
     each group of `same` are equal.
     """
@@ -67,16 +67,14 @@ class _Walk:
     same: tuple[tuple[int, ...], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Named:
+class _Named(Struct, frozen=True):
     """The groups of the expression with the same name took the same text."""
 
     regex: Regex
     names: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Seen:
+class _Seen(Struct, frozen=True):
     """Of the segments of a name those at these places do not begin with a dot."""
 
     places: tuple[int, ...]
@@ -86,8 +84,7 @@ _Check = _Walk | _Named | _Seen | Regex | Block
 """What of the truth the form does not say."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pattern:
+class Pattern(Struct, frozen=True):
     """A text as a function reads it. `form` is what every name has that fits, for an index; `fits` is the truth.
     `remark`: the pattern is taken in both modes, and worth a warning.
     """

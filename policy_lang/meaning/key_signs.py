@@ -16,8 +16,9 @@ of the segment counted, and does not; `/{a}-{b}` is one wildcard in keyMatch4 an
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Literal, assert_never
+
+from msgspec import Struct
 
 from policy_lang.meaning.pattern_forms import Exact, Other, Plain, Segments, Trap
 
@@ -27,29 +28,25 @@ _META = frozenset(".^$|()[]{}+?*\\")
 _PUNCTUATION = frozenset("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~")
 
 
-@dataclass(frozen=True, slots=True)
-class Itself:
+class Itself(Struct, frozen=True):
     """One character that stands for itself; `escaped`: after a `\\`."""
 
     character: str
     escaped: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Wildcard:
+class Wildcard(Struct, frozen=True):
     """`:name` or `{name}`; `written` with its signs."""
 
     name: str
     written: str
 
 
-@dataclass(frozen=True, slots=True)
-class Star:
+class Star(Struct, frozen=True):
     """A `*` after a `/`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sign:
+class Sign(Struct, frozen=True):
     """One character with a meaning in regular expressions."""
 
     character: str

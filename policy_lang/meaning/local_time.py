@@ -11,10 +11,11 @@ goes through twice, both passes are the same times.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
 from zoneinfo import ZoneInfo
+
+from msgspec import Struct
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -27,8 +28,7 @@ LONGEST_BOUND = 64
 """Characters of the longest bound of `timeMatch`: a time with blanks to spare."""
 
 
-@dataclass(frozen=True, slots=True)
-class Times:
+class Times(Struct, frozen=True):
     """The times after `after` and before `before`, neither included; None is no bound."""
 
     after: datetime | None
@@ -39,8 +39,7 @@ class Times:
         return (self.after is None or shown > self.after) and (self.before is None or shown < self.before)
 
 
-@dataclass(frozen=True, slots=True)
-class LocalTime:
+class LocalTime(Struct, frozen=True):
     """An instant, in milliseconds since 1970-01-01 UTC, and the IANA name of the zone whose clock is read."""
 
     now_ms: int

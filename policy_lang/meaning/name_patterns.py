@@ -15,9 +15,10 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import takewhile
 from typing import assert_never
+
+from msgspec import Struct
 
 from policy_lang.ir.tables import FunctionName, Mode
 from policy_lang.meaning.key_patterns import Pattern, pattern
@@ -36,8 +37,7 @@ from policy_lang.meaning.pattern_forms import (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Stem:
+class Stem(Struct, frozen=True):
     """What a fitting name begins with; `whole`: what it is."""
 
     text: str
@@ -78,8 +78,7 @@ def read(names: Iterable[str], matching: FunctionName | None, mode: Mode) -> dic
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class _Shelf:
+class _Shelf(Struct, frozen=True):
     """Patterns by the stem of what a name is when it is reduced by `by`. `beginning` is by the length of the stem."""
 
     by: Reduction | None
@@ -106,8 +105,7 @@ class _Shelf:
         return found
 
 
-@dataclass(frozen=True, slots=True)
-class PatternsByStem:
+class PatternsByStem(Struct, frozen=True):
     """Patterns, to be asked for by a name. `is_uneven`: some leave names open."""
 
     shelves: tuple[_Shelf, ...]

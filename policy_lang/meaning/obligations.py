@@ -29,9 +29,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import assert_never
+
+from msgspec import Struct
 
 from policy_lang.ir import (
     NORMAL_LOG,
@@ -71,16 +72,14 @@ LONGEST_VALUE = 4096
 """Characters of a header's value: what common servers take of one line."""
 
 
-@dataclass(frozen=True, slots=True)
-class Conflict:
+class Conflict(Struct, frozen=True):
     """Why what rules ask cannot be done together; the reasons stand above."""
 
     reason: str
     subject: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Terms:
+class Terms(Struct, frozen=True):
     """What merging needs to know of a call.
 
     `text_of` writes the value of a header, None where it cannot be sent. `endpoint_scopes` are those a token is issued
@@ -190,8 +189,7 @@ _NEEDED: tuple[tuple[type[Obligation], Capability], ...] = (
 )
 
 
-@dataclass(slots=True)
-class _Asked:
+class _Asked(Struct):
     """What obligations ask for, sorted by what it is."""
 
     headers: dict[str, set[str | None]]

@@ -9,8 +9,9 @@ Source: language.md 6.4; Casbin's documentation, "Functions".
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal, assert_never
+
+from msgspec import Struct
 
 from policy_lang.addresses import number
 
@@ -27,30 +28,26 @@ TrapKind = Literal[
 ]  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Trap:
+class Trap(Struct, frozen=True):
     """A pattern that means nothing, or otherwise than it looks; `said` is a clause for a message: names the sign."""
 
     kind: TrapKind
     said: str
 
 
-@dataclass(frozen=True, slots=True)
-class Exact:
+class Exact(Struct, frozen=True):
     """The name is this text."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Prefix:
+class Prefix(Struct, frozen=True):
     """The name begins with this text."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Segments:
+class Segments(Struct, frozen=True):
     """The name, split at every `/`, has these segments, None for any that is not empty; with `rest`, first these and
     then any number of others, none included.
     """
@@ -59,29 +56,25 @@ class Segments:
     rest: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Network:
+class Network(Struct, frozen=True):
     """The name is an address whose number (policy_lang/addresses.py) lies from `first` to `last`, both included."""
 
     first: int
     last: int
 
 
-@dataclass(frozen=True, slots=True)
-class Anything:
+class Anything(Struct, frozen=True):
     """Every name, or every name without a line break."""
 
 
-@dataclass(frozen=True, slots=True)
-class Other:
+class Other(Struct, frozen=True):
     """Nothing is known: ask `Pattern.fits`."""
 
 
 Plain = Exact | Prefix | Segments | Network | Anything | Other
 
 
-@dataclass(frozen=True, slots=True)
-class Reduced:
+class Reduced(Struct, frozen=True):
     """Not the name but `reduced(name, by)` has the form."""
 
     by: Reduction

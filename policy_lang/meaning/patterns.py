@@ -26,8 +26,9 @@ so that routing may choose. In a rule's pattern `{name}`, `{name: opaque}` and `
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import assert_never
+
+from msgspec import Struct
 
 from policy_lang.ir import AnySegment, Capture, CaptureType, Fixed, Rest, Segment
 from policy_lang.request import MAX_SEGMENTS, PathRefusal, canonical_path
@@ -40,16 +41,14 @@ _TEXTS = frozenset({"string", "opaque"})
 _PIECE = re.compile(r"\{[^{}]*\}|/|[^/{}]+|[{}]")
 
 
-@dataclass(frozen=True, slots=True)
-class Pattern:
+class Pattern(Struct, frozen=True):
     """A pattern, read. `/` alone has no segments and no trailing slash."""
 
     segments: tuple[Segment, ...]
     trailing_slash: bool
 
 
-@dataclass(frozen=True, slots=True)
-class PatternFault:
+class PatternFault(Struct, frozen=True):
     """Why a text is not a pattern; `start` and `end` are code points of the text."""
 
     why: str

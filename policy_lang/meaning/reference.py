@@ -37,7 +37,9 @@ Decision (2026-11-21): shadow rules send no alert and ask nothing of a gateway: 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from policy_lang.ir import CellRule, LogDuty, Obligation, Program
 from policy_lang.meaning import obligations
@@ -54,8 +56,7 @@ OBSERVABLE = frozenset({"route", "schema", "exclusive", "scope", "default"})
 """The words by which policy refuses, beside rules."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(Struct, frozen=True):
     """The evaluator of one program."""
 
     program: Program
@@ -79,8 +80,7 @@ class Reference:
     def _by_baselines(self, question: Question, call: Call) -> Verdict:
         """Steps 3 and 4, then the rules."""
         reached, kind = Verdict("deny", (), "", "", call.endpoint.id, baselines=("route", "schema")), call.kind
-        multi_audience = question.caller.multi_audience
-        if refusal := audience_refusal(call, self.program.services, multi_audience=multi_audience):
+        if refusal := audience_refusal(call, self.program.services, multi_audience=question.caller.multi_audience):
             return _by(reached, refusal)
         reached = _passed(reached, *(() if kind is None else ("audience",)))
         if refusal := exclusive_refusal(call):

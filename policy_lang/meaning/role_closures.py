@@ -15,7 +15,8 @@ that stand behind a role. Few do, so a decision asks those few and looks up the 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from policy_lang.ir.tables import RoleGraph
 from policy_lang.meaning.linear_regex import LONGEST_NAME
@@ -30,8 +31,7 @@ each set counts for a few more. Some 25 MB each.
 A_SET = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Closure:
+class Closure(Struct, frozen=True):
     """What a link to a role leads to. `conditions` are those of the links behind it, and then `names` is empty: it
     depends on them.
     """
@@ -40,8 +40,7 @@ class Closure:
     names: frozenset[str]
 
 
-@dataclass(frozen=True, slots=True)
-class Closures:
+class Closures(Struct, frozen=True):
     """The closures of one graph. `wanted`: the names ever asked about as a role, and sorted those that patterns are
     asked about; None: all of the links'. `longest` as in `RoleGraph`. `odd`: the wanted names that are too long or have
     a line break.

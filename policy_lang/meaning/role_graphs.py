@@ -27,7 +27,9 @@ has conditions.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from policy_lang.ir.tables import Link, Mode, RoleGraph
 from policy_lang.meaning.key_patterns import Pattern
@@ -49,8 +51,7 @@ MOST_KEYS_KEPT = 262_144
 """Domains in the sets of domains that hold together; some 2 MB."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Roles:
+class Roles(Struct, frozen=True, eq=False):
     """A role graph, ready to be asked. `domains` are those that links were written for. `patterns` and
     `domain_patterns` are the names of links, and the domains, that stand for others. `times` are the conditions that
     can be read; one that is not there is in doubt. `keys` has one key for each set of keys of domains.

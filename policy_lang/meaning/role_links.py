@@ -23,8 +23,10 @@ to it. Whoever reaches no such name is as sure of what he has not as ever.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from policy_lang.ir.tables import FunctionName, Link, Mode
 from policy_lang.meaning.key_patterns import Pattern
@@ -48,16 +50,14 @@ A_NAME = 32
 """So many code points of a name that was asked about weigh as much as a name found."""
 
 
-@dataclass(frozen=True, slots=True)
-class Matching:
+class Matching(Struct, frozen=True):
     """The matching function of a graph, if it has one, and the mode in which it reads names."""
 
     function: FunctionName | None
     mode: Mode
 
 
-@dataclass(slots=True, eq=False)
-class Kept(Generic[Held]):
+class Kept(Struct, Generic[Held], eq=False):
     """What was worked out, by what it depends on; emptied when its weight would pass `limit`.
 
     Safe from many threads without a lock: an entry that is lost is worked out again, and a weight that is added wrongly
@@ -80,16 +80,14 @@ class Kept(Generic[Held]):
         return value
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """A link under a condition, seen from its member."""
 
     role: str
     condition: Condition
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class DomainLinks:
+class DomainLinks(Struct, frozen=True, eq=False):
     """The links that were written for one domain.
 
     `always` and `at_times` hold, by member, the roles of the links without and with a condition. `patterns` are the
@@ -177,8 +175,7 @@ class DomainLinks:
 NO_PATTERNS = PatternsByStem.of(())
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class LinksInForce:
+class LinksInForce(Struct, frozen=True, eq=False):
     """The links that hold together in a domain: its own, and those of the domains it fits.
 
     `patterns` are the names of the whole graph that stand for others. `conditional`: some link has a condition or may

@@ -12,8 +12,9 @@ Source: language.md 6.2 (2).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Generic, TypeVar, assert_never
+
+from msgspec import Struct, field
 
 from policy_lang.ir import AnySegment, Capture, CaptureType, Fixed, Rest, Segment
 from policy_lang.meaning.lookalikes import folded, spellings
@@ -24,8 +25,7 @@ T = TypeVar("T")
 _ANY_TEXT: frozenset[CaptureType] = frozenset(("string", "opaque"))
 
 
-@dataclass(slots=True)
-class Node(Generic[T]):
+class Node(Struct, Generic[T]):
     """Where some first segments lead: further segments, the patterns that end here, those that go on by `**`."""
 
     literals: dict[str, Node[T]] = field(default_factory=dict)

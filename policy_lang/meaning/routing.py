@@ -39,8 +39,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal, assert_never
+
+from msgspec import Struct
 
 from policy_lang.ir import (
     Action,
@@ -66,16 +67,14 @@ Routed = tuple[int, Mapping[str, Value]]
 """An index of `Program.endpoints`, and the values of the captures by name."""
 
 
-@dataclass(frozen=True, slots=True)
-class RouteRefusal:
+class RouteRefusal(Struct, frozen=True):
     """Why a call is for no endpoint; the reasons stand above."""
 
     by: Literal["route", "path"]
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
+class _Entry(Struct, frozen=True):
     """An endpoint with a path. Of a gRPC method the segments are the two literals of its path. `captures` are their
     values in the segments of a path, None where one does not fit.
     """
@@ -91,16 +90,14 @@ class _Entry:
     opaque: frozenset[int]
 
 
-@dataclass(frozen=True, slots=True)
-class _Paths:
+class _Paths(Struct, frozen=True):
     """The patterns of a service. `hosts` holds "" too, the host of a call whose host was matched before."""
 
     hosts: frozenset[str]
     tree: Node[_Entry]
 
 
-@dataclass(frozen=True, slots=True)
-class Router:
+class Router(Struct, frozen=True):
     """The inventory of a program, grouped by service once. `paths` are those of the services that have hosts, `actions`
     are indices by service, action, resource.
     """

@@ -53,9 +53,10 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
+
+from msgspec import Struct
 
 from policy_lang.addresses import canonical
 from policy_lang.ir import Endpoint, FieldSchema, Kind, ScalarValue, Value
@@ -82,8 +83,7 @@ LONGEST_GIVEN = 8_192
 """
 
 
-@dataclass(frozen=True, slots=True)
-class SchemaRefusal:
+class SchemaRefusal(Struct, frozen=True):
     """`reason` is one of the table above, `subject` the claim or parameter, "" where the whole query is meant."""
 
     reason: str
@@ -102,8 +102,7 @@ ABSENT = Absent()
 Fault = Literal["type", "range", "size"]
 
 
-@dataclass(frozen=True, slots=True)
-class Misfit:
+class Misfit(Struct, frozen=True):
     """A value that is not of its type, and how."""
 
     fault: Fault
@@ -274,8 +273,7 @@ def _conform_texts(
     return values
 
 
-@dataclass(frozen=True, slots=True)
-class _Read:
+class _Read(Struct, frozen=True):
     value: Value
 
 

@@ -20,9 +20,11 @@ Decision (2026-11-21): only a boolean is a truth. pycasbin also lets a matcher c
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import assert_never
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from policy_lang.ir import tables
 from policy_lang.ir.tables import Expression, Table, Vote
@@ -48,8 +50,7 @@ Functions = Mapping[str, Callable[..., object]]
 NO_FUNCTIONS: Functions = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
+class Said(Struct, frozen=True):
     """`row`, an index in `Table.rows`, cast the vote; None where no row did."""
 
     vote: Vote | None
@@ -59,8 +60,7 @@ class Said:
 NOTHING = Said(None, None)
 
 
-@dataclass(frozen=True, slots=True)
-class TableMeaning:
+class TableMeaning(Struct, frozen=True):
     """A table that can be asked."""
 
     table: Table
@@ -121,8 +121,7 @@ def picked(table: Table, cast: Sequence[Said]) -> Said:
     return ranked[0] if ranked else NOTHING
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(Struct, frozen=True):
     """What an expression comes to, for one row and one request at one instant."""
 
     meaning: TableMeaning

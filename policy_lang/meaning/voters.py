@@ -12,8 +12,9 @@ that its deny applies and its allow does not. What is known of a call can only s
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from policy_lang.ir import Program, Value, Vote, tables
 from policy_lang.ir.table_validity import parts_of
@@ -36,8 +37,7 @@ class Voter(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Voters:
+class Voters(Struct, frozen=True):
     """The tables of a program by id. `timed` are those of which some row holds at one time and not at another."""
 
     asked: Mapping[str, Voter]

@@ -12,10 +12,11 @@ write it, whichever side it was compiled to. A workload is told by the plain nam
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from itertools import zip_longest
 from typing import assert_never
+
+from msgspec import Struct
 
 from policy_lang.ir import (
     Age,
@@ -48,8 +49,7 @@ from policy_lang.meaning.literals import duration_text, value_text
 from policy_lang.typesystem import Scalar, SetType, Type, moved
 
 
-@dataclass(frozen=True, slots=True)
-class Words:
+class Words(Struct, frozen=True):
     """What the words of a cell rest on: the types of its inputs and of the columns of relations (by id), and the plain
     name of the workload that has an identity. Where a type is not known, a value is told as its looks say.
     """

@@ -5,8 +5,6 @@ A class whose name ends in `Passed` is the warning of the same number: what `com
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from policy_lang.diagnostics import Diagnostic
 
 _FORM = "a section or definition of the model is missing, double, unknown or malformed"
@@ -21,8 +19,7 @@ _NO_TRUTH = "what stands in the matcher gives no truth"
 # ---------------------------------------------------------------- the model file
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelTooLarge(Diagnostic):
+class ModelTooLarge(Diagnostic, frozen=True, kw_only=True):
     code = "E602"
     about = _FORM
     title = "the model has {size} characters, more than {most}"
@@ -32,8 +29,7 @@ class ModelTooLarge(Diagnostic):
     most: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HiddenInModel(Diagnostic):
+class HiddenInModel(Diagnostic, frozen=True, kw_only=True):
     """`named` is the code point as U+XXXX."""
 
     code = "E602"
@@ -45,16 +41,14 @@ class HiddenInModel(Diagnostic):
     named: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StrayLine(Diagnostic):
+class StrayLine(Diagnostic, frozen=True, kw_only=True):
     code = "E602"
     about = _FORM
     title = "the line is neither a section nor a definition"
     help = "write `[section]` or `key = value`; a comment opens with `#`; a line that goes on ends with `\\`"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NoDefinition(Diagnostic):
+class NoDefinition(Diagnostic, frozen=True, kw_only=True):
     """`example` is a definition as one may look."""
 
     code = "E602"
@@ -67,8 +61,7 @@ class NoDefinition(Diagnostic):
     example: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BadDefinition(Diagnostic):
+class BadDefinition(Diagnostic, frozen=True, kw_only=True):
     code = "E602"
     about = _FORM
     title = "`{key}` cannot be read: {why}"
@@ -79,8 +72,7 @@ class BadDefinition(Diagnostic):
     example: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Twice(Diagnostic):
+class Twice(Diagnostic, frozen=True, kw_only=True):
     code = "E602"
     about = _FORM
     title = "`{name}` stands twice"
@@ -91,15 +83,13 @@ class Twice(Diagnostic):
     taken: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TwicePassed(Twice):
+class TwicePassed(Twice, frozen=True, kw_only=True):
     code = "W602"
     about = _IGNORED_FORM
     severity = "warning"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ignored(Diagnostic):
+class Ignored(Diagnostic, frozen=True, kw_only=True):
     """`what` names the thing and what is wrong with it."""
 
     code = "E602"
@@ -112,15 +102,13 @@ class Ignored(Diagnostic):
     remedy: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IgnoredPassed(Ignored):
+class IgnoredPassed(Ignored, frozen=True, kw_only=True):
     code = "W602"
     about = _IGNORED_FORM
     severity = "warning"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewerSection(Diagnostic):
+class NewerSection(Diagnostic, frozen=True, kw_only=True):
     code = "E613"
     title = "`[{name}]` is not enforced"
     label = "pycasbin ignores it in silence"
@@ -131,8 +119,7 @@ class NewerSection(Diagnostic):
     name: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewerSectionPassed(NewerSection):
+class NewerSectionPassed(NewerSection, frozen=True, kw_only=True):
     code = "W613"
     severity = "warning"
 
@@ -140,8 +127,7 @@ class NewerSectionPassed(NewerSection):
 # ---------------------------------------------------------------- effects
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DefaultAllow(Diagnostic):
+class DefaultAllow(Diagnostic, frozen=True, kw_only=True):
     code = "E606"
     title = "`{name}` allows whatever no row denies"
     label = "a request that meets no row would be allowed"
@@ -152,14 +138,12 @@ class DefaultAllow(Diagnostic):
     name: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DefaultAllowPassed(DefaultAllow):
+class DefaultAllowPassed(DefaultAllow, frozen=True, kw_only=True):
     code = "W606"
     severity = "warning"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OtherEffect(Diagnostic):
+class OtherEffect(Diagnostic, frozen=True, kw_only=True):
     code = "E608"
     title = "`{name}` differs from `e`"
     label = "Casbin asks `e` instead"
@@ -168,14 +152,12 @@ class OtherEffect(Diagnostic):
     name: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OtherEffectPassed(OtherEffect):
+class OtherEffectPassed(OtherEffect, frozen=True, kw_only=True):
     code = "W608"
     severity = "warning"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnknownEffect(Diagnostic):
+class UnknownEffect(Diagnostic, frozen=True, kw_only=True):
     code = "E618"
     title = "the effect of `{name}` is none of those that Casbin knows"
     help = (
@@ -190,8 +172,7 @@ class UnknownEffect(Diagnostic):
 # ---------------------------------------------------------------- matchers: syntax
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unreadable(Diagnostic):
+class Unreadable(Diagnostic, frozen=True, kw_only=True):
     code = "E603"
     about = _SYNTAX
     title = "the matcher cannot be read: {what}"
@@ -201,8 +182,7 @@ class Unreadable(Diagnostic):
     remedy: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MatcherTooDeep(Diagnostic):
+class MatcherTooDeep(Diagnostic, frozen=True, kw_only=True):
     code = "E603"
     about = _SYNTAX
     title = "the matcher is nested deeper than {most}"
@@ -211,8 +191,7 @@ class MatcherTooDeep(Diagnostic):
     most: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TwoEscapes(Diagnostic):
+class TwoEscapes(Diagnostic, frozen=True, kw_only=True):
     code = "E603"
     about = _SYNTAX
     title = "`{escape}` has two readings in a string"
@@ -222,15 +201,13 @@ class TwoEscapes(Diagnostic):
     escape: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TwoEscapesPassed(TwoEscapes):
+class TwoEscapesPassed(TwoEscapes, frozen=True, kw_only=True):
     code = "W603"
     about = "an escape that Python and Go read otherwise"
     severity = "warning"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CutByComment(Diagnostic):
+class CutByComment(Diagnostic, frozen=True, kw_only=True):
     code = "E611"
     about = _REWRITTEN
     title = "Casbin cuts the text at `#`"
@@ -238,15 +215,13 @@ class CutByComment(Diagnostic):
     help = "put comments on lines of their own, before the definition"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CutByCommentPassed(CutByComment):
+class CutByCommentPassed(CutByComment, frozen=True, kw_only=True):
     code = "W611"
     about = _REWRITTEN
     severity = "warning"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BrokenString(Diagnostic):
+class BrokenString(Diagnostic, frozen=True, kw_only=True):
     code = "E611"
     about = _REWRITTEN
     title = "`{found}` breaks the matcher in Casbin"
@@ -257,8 +232,7 @@ class BrokenString(Diagnostic):
     why: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RewrittenString(Diagnostic):
+class RewrittenString(Diagnostic, frozen=True, kw_only=True):
     code = "E611"
     about = _REWRITTEN
     title = "Casbin rewrites what stands in the string"
@@ -268,15 +242,13 @@ class RewrittenString(Diagnostic):
     becomes: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RewrittenStringPassed(RewrittenString):
+class RewrittenStringPassed(RewrittenString, frozen=True, kw_only=True):
     code = "W611"
     about = _REWRITTEN
     severity = "warning"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TwoReadings(Diagnostic):
+class TwoReadings(Diagnostic, frozen=True, kw_only=True):
     """`chain`: of a chain of comparisons, else of `!` before one."""
 
     code = "E619"
@@ -288,8 +260,7 @@ class TwoReadings(Diagnostic):
     second: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TwoReadingsPassed(TwoReadings):
+class TwoReadingsPassed(TwoReadings, frozen=True, kw_only=True):
     code = "W619"
     severity = "warning"
     label = "taken as `{first}`"
@@ -298,8 +269,7 @@ class TwoReadingsPassed(TwoReadings):
 # ---------------------------------------------------------------- matchers: names and calls
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnknownFunction(Diagnostic):
+class UnknownFunction(Diagnostic, frozen=True, kw_only=True):
     code = "E604"
     about = _CALLS
     title = "unknown function `{name}`"
@@ -308,16 +278,14 @@ class UnknownFunction(Diagnostic):
     name: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MethodCalled(Diagnostic):
+class MethodCalled(Diagnostic, frozen=True, kw_only=True):
     code = "E604"
     about = _CALLS
     title = "a method of a value is called"
     help = 'call one of Casbin\'s functions, such as `keyMatch(r.obj, "/docs/*")`'
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WrongArguments(Diagnostic):
+class WrongArguments(Diagnostic, frozen=True, kw_only=True):
     """`takes` in words."""
 
     code = "E604"
@@ -329,8 +297,7 @@ class WrongArguments(Diagnostic):
     given: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GraphArguments(Diagnostic):
+class GraphArguments(Diagnostic, frozen=True, kw_only=True):
     """`taken` is what Casbin makes of it."""
 
     code = "E604"
@@ -345,15 +312,13 @@ class GraphArguments(Diagnostic):
     taken: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GraphArgumentsPassed(GraphArguments):
+class GraphArgumentsPassed(GraphArguments, frozen=True, kw_only=True):
     code = "W604"
     severity = "warning"
     about = "a role definition called with more or fewer arguments than it has places"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnknownMatcherName(Diagnostic):
+class UnknownMatcherName(Diagnostic, frozen=True, kw_only=True):
     """`known`: what there is, in words."""
 
     code = "E605"
@@ -365,8 +330,7 @@ class UnknownMatcherName(Diagnostic):
     known: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NoParts(Diagnostic):
+class NoParts(Diagnostic, frozen=True, kw_only=True):
     code = "E605"
     about = _NAMES
     title = "`{name}` is no value with parts, so it has no `{part}`"
@@ -379,22 +343,19 @@ class NoParts(Diagnostic):
 # ---------------------------------------------------------------- matchers: kinds and traps
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Substring(Diagnostic):
+class Substring(Diagnostic, frozen=True, kw_only=True):
     code = "E612"
     title = "`in` on a string looks for a part of it"
     label = "`ali`, and the empty string, are in `alice`"
     help = 'compare by `==`, or list two values or more: `r.sub in ("alice", "bob")`'
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SubstringPassed(Substring):
+class SubstringPassed(Substring, frozen=True, kw_only=True):
     code = "W612"
     severity = "warning"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NoTruth(Diagnostic):
+class NoTruth(Diagnostic, frozen=True, kw_only=True):
     """`kind`: what it gives, in words."""
 
     code = "E616"
@@ -406,8 +367,7 @@ class NoTruth(Diagnostic):
     kind: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NoString(Diagnostic):
+class NoString(Diagnostic, frozen=True, kw_only=True):
     code = "E616"
     about = _NO_TRUTH
     title = "`{written}` gives {kind}, where `{name}` needs a string"
@@ -419,15 +379,13 @@ class NoString(Diagnostic):
     name: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NoStringPassed(NoString):
+class NoStringPassed(NoString, frozen=True, kw_only=True):
     code = "W616"
     about = _NO_TRUTH
     severity = "warning"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mismatch(Diagnostic):
+class Mismatch(Diagnostic, frozen=True, kw_only=True):
     """`outcome`: what always comes of it."""
 
     code = "E616"
@@ -442,15 +400,13 @@ class Mismatch(Diagnostic):
     outcome: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MismatchPassed(Mismatch):
+class MismatchPassed(Mismatch, frozen=True, kw_only=True):
     code = "W616"
     about = _NO_TRUTH
     severity = "warning"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PatternFromRequest(Diagnostic):
+class PatternFromRequest(Diagnostic, frozen=True, kw_only=True):
     code = "E620"
     title = "the pattern of `{name}` comes from the request"
     label = "whoever asks chooses what it fits"
@@ -459,14 +415,12 @@ class PatternFromRequest(Diagnostic):
     name: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PatternFromRequestPassed(PatternFromRequest):
+class PatternFromRequestPassed(PatternFromRequest, frozen=True, kw_only=True):
     code = "W620"
     severity = "warning"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReadsNoRow(Diagnostic):
+class ReadsNoRow(Diagnostic, frozen=True, kw_only=True):
     code = "W626"
     title = "a part of the matcher reads no row"
     label = "where this holds, every row applies"

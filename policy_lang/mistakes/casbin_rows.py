@@ -6,8 +6,6 @@ A class whose name ends in `Passed` is the warning of the same number: what `com
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from policy_lang.diagnostics import Diagnostic
 
 _FORM = "a line of the policy is malformed, or the policy is too large"
@@ -24,8 +22,7 @@ _SUBJECTS = "subjects that have no rank under subject priority"
 # ---------------------------------------------------------------- lines
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PolicyTooLarge(Diagnostic):
+class PolicyTooLarge(Diagnostic, frozen=True, kw_only=True):
     code = "E602"
     about = _FORM
     title = "the policy has {size} bytes, more than {most}"
@@ -35,16 +32,14 @@ class PolicyTooLarge(Diagnostic):
     most: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RowWithoutType(Diagnostic):
+class RowWithoutType(Diagnostic, frozen=True, kw_only=True):
     code = "E602"
     about = _FORM
     title = "the row does not begin with its type"
     help = "write the policy type first, as in `p, alice, data1, read`"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StrayBracket(Diagnostic):
+class StrayBracket(Diagnostic, frozen=True, kw_only=True):
     """`why` says what the bracket lacks."""
 
     code = "E602"
@@ -57,15 +52,13 @@ class StrayBracket(Diagnostic):
     why: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StrayBracketPassed(StrayBracket):
+class StrayBracketPassed(StrayBracket, frozen=True, kw_only=True):
     code = "W602"
     about = _ODD_FORM
     severity = "warning"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HiddenInRow(Diagnostic):
+class HiddenInRow(Diagnostic, frozen=True, kw_only=True):
     """`named` is the code point as U+XXXX."""
 
     code = "E602"
@@ -77,15 +70,13 @@ class HiddenInRow(Diagnostic):
     named: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HiddenInRowPassed(HiddenInRow):
+class HiddenInRowPassed(HiddenInRow, frozen=True, kw_only=True):
     code = "W602"
     about = _ODD_FORM
     severity = "warning"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MarkBeforeRow(Diagnostic):
+class MarkBeforeRow(Diagnostic, frozen=True, kw_only=True):
     code = "W602"
     about = _ODD_FORM
     title = "a byte order mark stands before the first row"
@@ -94,8 +85,7 @@ class MarkBeforeRow(Diagnostic):
     severity = "warning"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HoleInRecord(Diagnostic):
+class HoleInRecord(Diagnostic, frozen=True, kw_only=True):
     code = "E602"
     about = _FORM
     title = "the record has a value after one that is NULL"
@@ -103,8 +93,7 @@ class HoleInRecord(Diagnostic):
     help = "write an empty string for a value that is empty; NULL only where the row has ended"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MoreInPolicy(Diagnostic):
+class MoreInPolicy(Diagnostic, frozen=True, kw_only=True):
     code = "E602"
     about = _FORM
     title = "{count} more problems in this policy"
@@ -113,15 +102,13 @@ class MoreInPolicy(Diagnostic):
     count: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MoreInPolicyPassed(MoreInPolicy):
+class MoreInPolicyPassed(MoreInPolicy, frozen=True, kw_only=True):
     code = "W602"
     about = _ODD_FORM
     severity = "warning"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UndeclaredType(Diagnostic):
+class UndeclaredType(Diagnostic, frozen=True, kw_only=True):
     code = "E614"
     title = "the model defines no `{name}`"
     label = "Casbin drops the row in silence"
@@ -130,28 +117,24 @@ class UndeclaredType(Diagnostic):
     name: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UndeclaredTypePassed(UndeclaredType):
+class UndeclaredTypePassed(UndeclaredType, frozen=True, kw_only=True):
     code = "W614"
     severity = "warning"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QuoteInValue(Diagnostic):
+class QuoteInValue(Diagnostic, frozen=True, kw_only=True):
     code = "E615"
     title = 'the value has a `"`'
     label = "Casbin for Python keeps it as a character, Casbin for Go reads it as quoting"
     help = "write the value without it: a comma within brackets needs no quotes, a string in a rule may stand in `'`"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QuoteInValuePassed(QuoteInValue):
+class QuoteInValuePassed(QuoteInValue, frozen=True, kw_only=True):
     code = "W615"
     severity = "warning"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WrongColumns(Diagnostic):
+class WrongColumns(Diagnostic, frozen=True, kw_only=True):
     """`written`: the definition."""
 
     code = "E617"
@@ -165,16 +148,14 @@ class WrongColumns(Diagnostic):
     written: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ColumnsCutPassed(WrongColumns):
+class ColumnsCutPassed(WrongColumns, frozen=True, kw_only=True):
     code = "W617"
     about = _READ_OTHERWISE
     severity = "warning"
     label = "Casbin leaves out what is too many"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NoNumber(Diagnostic):
+class NoNumber(Diagnostic, frozen=True, kw_only=True):
     code = "E617"
     about = _COLUMNS
     title = "the priority `{value}` is no whole number"
@@ -184,8 +165,7 @@ class NoNumber(Diagnostic):
     most: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NegativePriority(Diagnostic):
+class NegativePriority(Diagnostic, frozen=True, kw_only=True):
     code = "W617"
     about = _READ_OTHERWISE
     title = "the priority `{value}` is below nought"
@@ -196,8 +176,7 @@ class NegativePriority(Diagnostic):
     value: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnknownVote(Diagnostic):
+class UnknownVote(Diagnostic, frozen=True, kw_only=True):
     code = "E607"
     title = "`{value}` is neither `allow` nor `deny`"
     label = "Casbin passes the row over in silence"
@@ -206,8 +185,7 @@ class UnknownVote(Diagnostic):
     value: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnknownVotePassed(UnknownVote):
+class UnknownVotePassed(UnknownVote, frozen=True, kw_only=True):
     code = "W607"
     severity = "warning"
 
@@ -215,8 +193,7 @@ class UnknownVotePassed(UnknownVote):
 # ---------------------------------------------------------------- roles
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MatchingOfUnknown(Diagnostic):
+class MatchingOfUnknown(Diagnostic, frozen=True, kw_only=True):
     """`why` it can have none."""
 
     code = "E605"
@@ -228,8 +205,7 @@ class MatchingOfUnknown(Diagnostic):
     why: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NoMatchingFunction(Diagnostic):
+class NoMatchingFunction(Diagnostic, frozen=True, kw_only=True):
     code = "E604"
     about = "a function that does not compare a name with a pattern"
     title = "`{function}` is no matching function"
@@ -239,8 +215,7 @@ class NoMatchingFunction(Diagnostic):
     known: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlainBesideConditional(Diagnostic):
+class PlainBesideConditional(Diagnostic, frozen=True, kw_only=True):
     code = "E609"
     about = _CONDITIONS
     title = "`{name}` has no conditions, and another role definition has"
@@ -250,15 +225,13 @@ class PlainBesideConditional(Diagnostic):
     name: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlainBesideConditionalPassed(PlainBesideConditional):
+class PlainBesideConditionalPassed(PlainBesideConditional, frozen=True, kw_only=True):
     code = "W609"
     severity = "warning"
     label = "as in Casbin for Python, it compares two names only, and none of its links holds"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TwoConditions(Diagnostic):
+class TwoConditions(Diagnostic, frozen=True, kw_only=True):
     """A link that stands there before, under another condition."""
 
     code = "E609"
@@ -271,15 +244,13 @@ class TwoConditions(Diagnostic):
     role: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TwoConditionsPassed(TwoConditions):
+class TwoConditionsPassed(TwoConditions, frozen=True, kw_only=True):
     code = "W609"
     severity = "warning"
     label = "as in Casbin, only the last of the conditions is asked"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnaskedCondition(Diagnostic):
+class UnaskedCondition(Diagnostic, frozen=True, kw_only=True):
     code = "E609"
     about = _CONDITIONS
     title = "a condition of `{name}` has {count}"
@@ -290,8 +261,7 @@ class UnaskedCondition(Diagnostic):
     count: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConditionsAsDomains(Diagnostic):
+class ConditionsAsDomains(Diagnostic, frozen=True, kw_only=True):
     code = "E609"
     about = _CONDITIONS
     title = "subject priority does not know the conditions of `{name}`"
@@ -301,8 +271,7 @@ class ConditionsAsDomains(Diagnostic):
     name: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RoleCycle(Diagnostic):
+class RoleCycle(Diagnostic, frozen=True, kw_only=True):
     code = "E623"
     about = _SUBJECTS
     title = "the roles of `{name}` lead back to it"
@@ -312,16 +281,14 @@ class RoleCycle(Diagnostic):
     name: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NoRoles(Diagnostic):
+class NoRoles(Diagnostic, frozen=True, kw_only=True):
     code = "E623"
     about = _SUBJECTS
     title = "subject priority without a role definition `g`"
     help = "define `g = _, _` under `[role_definition]`, or take the effect `priority(p.eft) || deny`"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DomainsApart(Diagnostic):
+class DomainsApart(Diagnostic, frozen=True, kw_only=True):
     """`which` of the two has domains."""
 
     code = "E623"
@@ -333,14 +300,12 @@ class DomainsApart(Diagnostic):
     which: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DomainsApartPassed(DomainsApart):
+class DomainsApartPassed(DomainsApart, frozen=True, kw_only=True):
     code = "W623"
     severity = "warning"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LongChain(Diagnostic):
+class LongChain(Diagnostic, frozen=True, kw_only=True):
     """`followed` is what becomes of it."""
 
     code = "W625"
@@ -358,8 +323,7 @@ class LongChain(Diagnostic):
 # ---------------------------------------------------------------- values
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrickyPattern(Diagnostic):
+class TrickyPattern(Diagnostic, frozen=True, kw_only=True):
     """`said`: what is wrong with it; `remedy`: what to write."""
 
     code = "E610"
@@ -373,14 +337,12 @@ class TrickyPattern(Diagnostic):
     remedy: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrickyPatternPassed(TrickyPattern):
+class TrickyPatternPassed(TrickyPattern, frozen=True, kw_only=True):
     code = "W610"
     severity = "warning"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NoTime(Diagnostic):
+class NoTime(Diagnostic, frozen=True, kw_only=True):
     code = "E610"
     about = _PATTERNS
     title = "`{text}` is no time"
@@ -390,14 +352,12 @@ class NoTime(Diagnostic):
     text: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NoTimePassed(NoTime):
+class NoTimePassed(NoTime, frozen=True, kw_only=True):
     code = "W610"
     severity = "warning"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NoZone(Diagnostic):
+class NoZone(Diagnostic, frozen=True, kw_only=True):
     code = "E621"
     about = _ZONES
     title = "times are compared, and no time zone is given"
@@ -405,15 +365,13 @@ class NoZone(Diagnostic):
     help = "give the time zone that the times are written for, such as `Europe/Berlin` or `UTC`"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NoZonePassed(NoZone):
+class NoZonePassed(NoZone, frozen=True, kw_only=True):
     code = "W621"
     severity = "warning"
     label = "Casbin takes the clock of the machine it runs on; here it is UTC"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnknownZone(Diagnostic):
+class UnknownZone(Diagnostic, frozen=True, kw_only=True):
     code = "E621"
     about = _ZONES
     title = "unknown time zone `{zone}`"
@@ -422,8 +380,7 @@ class UnknownZone(Diagnostic):
     zone: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeadRow(Diagnostic):
+class DeadRow(Diagnostic, frozen=True, kw_only=True):
     """`why` it says nothing."""
 
     code = "W627"

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from policy_lang.diagnostics import Diagnostic
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CannotSet(Diagnostic):
+class CannotSet(Diagnostic, frozen=True, kw_only=True):
     code = "E701"
     title = "a test cannot set `{name}`: {why}"
 
@@ -16,14 +13,12 @@ class CannotSet(Diagnostic):
     why: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NotATestValue(Diagnostic):
+class NotATestValue(Diagnostic, frozen=True, kw_only=True):
     code = "E701"
     title = "a test takes a value here: a literal, the name of one, or `now` with a duration"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NotAHeaderValue(Diagnostic):
+class NotAHeaderValue(Diagnostic, frozen=True, kw_only=True):
     code = "E701"
     title = "no rule sets a header to this: {why}"
     help = "write a literal, or what the rule reads, such as `token.sub`"
@@ -31,8 +26,7 @@ class NotAHeaderValue(Diagnostic):
     why: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RaggedTable(Diagnostic):
+class RaggedTable(Diagnostic, frozen=True, kw_only=True):
     code = "E702"
     title = "this row has {cells} cell(s), the table {columns} column(s)"
     help = "a row has a cell for each column"
@@ -41,8 +35,7 @@ class RaggedTable(Diagnostic):
     columns: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DuplicateTest(Diagnostic):
+class DuplicateTest(Diagnostic, frozen=True, kw_only=True):
     code = "E703"
     title = "two tests are named `{title_}`"
     help = "a test is known by its name: give each one of its own"
@@ -50,8 +43,7 @@ class DuplicateTest(Diagnostic):
     title_: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnknownDecider(Diagnostic):
+class UnknownDecider(Diagnostic, frozen=True, kw_only=True):
     code = "E704"
     title = "nothing named `{name}` decides"
     help = "name a rule of this module, a rule of another as `module.rule`, or one of: {words}"
@@ -60,8 +52,7 @@ class UnknownDecider(Diagnostic):
     words: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShadowDecider(Diagnostic):
+class ShadowDecider(Diagnostic, frozen=True, kw_only=True):
     code = "E704"
     title = "`{name}` is a shadow rule, which decides nothing"
     help = "name what decides while the rule is in the shadow"
@@ -69,8 +60,7 @@ class ShadowDecider(Diagnostic):
     name: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnknownChallenge(Diagnostic):
+class UnknownChallenge(Diagnostic, frozen=True, kw_only=True):
     code = "E704"
     title = "no rule asks for `{name}`"
     help = "a step-up names a factor or a challenge of a require rule"
@@ -78,8 +68,7 @@ class UnknownChallenge(Diagnostic):
     name: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NotAMethod(Diagnostic):
+class NotAMethod(Diagnostic, frozen=True, kw_only=True):
     code = "E705"
     title = "a call has one method, not `{method}`"
     help = "write the one that is called by, such as `GET`"
@@ -87,8 +76,7 @@ class NotAMethod(Diagnostic):
     method: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GivenTwice(Diagnostic):
+class GivenTwice(Diagnostic, frozen=True, kw_only=True):
     code = "E706"
     title = "{what} is given twice"
     help = "keep one of them"
@@ -96,8 +84,7 @@ class GivenTwice(Diagnostic):
     what: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WrongCell(Diagnostic):
+class WrongCell(Diagnostic, frozen=True, kw_only=True):
     code = "E707"
     title = "the column `{column}` holds {wanted}"
 
@@ -105,8 +92,7 @@ class WrongCell(Diagnostic):
     wanted: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LackingColumn(Diagnostic):
+class LackingColumn(Diagnostic, frozen=True, kw_only=True):
     code = "E708"
     title = "the table has no column `{column}`"
     help = "a table has one column `call`, one column `expect`, and a column for each input that its rows change"
@@ -114,8 +100,7 @@ class LackingColumn(Diagnostic):
     column: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LackingArgument(Diagnostic):
+class LackingArgument(Diagnostic, frozen=True, kw_only=True):
     code = "E709"
     title = "`{endpoint}` cannot be called without {what}"
     help = "{remedy}"

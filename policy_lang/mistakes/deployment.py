@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from policy_lang.diagnostics import Diagnostic
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BeyondGateway(Diagnostic):
+class BeyondGateway(Diagnostic, frozen=True, kw_only=True):
     code = "E518"
     title = "the gateway `{gateway}` cannot {doing}, as `{rule}` must on {where}"
     label = "must {word}"
@@ -22,8 +19,7 @@ class BeyondGateway(Diagnostic):
     remedy: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FactsMisfit(Diagnostic):
+class FactsMisfit(Diagnostic, frozen=True, kw_only=True):
     code = "W821"
     severity = "warning"
     title = "facts do not fit: {problem}"

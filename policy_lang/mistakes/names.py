@@ -4,22 +4,18 @@ twice, what cannot be declared, and who may not grant.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from policy_lang.diagnostics import Diagnostic
 
 _OF_MAPPED = "behind `:` the prefix is one of 128 bits: IPv4 alone is written as `{dotted}`, without what is before it"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NoPolicy(Diagnostic):
+class NoPolicy(Diagnostic, frozen=True, kw_only=True):
     code = "E113"
     title = "no policy file"
     help = "a policy is at least one file whose name ends in `.pol`"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HostBits(Diagnostic):
+class HostBits(Diagnostic, frozen=True, kw_only=True):
     code = "E121"
     title = "`{text}` has host bits set"
     help = "the bits behind the prefix are zero, as in `10.0.0.0/8`; write a single address without `/`"
@@ -33,8 +29,7 @@ class HostBits(Diagnostic):
         return tuple(text for text in (remedy, self.hint) if text)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnknownName(Diagnostic):
+class UnknownName(Diagnostic, frozen=True, kw_only=True):
     code = "E200"
     title = "unknown {what} `{name}`"
     label = "{where}"
@@ -44,8 +39,7 @@ class UnknownName(Diagnostic):
     where: str = "neither declared in this module nor imported"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnknownService(Diagnostic):
+class UnknownService(Diagnostic, frozen=True, kw_only=True):
     code = "E201"
     title = "unknown service `{name}`"
     label = "{where}"
@@ -54,8 +48,7 @@ class UnknownService(Diagnostic):
     where: str = "neither declared in this module nor imported"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnknownEndpoint(Diagnostic):
+class UnknownEndpoint(Diagnostic, frozen=True, kw_only=True):
     code = "E202"
     title = "service `{service}` has no endpoint `{name}`"
 
@@ -63,8 +56,7 @@ class UnknownEndpoint(Diagnostic):
     name: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnknownAttribute(Diagnostic):
+class UnknownAttribute(Diagnostic, frozen=True, kw_only=True):
     code = "E203"
     title = "unknown attribute `{name}`: {why}"
 
@@ -72,8 +64,7 @@ class UnknownAttribute(Diagnostic):
     why: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnknownType(Diagnostic):
+class UnknownType(Diagnostic, frozen=True, kw_only=True):
     code = "E204"
     title = "unknown type `{word}`"
     label = "{where}"
@@ -83,8 +74,7 @@ class UnknownType(Diagnostic):
     where: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DuplicateName(Diagnostic):
+class DuplicateName(Diagnostic, frozen=True, kw_only=True):
     code = "E205"
     title = "`{name}` is declared twice"
     help = "rename one of them"
@@ -92,8 +82,7 @@ class DuplicateName(Diagnostic):
     name: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShadowedName(Diagnostic):
+class ShadowedName(Diagnostic, frozen=True, kw_only=True):
     """A name that the language itself has given a meaning: a root, or an implicit claim."""
 
     code = "E205"
@@ -104,8 +93,7 @@ class ShadowedName(Diagnostic):
     meaning: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DuplicateModule(Diagnostic):
+class DuplicateModule(Diagnostic, frozen=True, kw_only=True):
     code = "E206"
     title = "module `{name}` stands in two files"
     help = "a module is one file; give this one a name of its own"
@@ -113,8 +101,7 @@ class DuplicateModule(Diagnostic):
     name: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DuplicateIssuer(Diagnostic):
+class DuplicateIssuer(Diagnostic, frozen=True, kw_only=True):
     code = "E207"
     title = "two token kinds for the issuer `{issuer}`"
     help = "one issuer has one kind, so that a token is of one kind: make one of the two"
@@ -122,8 +109,7 @@ class DuplicateIssuer(Diagnostic):
     issuer: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DuplicateSubjectType(Diagnostic):
+class DuplicateSubjectType(Diagnostic, frozen=True, kw_only=True):
     code = "E208"
     title = "two subject kinds for the type `{type}`"
     help = "one type has one kind, so that a subject is of one kind: make one of the two"
@@ -131,8 +117,7 @@ class DuplicateSubjectType(Diagnostic):
     type: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnknownLabel(Diagnostic):
+class UnknownLabel(Diagnostic, frozen=True, kw_only=True):
     code = "E210"
     title = "unknown label `{name}`"
     label = "{where}"
@@ -142,8 +127,7 @@ class UnknownLabel(Diagnostic):
     where: str = "neither declared in this module nor imported"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BadHost(Diagnostic):
+class BadHost(Diagnostic, frozen=True, kw_only=True):
     code = "E211"
     title = "`{host}` is not a canonical host name"
     help = "a host is lower case, without port and final dot: labels of a-z, 0-9 and -, or an address"
@@ -151,16 +135,14 @@ class BadHost(Diagnostic):
     host: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BadPattern(Diagnostic):
+class BadPattern(Diagnostic, frozen=True, kw_only=True):
     code = "E212"
     title = "not a path pattern: {why}"
 
     why: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BadText(Diagnostic):
+class BadText(Diagnostic, frozen=True, kw_only=True):
     code = "E213"
     title = "`{value}` is no {what}: {why}"
 
@@ -169,8 +151,7 @@ class BadText(Diagnostic):
     why: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EmptyNetwork(Diagnostic):
+class EmptyNetwork(Diagnostic, frozen=True, kw_only=True):
     code = "E214"
     title = "no address is in the network `{name}`"
     help = "what stands after `except` takes all of it away"
@@ -178,8 +159,7 @@ class EmptyNetwork(Diagnostic):
     name: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BadTag(Diagnostic):
+class BadTag(Diagnostic, frozen=True, kw_only=True):
     code = "E215"
     title = "the tag `{name}` cannot be `{value}`: {why}"
     help = "a name is a value of the enum that is called like the tag, in this module or imported; write text in quotes"
@@ -189,8 +169,7 @@ class BadTag(Diagnostic):
     why: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnknownProvider(Diagnostic):
+class UnknownProvider(Diagnostic, frozen=True, kw_only=True):
     code = "E216"
     title = "no signal comes from `{provider}`"
     help = "write `context.NAME` for what the gateway sends, or `seen.per_minute`, `seen.distinct` or `seen.run`"
@@ -198,8 +177,7 @@ class UnknownProvider(Diagnostic):
     provider: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BadSignal(Diagnostic):
+class BadSignal(Diagnostic, frozen=True, kw_only=True):
     code = "E217"
     title = "the signal `{name}` cannot be read: {why}"
 
@@ -207,8 +185,7 @@ class BadSignal(Diagnostic):
     why: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BadHeader(Diagnostic):
+class BadHeader(Diagnostic, frozen=True, kw_only=True):
     code = "E218"
     title = "`{header}` cannot be declared as a header: {why}"
 
@@ -216,8 +193,7 @@ class BadHeader(Diagnostic):
     why: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnknownModule(Diagnostic):
+class UnknownModule(Diagnostic, frozen=True, kw_only=True):
     code = "E220"
     title = "unknown module `{name}`"
     label = "no file of this bundle says `module {name}`"
@@ -225,8 +201,7 @@ class UnknownModule(Diagnostic):
     name: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MissingExport(Diagnostic):
+class MissingExport(Diagnostic, frozen=True, kw_only=True):
     code = "E220"
     title = "module `{module}` has no `{name}` to import"
     label = "{why}"
@@ -236,8 +211,7 @@ class MissingExport(Diagnostic):
     why: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImportCycle(Diagnostic):
+class ImportCycle(Diagnostic, frozen=True, kw_only=True):
     code = "E220"
     title = "the module `{name}` imports itself: {way}"
     help = "move what both need to a module of its own"
@@ -246,8 +220,7 @@ class ImportCycle(Diagnostic):
     way: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RolesTwice(Diagnostic):
+class RolesTwice(Diagnostic, frozen=True, kw_only=True):
     code = "E221"
     title = "the roles of `{kind}` are declared twice"
     help = "a kind has one `roles for`, so that its roles have one source and one hierarchy"
@@ -255,8 +228,7 @@ class RolesTwice(Diagnostic):
     kind: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BadRoleSource(Diagnostic):
+class BadRoleSource(Diagnostic, frozen=True, kw_only=True):
     code = "E222"
     title = "the roles of `{kind}` cannot come from `{source}`: {why}"
     help = "write `from {form}.NAME`, a string, an enum or a set of one of them; or `from none`, if relations give them"
@@ -267,8 +239,7 @@ class BadRoleSource(Diagnostic):
     why: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NothingGives(Diagnostic):
+class NothingGives(Diagnostic, frozen=True, kw_only=True):
     code = "E223"
     title = "{what} means nothing: the roles of `{kind}` are `from none`"
     help = "{remedy}"
@@ -278,8 +249,7 @@ class NothingGives(Diagnostic):
     remedy: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MisplacedRole(Diagnostic):
+class MisplacedRole(Diagnostic, frozen=True, kw_only=True):
     code = "E224"
     title = "the type `role` cannot stand here: {why}"
     help = "a column of a relation and a parameter of a condition may be a role of this module, or an imported one"
@@ -287,8 +257,7 @@ class MisplacedRole(Diagnostic):
     why: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WrongPart(Diagnostic):
+class WrongPart(Diagnostic, frozen=True, kw_only=True):
     code = "E225"
     title = "{form} endpoint has no `{part}`"
     help = "{remedy}"
@@ -298,8 +267,7 @@ class WrongPart(Diagnostic):
     remedy: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnknownEnvironment(Diagnostic):
+class UnknownEnvironment(Diagnostic, frozen=True, kw_only=True):
     code = "E226"
     title = "there are no settings for `{name}`"
     label = "no file `settings/{name}.toml`"
@@ -309,8 +277,7 @@ class UnknownEnvironment(Diagnostic):
     known: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BadSettings(Diagnostic):
+class BadSettings(Diagnostic, frozen=True, kw_only=True):
     code = "E227"
     title = "`{file}` cannot be read: {why}"
     help = "settings are TOML: a line for each, such as `limit = 5` or `shop.limit = 5`"
@@ -319,8 +286,7 @@ class BadSettings(Diagnostic):
     why: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnknownSetting(Diagnostic):
+class UnknownSetting(Diagnostic, frozen=True, kw_only=True):
     code = "E228"
     title = "`{file}` binds `{key}`: {why}"
     help = "a key is the name of a setting, or `module.setting`"
@@ -330,8 +296,7 @@ class UnknownSetting(Diagnostic):
     why: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnboundSetting(Diagnostic):
+class UnboundSetting(Diagnostic, frozen=True, kw_only=True):
     code = "E229"
     title = "the setting `{name}` has no value {where}"
     help = "{remedy}"
@@ -341,8 +306,7 @@ class UnboundSetting(Diagnostic):
     remedy: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeclarationCycle(Diagnostic):
+class DeclarationCycle(Diagnostic, frozen=True, kw_only=True):
     code = "E230"
     title = "the {what} `{name}` needs itself: {way}"
     help = "{what}s may not go round; write one of them out"
@@ -352,8 +316,7 @@ class DeclarationCycle(Diagnostic):
     way: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BreaksExclusive(Diagnostic):
+class BreaksExclusive(Diagnostic, frozen=True, kw_only=True):
     code = "E231"
     title = "`{left}` and `{right}` exclude each other, but {both}"
     help = "nobody could use it: take one of the two from it, or let them stand together"
@@ -363,8 +326,7 @@ class BreaksExclusive(Diagnostic):
     both: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TooMuch(Diagnostic):
+class TooMuch(Diagnostic, frozen=True, kw_only=True):
     code = "E232"
     title = "{what} are too many: {why}"
     help = "{remedy}"
@@ -374,8 +336,7 @@ class TooMuch(Diagnostic):
     remedy: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SettingMisfit(Diagnostic):
+class SettingMisfit(Diagnostic, frozen=True, kw_only=True):
     code = "E233"
     title = "`{key}` in `{file}` is not {wanted}"
     help = "correct the value there, or the type here"
@@ -385,8 +346,7 @@ class SettingMisfit(Diagnostic):
     wanted: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SameMethod(Diagnostic):
+class SameMethod(Diagnostic, frozen=True, kw_only=True):
     code = "E410"
     title = "`{one}` and `{other}` are both `{method}`"
     help = "a gRPC method is one endpoint"
@@ -396,8 +356,7 @@ class SameMethod(Diagnostic):
     method: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SameAction(Diagnostic):
+class SameAction(Diagnostic, frozen=True, kw_only=True):
     code = "E412"
     title = "`{one}` and `{other}` are both {action} on {resource}"
     help = "whoever asks names an action and a type of resource, so in a bundle they name one endpoint"
@@ -408,8 +367,7 @@ class SameAction(Diagnostic):
     resource: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MayNotGrant(Diagnostic):
+class MayNotGrant(Diagnostic, frozen=True, kw_only=True):
     code = "E506"
     title = "module `{module}` may not grant on service `{service}`"
     label = "`{service}` is granted on by {owners}"

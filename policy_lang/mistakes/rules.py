@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from policy_lang.diagnostics import Diagnostic
 from policy_lang.mistakes.types import ExpressionMistake
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReservedRuleName(Diagnostic):
+class ReservedRuleName(Diagnostic, frozen=True, kw_only=True):
     code = "E110"
     title = "a rule cannot be named `{name}`"
     label = "decisions that no rule made are attributed to this word"
@@ -18,8 +15,7 @@ class ReservedRuleName(Diagnostic):
     name: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CoversNothing(Diagnostic):
+class CoversNothing(Diagnostic, frozen=True, kw_only=True):
     code = "E404"
     title = "the pattern covers no endpoint of `{service}`"
     help = "a rule speaks of declared endpoints; `**` stands for any number of segments"
@@ -27,8 +23,7 @@ class CoversNothing(Diagnostic):
     service: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CutsEndpoint(Diagnostic):
+class CutsEndpoint(Diagnostic, frozen=True, kw_only=True):
     code = "E405"
     title = "the pattern cuts through the endpoint `{endpoint}`"
     label = "matches only part of {route}"
@@ -39,8 +34,7 @@ class CutsEndpoint(Diagnostic):
     input: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnclearTag(Diagnostic):
+class UnclearTag(Diagnostic, frozen=True, kw_only=True):
     code = "E406"
     title = "`{tagged}` can be read as said of `{first}` too"
     label = "is said of the target before it alone"
@@ -51,8 +45,7 @@ class UnclearTag(Diagnostic):
     first: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AmbiguousEndpoints(Diagnostic):
+class AmbiguousEndpoints(Diagnostic, frozen=True, kw_only=True):
     code = "E410"
     title = "`{one}` and `{other}` share paths, and neither is the more specific"
     help = "narrow one of them: literal, typed capture, capture, `*`, `**`, in this order at every segment"
@@ -61,8 +54,7 @@ class AmbiguousEndpoints(Diagnostic):
     other: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NoFor(Diagnostic):
+class NoFor(Diagnostic, frozen=True, kw_only=True):
     code = "E501"
     title = "`{name}` does not say whom it is for"
     help = "an allow says it: write `for any KIND`, `for role R`, `for workload W` or `for anyone`"
@@ -70,8 +62,7 @@ class NoFor(Diagnostic):
     name: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NoBecause(Diagnostic):
+class NoBecause(Diagnostic, frozen=True, kw_only=True):
     code = "E502"
     title = "`{name}` gives no reason"
     help = 'write `because "…"`, the sentence an auditor reads'
@@ -79,8 +70,7 @@ class NoBecause(Diagnostic):
     name: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DutyOnAllow(Diagnostic):
+class DutyOnAllow(Diagnostic, frozen=True, kw_only=True):
     code = "E503"
     title = "an allow cannot carry `{clause}`"
     label = "move it to a rule that says when it applies: `require NAME for … on … {clause} …`"
@@ -89,8 +79,7 @@ class DutyOnAllow(Diagnostic):
     clause: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NoOn(Diagnostic):
+class NoOn(Diagnostic, frozen=True, kw_only=True):
     code = "E504"
     title = "`{name}` does not say on what"
     help = "write `on any endpoint`, `on SERVICE`, `on SERVICE.ENDPOINT` or `on SERVICE METHOD /path`"
@@ -98,8 +87,7 @@ class NoOn(Diagnostic):
     name: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClosedEndpoint(Diagnostic):
+class ClosedEndpoint(Diagnostic, frozen=True, kw_only=True):
     code = "E505"
     title = "`{endpoint}` is closed, so no allow may reach it"
     help = "narrow `on` to endpoints that are open, or take the `closed` away"
@@ -107,15 +95,13 @@ class ClosedEndpoint(Diagnostic):
     endpoint: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NeedsOutsideRequire(Diagnostic):
+class NeedsOutsideRequire(Diagnostic, frozen=True, kw_only=True):
     code = "E507"
     title = "`needs` stands only on a require rule"
     help = "a deny refuses; what would lift the refusal belongs in `unless`"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Misplaced(Diagnostic):
+class Misplaced(Diagnostic, frozen=True, kw_only=True):
     code = "E507"
     title = "`{how} {what}` means nothing on {rule}"
     help = "{remedy}"
@@ -126,8 +112,7 @@ class Misplaced(Diagnostic):
     remedy: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnknownLogWord(Diagnostic):
+class UnknownLogWord(Diagnostic, frozen=True, kw_only=True):
     code = "E508"
     title = "`{word}` is no way to log"
     help = "write `log minimal`, `log normal` or `log full`, each with `strict` or without"
@@ -135,8 +120,7 @@ class UnknownLogWord(Diagnostic):
     word: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RepeatedClause(Diagnostic):
+class RepeatedClause(Diagnostic, frozen=True, kw_only=True):
     code = "E509"
     title = "`{clause}` stands twice"
     help = "{remedy}"
@@ -145,8 +129,7 @@ class RepeatedClause(Diagnostic):
     remedy: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BadChallenge(Diagnostic):
+class BadChallenge(Diagnostic, frozen=True, kw_only=True):
     code = "E510"
     title = "`{challenge}` cannot name a challenge"
     help = 'a challenge is sent to the client: visible ASCII characters, none of them a space, `"` or `\\`'
@@ -154,8 +137,7 @@ class BadChallenge(Diagnostic):
     challenge: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BadHeaderName(Diagnostic):
+class BadHeaderName(Diagnostic, frozen=True, kw_only=True):
     code = "E511"
     title = "`{name}` is no name of a header"
     help = "a name is made of letters, digits and any of !#$%&'*+-.^_`|~ (RFC 9110 5.1)"
@@ -163,8 +145,7 @@ class BadHeaderName(Diagnostic):
     name: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ForbiddenHeader(Diagnostic):
+class ForbiddenHeader(Diagnostic, frozen=True, kw_only=True):
     code = "E512"
     title = "a rule may not touch the header `{name}`"
     label = "{why}"
@@ -174,8 +155,7 @@ class ForbiddenHeader(Diagnostic):
     why: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BadPointer(Diagnostic):
+class BadPointer(Diagnostic, frozen=True, kw_only=True):
     code = "E513"
     title = "`{pointer}` is no JSON pointer"
     help = "a pointer is `/` and a member's name for each step, `~` and `/` in a name written `~0` and `~1` (RFC 6901)"
@@ -183,8 +163,7 @@ class BadPointer(Diagnostic):
     pointer: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BadChannel(Diagnostic):
+class BadChannel(Diagnostic, frozen=True, kw_only=True):
     code = "E514"
     title = "`{channel}` cannot name a channel for alerts"
     help = "write a short word: up to 64 letters, digits and any of `._-`, the first a letter or a digit"
@@ -192,8 +171,7 @@ class BadChannel(Diagnostic):
     channel: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnwritableHeader(ExpressionMistake):
+class UnwritableHeader(ExpressionMistake, frozen=True, kw_only=True):
     code = "E515"
     title = "no header can hold this value"
     help = "visible ASCII characters, with spaces and tabs inside, at most {longest}"
@@ -201,15 +179,13 @@ class UnwritableHeader(ExpressionMistake):
     longest: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NoTokenToReplace(Diagnostic):
+class NoTokenToReplace(Diagnostic, frozen=True, kw_only=True):
     code = "E516"
     title = "nobody whom this rule is for has a token"
     help = "`issue token` replaces the caller's own; say `for any KIND` with a kind of token"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NoProofClause(Diagnostic):
+class NoProofClause(Diagnostic, frozen=True, kw_only=True):
     code = "E517"
     title = "a proof has no `{clause}`"
     help = "a proof says `for`, `on`, `when` and `unless`"
@@ -217,8 +193,7 @@ class NoProofClause(Diagnostic):
     clause: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TwoSpellings(Diagnostic):
+class TwoSpellings(Diagnostic, frozen=True, kw_only=True):
     code = "E519"
     title = "`{name}` is the header `{other}` to many servers"
     help = "spell a header in one way throughout the policy; servers that know no `_` in a header read `-`"
@@ -227,8 +202,7 @@ class TwoSpellings(Diagnostic):
     other: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BadStatus(Diagnostic):
+class BadStatus(Diagnostic, frozen=True, kw_only=True):
     code = "E521"
     title = "a refusal cannot be answered with {status}"
     help = "write 403, 404, 429, 451 or 503"
@@ -236,8 +210,7 @@ class BadStatus(Diagnostic):
     status: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TooCostly(Diagnostic):
+class TooCostly(Diagnostic, frozen=True, kw_only=True):
     code = "E801"
     title = "one call of `{endpoint}` may have to look at {atoms} conditions, more than {most}"
     help = "tell rules apart by a constant (a role, a value, a network), or keep the data in a relation"
@@ -247,8 +220,7 @@ class TooCostly(Diagnostic):
     most: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TooManyTogether(Diagnostic):
+class TooManyTogether(Diagnostic, frozen=True, kw_only=True):
     code = "E802"
     title = "`{name}` and the rest are too much together: {why}"
     label = "{where}"
@@ -261,8 +233,7 @@ class TooManyTogether(Diagnostic):
     remedy: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NeverApplies(Diagnostic):
+class NeverApplies(Diagnostic, frozen=True, kw_only=True):
     code = "W801"
     severity = "warning"
     title = "`{name}` can never apply"
@@ -271,8 +242,7 @@ class NeverApplies(Diagnostic):
     name: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnreachableEndpoint(Diagnostic):
+class UnreachableEndpoint(Diagnostic, frozen=True, kw_only=True):
     code = "W803"
     severity = "warning"
     title = "no allow can reach `{endpoint}`"
@@ -282,16 +252,14 @@ class UnreachableEndpoint(Diagnostic):
     endpoint: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AlwaysTrue(Diagnostic):
+class AlwaysTrue(Diagnostic, frozen=True, kw_only=True):
     code = "W804"
     severity = "warning"
     title = "this condition is always true"
     help = "delete it, or correct what it compares"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NeverExempts(Diagnostic):
+class NeverExempts(Diagnostic, frozen=True, kw_only=True):
     """An `unless` whose condition is false whatever is asked: as a clause, it is always true."""
 
     code = "W804"
@@ -301,16 +269,14 @@ class NeverExempts(Diagnostic):
     help = "delete it, or correct what it compares"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AlwaysFalse(Diagnostic):
+class AlwaysFalse(Diagnostic, frozen=True, kw_only=True):
     code = "W805"
     severity = "warning"
     title = "this condition is always false"
     help = "correct what it compares"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AlwaysExempts(Diagnostic):
+class AlwaysExempts(Diagnostic, frozen=True, kw_only=True):
     """An `unless` whose condition is true whatever is asked: as a clause, it is always false."""
 
     code = "W805"
@@ -320,8 +286,7 @@ class AlwaysExempts(Diagnostic):
     help = "correct what it compares"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unused(Diagnostic):
+class Unused(Diagnostic, frozen=True, kw_only=True):
     code = "W806"
     severity = "warning"
     title = "the {what} `{name}` is not used"
@@ -331,8 +296,7 @@ class Unused(Diagnostic):
     name: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EndsSoon(Diagnostic):
+class EndsSoon(Diagnostic, frozen=True, kw_only=True):
     code = "W807"
     severity = "warning"
     title = "`{name}` {ends}"
@@ -342,8 +306,7 @@ class EndsSoon(Diagnostic):
     ends: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OpenToAnyone(Diagnostic):
+class OpenToAnyone(Diagnostic, frozen=True, kw_only=True):
     code = "W808"
     severity = "warning"
     title = "`{name}` lets anyone reach `{endpoint}`, whose sensitivity is `{sensitivity}`"
@@ -355,8 +318,7 @@ class OpenToAnyone(Diagnostic):
     lowest: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NoAudience(Diagnostic):
+class NoAudience(Diagnostic, frozen=True, kw_only=True):
     code = "W809"
     severity = "warning"
     title = "service `{name}` takes no tokens"
@@ -365,8 +327,7 @@ class NoAudience(Diagnostic):
     name: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HopefulFallback(Diagnostic):
+class HopefulFallback(Diagnostic, frozen=True, kw_only=True):
     code = "W810"
     severity = "warning"
     title = "`{name}` takes the fallback of the signal `{signal}` for a reading"
@@ -377,8 +338,7 @@ class HopefulFallback(Diagnostic):
     signal: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OldShadow(Diagnostic):
+class OldShadow(Diagnostic, frozen=True, kw_only=True):
     code = "W814"
     severity = "warning"
     title = "`{name}` has been a shadow for {days} days"
@@ -388,8 +348,7 @@ class OldShadow(Diagnostic):
     days: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ManyGuards(Diagnostic):
+class ManyGuards(Diagnostic, frozen=True, kw_only=True):
     code = "W816"
     severity = "warning"
     title = "{count} rules of `{endpoint}` have nothing to be told apart by"
@@ -400,8 +359,7 @@ class ManyGuards(Diagnostic):
     count: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnreachableService(Diagnostic):
+class UnreachableService(Diagnostic, frozen=True, kw_only=True):
     code = "W815"
     severity = "warning"
     title = "service `{name}` has no {what}, so no call reaches it"
@@ -411,8 +369,7 @@ class UnreachableService(Diagnostic):
     what: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RequiresNothing(Diagnostic):
+class RequiresNothing(Diagnostic, frozen=True, kw_only=True):
     code = "W817"
     severity = "warning"
     title = "`{name}` requires nothing"
@@ -421,8 +378,7 @@ class RequiresNothing(Diagnostic):
     name: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FactorOutOfReach(Diagnostic):
+class FactorOutOfReach(Diagnostic, frozen=True, kw_only=True):
     code = "W811"
     severity = "warning"
     title = "{said}"
@@ -432,8 +388,7 @@ class FactorOutOfReach(Diagnostic):
     remedy: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HeadComesToo(Diagnostic):
+class HeadComesToo(Diagnostic, frozen=True, kw_only=True):
     code = "W818"
     severity = "warning"
     title = "HEAD calls reach `{endpoint}` too"
@@ -443,8 +398,7 @@ class HeadComesToo(Diagnostic):
     endpoint: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MethodNeverComes(Diagnostic):
+class MethodNeverComes(Diagnostic, frozen=True, kw_only=True):
     code = "W819"
     severity = "warning"
     title = "no call that this rule is about has the method `{method}`"
@@ -454,8 +408,7 @@ class MethodNeverComes(Diagnostic):
     method: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Observed(Diagnostic):
+class Observed(Diagnostic, frozen=True, kw_only=True):
     code = "W820"
     severity = "warning"
     title = "service `{name}` lets pass what the policy would refuse, until {until}"
@@ -466,8 +419,7 @@ class Observed(Diagnostic):
     until: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LooksLikeCapture(Diagnostic):
+class LooksLikeCapture(Diagnostic, frozen=True, kw_only=True):
     code = "W822"
     severity = "warning"
     title = "the segment `{segment}` is this very text, not a capture"
@@ -477,8 +429,7 @@ class LooksLikeCapture(Diagnostic):
     name: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LooksLikeRegex(Diagnostic):
+class LooksLikeRegex(Diagnostic, frozen=True, kw_only=True):
     code = "W823"
     severity = "warning"
     title = "`{pattern}` asks for a text with `{character}` in it"

@@ -10,7 +10,6 @@ A slip keeps the code, since a reader looks up the code to learn what kind of mi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from policy_lang.diagnostics import Diagnostic
@@ -19,8 +18,7 @@ NO_GRAMMAR = "the text does not follow the grammar"
 TOO_MUCH = "nested too deep, or too many operands in one chain"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NotUtf8(Diagnostic):
+class NotUtf8(Diagnostic, frozen=True, kw_only=True):
     """`offset` counts bytes from 0."""
 
     code: ClassVar[str] = "E100"
@@ -30,8 +28,7 @@ class NotUtf8(Diagnostic):
     offset: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unexpected(Diagnostic):
+class Unexpected(Diagnostic, frozen=True, kw_only=True):
     """`found` and `expected` are words for a person, quoted where they are text of the file."""
 
     code: ClassVar[str] = "E101"
@@ -43,8 +40,7 @@ class Unexpected(Diagnostic):
     expected: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Slip(Diagnostic):
+class Slip(Diagnostic, frozen=True, kw_only=True):
     """A spelling of another language. `what` says what is wrong, `remedy` what to write."""
 
     code: ClassVar[str] = "E101"
@@ -56,8 +52,7 @@ class Slip(Diagnostic):
     remedy: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Misplaced(Diagnostic):
+class Misplaced(Diagnostic, frozen=True, kw_only=True):
     """`word` opens a part that stands after one it has to precede."""
 
     code: ClassVar[str] = "E101"
@@ -68,8 +63,7 @@ class Misplaced(Diagnostic):
     word: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Repeated(Diagnostic):
+class Repeated(Diagnostic, frozen=True, kw_only=True):
     code: ClassVar[str] = "E101"
     about: ClassVar[str] = NO_GRAMMAR
     title: ClassVar[str] = "{what} is said twice"
@@ -79,15 +73,13 @@ class Repeated(Diagnostic):
     what: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NoModule(Diagnostic):
+class NoModule(Diagnostic, frozen=True, kw_only=True):
     code: ClassVar[str] = "E102"
     title: ClassVar[str] = "the file has no `module` line"
     help: ClassVar[str] = "open it with a line such as  module shop.orders"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HiddenCharacter(Diagnostic):
+class HiddenCharacter(Diagnostic, frozen=True, kw_only=True):
     """`named` is the code point as U+XXXX."""
 
     code: ClassVar[str] = "E103"
@@ -98,8 +90,7 @@ class HiddenCharacter(Diagnostic):
     named: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TooDeep(Diagnostic):
+class TooDeep(Diagnostic, frozen=True, kw_only=True):
     code: ClassVar[str] = "E104"
     about: ClassVar[str] = TOO_MUCH
     title: ClassVar[str] = "nested deeper than {most}"
@@ -108,8 +99,7 @@ class TooDeep(Diagnostic):
     most: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChainTooLong(Diagnostic):
+class ChainTooLong(Diagnostic, frozen=True, kw_only=True):
     code: ClassVar[str] = "E104"
     about: ClassVar[str] = TOO_MUCH
     title: ClassVar[str] = "{length} operands are joined by `{word}`, more than {most}"
@@ -120,8 +110,7 @@ class ChainTooLong(Diagnostic):
     most: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FileTooLarge(Diagnostic):
+class FileTooLarge(Diagnostic, frozen=True, kw_only=True):
     code: ClassVar[str] = "E105"
     title: ClassVar[str] = "the file has {size} bytes, more than {most}"
     help: ClassVar[str] = "split it into several files, and keep rows of data in relations"
@@ -130,8 +119,7 @@ class FileTooLarge(Diagnostic):
     most: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StringTooLong(Diagnostic):
+class StringTooLong(Diagnostic, frozen=True, kw_only=True):
     code: ClassVar[str] = "E106"
     title: ClassVar[str] = "the string has {length} characters, more than {most}"
     help: ClassVar[str] = "shorten it"
@@ -140,8 +128,7 @@ class StringTooLong(Diagnostic):
     most: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TooBig(Diagnostic):
+class TooBig(Diagnostic, frozen=True, kw_only=True):
     """`what` is "the integer" or "the duration"."""
 
     code: ClassVar[str] = "E107"
@@ -153,8 +140,7 @@ class TooBig(Diagnostic):
     what: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NoSuchTime(Diagnostic):
+class NoSuchTime(Diagnostic, frozen=True, kw_only=True):
     """`what` is "date", "instant" or "duration"."""
 
     code: ClassVar[str] = "E108"
@@ -165,8 +151,7 @@ class NoSuchTime(Diagnostic):
     what: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReservedName(Diagnostic):
+class ReservedName(Diagnostic, frozen=True, kw_only=True):
     code: ClassVar[str] = "E110"
     title: ClassVar[str] = "`{word}` is a reserved word and cannot be a name"
     help: ClassVar[str] = "a reserved word may only follow a dot, or name a claim, a parameter or a column"
@@ -174,8 +159,7 @@ class ReservedName(Diagnostic):
     word: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnknownLanguage(Diagnostic):
+class UnknownLanguage(Diagnostic, frozen=True, kw_only=True):
     code: ClassVar[str] = "E111"
     title: ClassVar[str] = "language {version} is not known here"
     help: ClassVar[str] = "this version reads `language 1`"
@@ -183,8 +167,7 @@ class UnknownLanguage(Diagnostic):
     version: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BadEscape(Diagnostic):
+class BadEscape(Diagnostic, frozen=True, kw_only=True):
     """`found` names the escape, or the character that needs one."""
 
     code: ClassVar[str] = "E112"
@@ -196,8 +179,7 @@ class BadEscape(Diagnostic):
     found: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BadPath(Diagnostic):
+class BadPath(Diagnostic, frozen=True, kw_only=True):
     code: ClassVar[str] = "E120"
     title: ClassVar[str] = "{found} does not belong in a path"
     help: ClassVar[str] = (
@@ -207,8 +189,7 @@ class BadPath(Diagnostic):
     found: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NoSuchAddress(Diagnostic):
+class NoSuchAddress(Diagnostic, frozen=True, kw_only=True):
     """`what` is "address" or "range of addresses"."""
 
     code: ClassVar[str] = "E122"

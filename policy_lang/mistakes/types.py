@@ -6,8 +6,6 @@ some classes choose their remedy by it, in place of one `help` for all.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from policy_lang.diagnostics import Diagnostic
 
 _ORDER = "integers, times, durations and the values of an ordered enum have an order, each among its own"
@@ -33,13 +31,11 @@ def _stated(*helps: str) -> tuple[str, ...]:
     return tuple(each for each in helps if each)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExpressionMistake(Diagnostic):
+class ExpressionMistake(Diagnostic, frozen=True, kw_only=True):
     """A mistake that every environment and every use of a condition may show again; it is reported once a place."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TypesDiffer(ExpressionMistake):
+class TypesDiffer(ExpressionMistake, frozen=True, kw_only=True):
     code = "E301"
     title = "{left} cannot stand with {right} in `{form}`"
 
@@ -52,8 +48,7 @@ class TypesDiffer(ExpressionMistake):
         return _stated(_TOGETHER.get(self.form, ""), self.hint)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WrongType(ExpressionMistake):
+class WrongType(ExpressionMistake, frozen=True, kw_only=True):
     code = "E301"
     title = "{wanted} is wanted here, not {found}"
 
@@ -61,15 +56,13 @@ class WrongType(ExpressionMistake):
     found: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NotAValue(ExpressionMistake):
+class NotAValue(ExpressionMistake, frozen=True, kw_only=True):
     code = "E302"
     title = "this is a condition, not a value"
     help = "a condition stands alone or beside `and`, `or`, `not`; it cannot be compared or passed on"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnsetOutsideTest(ExpressionMistake):
+class UnsetOutsideTest(ExpressionMistake, frozen=True, kw_only=True):
     code = "E302"
     title = "`{word}` is not a value"
 
@@ -80,8 +73,7 @@ class UnsetOutsideTest(ExpressionMistake):
         return _stated(_ASKED.get(self.word, ""), self.hint)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NotScalar(ExpressionMistake):
+class NotScalar(ExpressionMistake, frozen=True, kw_only=True):
     code = "E303"
     title = "{where} holds single values, not {found}"
     help = "take the members one by one: a row for each, a member for each"
@@ -90,8 +82,7 @@ class NotScalar(ExpressionMistake):
     found: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OutOfPlace(ExpressionMistake):
+class OutOfPlace(ExpressionMistake, frozen=True, kw_only=True):
     code = "E304"
     title = "{what} is no value"
     help = "{remedy}"
@@ -100,8 +91,7 @@ class OutOfPlace(ExpressionMistake):
     remedy: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LiteralMisfit(ExpressionMistake):
+class LiteralMisfit(ExpressionMistake, frozen=True, kw_only=True):
     code = "E305"
     title = "`{value}` is not of type {wanted}"
 
@@ -113,8 +103,7 @@ class LiteralMisfit(ExpressionMistake):
         return _stated(_WRITTEN.get(self.wanted, ""), self.hint)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EmptyRange(ExpressionMistake):
+class EmptyRange(ExpressionMistake, frozen=True, kw_only=True):
     code = "E306"
     title = "no integer is in the range {lowest}..{highest}"
     help = "write the lowest first"
@@ -123,15 +112,13 @@ class EmptyRange(ExpressionMistake):
     highest: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NotLiteral(ExpressionMistake):
+class NotLiteral(ExpressionMistake, frozen=True, kw_only=True):
     code = "E307"
     title = "a set in brackets holds constants only"
     help = "literals, settings, values of an enum, workloads; compare anything else on its own, joined by `or`"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BadLike(ExpressionMistake):
+class BadLike(ExpressionMistake, frozen=True, kw_only=True):
     code = "E308"
     title = "`{pattern}` is not a `like` pattern"
     help = "a pattern has `*` as its first character, its last or both, nowhere else, and something beside it"
@@ -139,8 +126,7 @@ class BadLike(ExpressionMistake):
     pattern: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ArgumentCount(ExpressionMistake):
+class ArgumentCount(ExpressionMistake, frozen=True, kw_only=True):
     code = "E309"
     title = "`{name}` takes {wanted} argument(s), not {found}"
 
@@ -149,8 +135,7 @@ class ArgumentCount(ExpressionMistake):
     found: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MissingHere(ExpressionMistake):
+class MissingHere(ExpressionMistake, frozen=True, kw_only=True):
     code = "E310"
     title = "`{name}` does not exist {where}"
     label = "{missing}"
@@ -162,8 +147,7 @@ class MissingHere(ExpressionMistake):
     missing: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NotAClaim(ExpressionMistake):
+class NotAClaim(ExpressionMistake, frozen=True, kw_only=True):
     code = "E311"
     title = "a factor was proved at a claim of its own kind, not at `{name}`"
     help = "write `at token.CLAIM` or `at subject.PROPERTY`, of type `time`; anything else says nothing of the caller"
@@ -171,8 +155,7 @@ class NotAClaim(ExpressionMistake):
     name: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RoleOfAnother(ExpressionMistake):
+class RoleOfAnother(ExpressionMistake, frozen=True, kw_only=True):
     code = "E312"
     title = "`{role}` is a role of `{kind}`, and `{asked}` may be another kind's here"
     help = "say it of `{kind}` alone: {form} is {kind} and …, or `for any {kind}`"
@@ -184,8 +167,7 @@ class RoleOfAnother(ExpressionMistake):
     asked: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MayBeMissing(ExpressionMistake):
+class MayBeMissing(ExpressionMistake, frozen=True, kw_only=True):
     code = "E330"
     title = "`{root}.{name}` may be missing here"
     help = "say what happens without it: {root} has {name} and …"
@@ -194,8 +176,7 @@ class MayBeMissing(ExpressionMistake):
     name: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TooLarge(ExpressionMistake):
+class TooLarge(ExpressionMistake, frozen=True, kw_only=True):
     code = "E801"
     title = "the expression is too large: {why}"
     help = "say it in smaller conditions, or keep the data in a relation"

@@ -8,8 +8,6 @@ Design: language.md 6.4.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from policy_lang.diagnostics import Diagnostic
 from policy_lang.mistakes.casbin_models import UnknownFunction
 
@@ -20,8 +18,7 @@ _ITEM = "an item of a `casbin` block is missing, double or wrong"
 # ---------------------------------------------------------------- parameters
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unbound(Diagnostic):
+class Unbound(Diagnostic, frozen=True, kw_only=True):
     """`parameter` as the model writes it, `r.sub` or `r.sub.Age`; `written` as a block has to."""
 
     code = "E601"
@@ -33,8 +30,7 @@ class Unbound(Diagnostic):
     written: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NoValue(Diagnostic):
+class NoValue(Diagnostic, frozen=True, kw_only=True):
     """`why` says what keeps it from having one, `remedy` what to do."""
 
     code = "E601"
@@ -47,8 +43,7 @@ class NoValue(Diagnostic):
     remedy: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnknownParameter(Diagnostic):
+class UnknownParameter(Diagnostic, frozen=True, kw_only=True):
     code = "E605"
     title = "`{parameter}` is no parameter of the model: its `{definition}` has {known}"
 
@@ -57,8 +52,7 @@ class UnknownParameter(Diagnostic):
     known: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NeverEqual(Diagnostic):
+class NeverEqual(Diagnostic, frozen=True, kw_only=True):
     """`name` is what is bound, `what` its values, in words; `where` says whose text it is, `remedy` what to write."""
 
     code = "E601"
@@ -74,16 +68,14 @@ class NeverEqual(Diagnostic):
     remedy: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NoFunctionHere(UnknownFunction):
+class NoFunctionHere(UnknownFunction, frozen=True, kw_only=True):
     """Unlike `compile_casbin`, a block is given no functions."""
 
     label = "neither one of Casbin's, nor a role definition, and a block takes no function of one's own"
     help = "ask it by a rule beside the block, and leave it out of the matcher"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SharedNames(Diagnostic):
+class SharedNames(Diagnostic, frozen=True, kw_only=True):
     """`name` is what is bound, `kinds` are those that have it, in words; `remedy` says how they are told apart."""
 
     code = "W628"
@@ -100,8 +92,7 @@ class SharedNames(Diagnostic):
 # ---------------------------------------------------------------- items
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ItemTwice(Diagnostic):
+class ItemTwice(Diagnostic, frozen=True, kw_only=True):
     """`what` is the item, or what it is about, quoted where it is text."""
 
     code = "E624"
@@ -113,8 +104,7 @@ class ItemTwice(Diagnostic):
     what: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NoItem(Diagnostic):
+class NoItem(Diagnostic, frozen=True, kw_only=True):
     """`example` is what one looks like."""
 
     code = "E624"
@@ -127,8 +117,7 @@ class NoItem(Diagnostic):
     example: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnknownWord(Diagnostic):
+class UnknownWord(Diagnostic, frozen=True, kw_only=True):
     """`known` are the words that may stand there."""
 
     code = "E624"
@@ -140,8 +129,7 @@ class UnknownWord(Diagnostic):
     known: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BadFilePath(Diagnostic):
+class BadFilePath(Diagnostic, frozen=True, kw_only=True):
     code = "E624"
     about = _ITEM
     title = "`{path}` names no file that a policy may hold"
@@ -153,8 +141,7 @@ class BadFilePath(Diagnostic):
     path: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NoDatabaseHere(Diagnostic):
+class NoDatabaseHere(Diagnostic, frozen=True, kw_only=True):
     """What is named is not repeated: a password may stand in it."""
 
     code = "E624"
@@ -164,8 +151,7 @@ class NoDatabaseHere(Diagnostic):
     help = "let `pdp new --from-casbin MODEL DATABASE FOLDER` write the rows to a file, and name that"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NoSuchFile(Diagnostic):
+class NoSuchFile(Diagnostic, frozen=True, kw_only=True):
     """`path` within the bundle."""
 
     code = "E624"
@@ -176,8 +162,7 @@ class NoSuchFile(Diagnostic):
     path: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FileNotUtf8(Diagnostic):
+class FileNotUtf8(Diagnostic, frozen=True, kw_only=True):
     """`line` counts from 1."""
 
     code = "E624"
@@ -189,8 +174,7 @@ class FileNotUtf8(Diagnostic):
     line: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnknownDefinition(Diagnostic):
+class UnknownDefinition(Diagnostic, frozen=True, kw_only=True):
     code = "E624"
     about = _ITEM
     title = "the model does not define `{name}`"

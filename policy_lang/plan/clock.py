@@ -8,8 +8,9 @@ Source: language.md 5.4.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
+
+from msgspec import Struct
 
 from policy_lang.ir import CLOCK_SKEW_MS, Age, Atom, Attr, Compare, Const, Now
 from policy_lang.meaning.evaluation import ROOTS, Environment, Values
@@ -18,8 +19,7 @@ from policy_lang.meaning.horizon import LAST_INSTANT, Clockwork, valid_until
 Change = Callable[[Environment], int | None]
 
 
-@dataclass(frozen=True, slots=True)
-class Clock:
+class Clock(Struct, frozen=True):
     """`ticks`: anything at all depends on the time."""
 
     ticks: bool

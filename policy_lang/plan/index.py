@@ -22,8 +22,9 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar, cast, get_args
+
+from msgspec import Struct
 
 from policy_lang import ir
 from policy_lang.addresses import number
@@ -49,8 +50,7 @@ Parts = tuple[tuple[T, ...], ...]
 Look = Callable[[Environment], Parts[T]]
 
 
-@dataclass(frozen=True, slots=True)
-class Branch(Generic[T]):
+class Branch(Struct, Generic[T], frozen=True):
     """Rules told apart by one input: `look` gives those that may apply."""
 
     how: Manner
@@ -138,8 +138,7 @@ _Pieces = tuple[tuple[int, ...], tuple[tuple[T, ...], ...]]
 """`pieces[1][n]` are the rules for addresses from `pieces[0][n - 1]` on, up to `pieces[0][n]`."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Under(Generic[T]):
+class _Under(Struct, Generic[T], frozen=True):
     """What stands under each value: rules, or another level."""
 
     leaves: Mapping[ir.ScalarValue, Parts[T]]
@@ -153,8 +152,7 @@ def _split(tree: Tree[T]) -> tuple[Parts[T], Look[T] | None]:
 # ---------------------------------------------------------------- building
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(Struct, frozen=True):
     """What one conjunct of a rule asks of one input."""
 
     how: Manner
@@ -242,8 +240,7 @@ def build(rules: Sequence[Conjuncts], items: Sequence[T]) -> Tree[T]:
     return _Builder(rules, items).build(tuple(range(len(rules))), MANNERS, MOST_DEEP)
 
 
-@dataclass(frozen=True, slots=True)
-class _Builder(Generic[T]):
+class _Builder(Struct, Generic[T], frozen=True):
     rules: Sequence[Conjuncts]
     items: Sequence[T]
 

@@ -17,7 +17,9 @@ takes a claim without a value for an absent one.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from policy_lang.ir import (
     Atom,
@@ -60,8 +62,7 @@ MOST_INLINE = 8
 Key = tuple[object, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(Struct, frozen=True):
     """A rule of a group: the test of its clauses, and of each of its needs."""
 
     id: str
@@ -76,8 +77,7 @@ Entry = tuple[int, Test, Constants]
 """A rule by its place in its group, and its test."""
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+class Group(Struct, frozen=True):
     """Rules of one effect in one cell, in primary order. `look` is their index, None where `entries` are so few that
     all are asked. `advising` are the places of rules with advice.
     """
@@ -111,8 +111,7 @@ class Group:
         return least
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """What is asked in one cell. `kept` are verdicts, by which rules apply.
 
     `passing` is true of a token for no other service, with every scope, that no deny can apply to, and `granted` holds
@@ -210,8 +209,7 @@ class Plans:
 # ---------------------------------------------------------------- verdicts
 
 
-@dataclass(frozen=True, slots=True)
-class _Reached:
+class _Reached(Struct, frozen=True):
     """A call that some allow grants: which shadow rules apply, until when that holds, the primary allow."""
 
     shadow: tuple[int, ...]

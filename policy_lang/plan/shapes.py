@@ -24,8 +24,10 @@ costs what reading twice does.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
 from typing import assert_never
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from policy_lang import ir
 from policy_lang.plan.operations import bounds
@@ -58,8 +60,7 @@ _COST = {
 _SIGNAL_COST = 10
 
 
-@dataclass(frozen=True, slots=True)
-class Compiled:
+class Compiled(Struct, frozen=True):
     """A guard's functions with its own constants."""
 
     sure: Test
@@ -67,8 +68,7 @@ class Compiled:
     constants: Constants
 
 
-@dataclass(frozen=True, slots=True)
-class _Abstract:
+class _Abstract(Struct, frozen=True):
     """A guard without its constants: equal keys are equal shapes. `cost` orders the parts of a whole."""
 
     key: Key

@@ -9,7 +9,8 @@ Source: language.md 6.4.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from policy_lang.meaning.role_graphs import Roles
 from policy_lang.plan.table_patterns import PatternIndex
@@ -52,8 +53,7 @@ Check = Callable[[Asking, Values], bool]
 Question = Callable[[Asking], Collection[str]]
 
 
-@dataclass(frozen=True, slots=True)
-class Stock:
+class Stock(Struct, frozen=True):
     """`values` and `ranks` by slot: a slot is a row's own number, which it keeps while the rank may change; the rank is
     its place in the table. `texts` are the distinct values of columns, by column. `written` are by text.
     """

@@ -11,8 +11,10 @@ Source: language.md 6.3, 6.4.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from typing import assert_never
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from policy_lang.ir import tables
 from policy_lang.ir.tables import Expression, Mode
@@ -27,8 +29,7 @@ from policy_lang.verdict import Truth3
 _Listed = Callable[[Asking, Values], tuple[object, ...]]
 
 
-@dataclass(frozen=True, slots=True)
-class Maker:
+class Maker(Struct, frozen=True):
     """What functions are made with. `within_row`: the expression stands in a row."""
 
     mode: Mode

@@ -18,8 +18,9 @@ what remains beside it can still be looked up.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import assert_never
+
+from msgspec import Struct
 
 from policy_lang.ir import tables
 
@@ -31,16 +32,14 @@ PATTERNED: frozenset[tables.FunctionName] = frozenset(
 """The functions of a name and a pattern."""
 
 
-@dataclass(frozen=True, slots=True)
-class Equal:
+class Equal(Struct, frozen=True):
     """The column is `of`, which reads nothing of the row."""
 
     column: int
     of: tables.Expression
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(Struct, frozen=True):
     """`of` has the column as a role in `domain`; neither of them reads anything of the row."""
 
     column: int
@@ -49,8 +48,7 @@ class Held:
     domain: tables.Expression | None
 
 
-@dataclass(frozen=True, slots=True)
-class Fits:
+class Fits(Struct, frozen=True):
     """`of`, which reads nothing of the row, fits the column as a pattern."""
 
     column: int
@@ -58,16 +56,14 @@ class Fits:
     of: tables.Expression
 
 
-@dataclass(frozen=True, slots=True)
-class Among:
+class Among(Struct, frozen=True):
     """The column stands in a list that reads nothing of the row."""
 
     column: int
     condition: tables.Within
 
 
-@dataclass(frozen=True, slots=True)
-class Distinct:
+class Distinct(Struct, frozen=True):
     """A condition that reads one column and may be asked of each distinct value of it."""
 
     column: int
@@ -77,8 +73,7 @@ class Distinct:
 Keyed = Equal | Held | Fits | Among | Distinct
 
 
-@dataclass(frozen=True, slots=True)
-class Conjunction:
+class Conjunction(Struct, frozen=True):
     """Conditions by what an index can use of them (see above)."""
 
     alone: tuple[tables.Expression, ...]
@@ -133,8 +128,7 @@ def _distributed(of: tables.Expression) -> list[tuple[tables.Expression, ...]]:
 # ---------------------------------------------------------------- what a condition reads
 
 
-@dataclass(frozen=True, slots=True)
-class _Reads:
+class _Reads(Struct, frozen=True):
     """`columns` of the row; `more` than the row alone, or not the same each time it is asked."""
 
     columns: frozenset[int]

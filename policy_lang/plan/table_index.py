@@ -16,7 +16,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from policy_lang.plan.table_asking import Asking, Check, Stock
 from policy_lang.plan.table_conjunctions import Conjunction, Distinct, Keyed
@@ -32,16 +34,14 @@ Tree = tuple[int, ...] | Mapping[str, "Tree"]
 """Slots of rows in the order of their ranks, or what stands under each value of a column."""
 
 
-@dataclass(frozen=True, slots=True)
-class Level:
+class Level(Struct, frozen=True):
     """A column, and the number of the question (`Asking.keys`) that names its values."""
 
     column: int
     question: int
 
 
-@dataclass(frozen=True, slots=True)
-class Index:
+class Index(Struct, frozen=True):
     """`alone` are asked before all else, `fixed` of a row before it comes in; `checks[n]` are what a row under the
     first n levels is asked.
     """
@@ -144,8 +144,7 @@ def _ordered(keyed: Iterable[Keyed], slots: Sequence[int], stock: Stock) -> list
     return levels
 
 
-@dataclass(frozen=True, slots=True)
-class _Trees:
+class _Trees(Struct, frozen=True):
     """Builds and edits trees with these levels; `gone` are the slots to leave out."""
 
     levels: tuple[Level, ...]

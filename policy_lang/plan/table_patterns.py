@@ -17,9 +17,10 @@ Decision (2026-11-21): the answer for a short name is kept, and all are forgotte
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TypeVar, assert_never
+
+from msgspec import Struct, field
 
 from policy_lang.addresses import number
 from policy_lang.ir.tables import FunctionName, Mode
@@ -61,8 +62,7 @@ MANY = 16
 # ---------------------------------------------------------------- by segments
 
 
-@dataclass(frozen=True, slots=True)
-class Path:
+class Path(Struct, frozen=True):
     """A pattern by its segments: as `Segments`, with its text."""
 
     parts: tuple[str | None, ...]
@@ -70,8 +70,7 @@ class Path:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
+class Node(Struct, frozen=True):
     """Where some first segments lead. `ends` are the patterns that end here, `open_ends` those that go on anyhow."""
 
     literals: Mapping[str, Node] = field(default_factory=dict)
@@ -145,8 +144,7 @@ def walked(root: Node, name: str) -> list[str]:
 # ---------------------------------------------------------------- shelves
 
 
-@dataclass(frozen=True, slots=True)
-class Shelf:
+class Shelf(Struct, frozen=True):
     """Patterns of plain forms. `lengths` are those of the prefixes, ascending; `networks` are by size, then by first
     address.
     """
@@ -220,8 +218,7 @@ def _merged(of: Mapping[K, Texts], more: Mapping[K, Sequence[str]]) -> Mapping[K
 # ---------------------------------------------------------------- the index
 
 
-@dataclass(frozen=True, slots=True)
-class PatternIndex:
+class PatternIndex(Struct, frozen=True, eq=False):
     """The distinct texts of a column under one function.
 
     `asked` are the patterns whose form is not the whole truth. `shelves` are by how a name is reduced first. `slow`:
@@ -237,7 +234,7 @@ class PatternIndex:
     shelves: Mapping[Reduction | None, Shelf]
     slow: bool = False
     uneven: bool = False
-    _kept: Kept[frozenset[str]] = field(default_factory=lambda: Kept(MOST_KEPT), repr=False, compare=False)
+    _kept: Kept[frozenset[str]] = field(default_factory=lambda: Kept(MOST_KEPT))
 
     @classmethod
     def of(cls, function: FunctionName, texts: Iterable[str], *, mode: Mode) -> PatternIndex:

@@ -11,8 +11,10 @@ Source: language.md 6.4.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import assert_never
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from policy_lang.ir import tables
 from policy_lang.meaning.local_time import LocalTime
@@ -28,16 +30,14 @@ DATA: Sequence[type] = (type(None), bool, int, float, list, tuple, set, frozense
 """Types of values that say alike of all strings whether they equal them."""
 
 
-@dataclass(slots=True)
-class Questions:
+class Questions(Struct):
     """The questions of a plan, each once. Its state is what was asked for."""
 
     asked: list[Question] = field(default_factory=list)
     numbers: dict[tuple[bool, str], int] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Asker:
+class Asker(Struct, frozen=True):
     """Makes questions and checks. `pattern_indexes` number the pattern indexes in stock, by column and function."""
 
     maker: Maker

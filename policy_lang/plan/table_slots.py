@@ -10,15 +10,15 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from policy_lang.ir.tables import Row
 
 AT_ONCE = 1_024
 
 
-@dataclass(frozen=True, slots=True)
-class Realigned:
+class Realigned(Struct, frozen=True):
     """`slots` by rank after the change; `added` with their rows, and `gone` before it."""
 
     slots: Sequence[int]

@@ -9,7 +9,9 @@ Source: language.md 6.4.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from policy_lang.ir.tables import FunctionName, Link, Table
 from policy_lang.meaning.role_graphs import Roles
@@ -21,8 +23,7 @@ from policy_lang.plan.table_patterns import PatternIndex
 from policy_lang.plan.table_slots import Realigned
 
 
-@dataclass(frozen=True, slots=True)
-class Design:
+class Design(Struct, frozen=True):
     """How the table is taken apart. `indexed` are the columns with a pattern index, and its function; `held` are the
     columns whose values are looked up as roles, by graph; `keyed` all columns by which anything is looked up.
     """

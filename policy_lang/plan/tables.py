@@ -20,8 +20,10 @@ grown to twice its size: the order of the levels fits the rows again, and number
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import assert_never
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from policy_lang.ir.tables import Row, Table, Vote
 from policy_lang.meaning.tables import NO_FUNCTIONS, NOTHING, Functions, Said, values_of
@@ -37,8 +39,7 @@ FEW = 64
 """Tables with so few rows are not built anew because they have grown."""
 
 
-@dataclass(frozen=True, slots=True)
-class Side:
+class Side(Struct, frozen=True):
     """The rows of one vote: an index for each conjunction, and what a row is asked where there is no index for it."""
 
     vote: Vote
@@ -63,8 +64,7 @@ class Side:
         return best
 
 
-@dataclass(frozen=True, slots=True)
-class TablePlan:
+class TablePlan(Struct, frozen=True):
     """A table that answers fast. `slots` by rank, `built` is how many rows it was built for."""
 
     table: Table

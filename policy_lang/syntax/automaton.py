@@ -18,7 +18,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from policy_lang.syntax.tokens import Branch, Token, Tree
 
@@ -34,8 +35,7 @@ BLANKS = r"[ \t\r\n]*+(?:#[^\n]*+[ \t\r\n]*+)*+"
 _BLANKS = re.compile(BLANKS)
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
+class Fault(Struct, frozen=True):
     """Where reading stopped.
 
     `kinds` are the terminals read before, by number; `last` is the last of these tokens; `start` is the offset of what
@@ -47,8 +47,7 @@ class Fault:
     start: int
 
 
-@dataclass(frozen=True, slots=True)
-class Lexer:
+class Lexer(Struct, frozen=True):
     """`groups` are the terminals of the expression's groups; `words` those of words, `name` that of all other words.
 
     A terminal that no action takes stands for what is refused.
@@ -64,8 +63,7 @@ Rule = tuple[int, int, str, bool]
 """How many symbols it takes, its nonterminal, the name of its tree (empty: none), and whether one part stands alone."""
 
 
-@dataclass(frozen=True, slots=True)
-class Automaton:
+class Automaton(Struct, frozen=True, eq=False):
     """The tables of one grammar, by number of state.
 
     `actions`: by terminal, a state to go to, or `~` the rule to reduce by; 0 is never a target. `starts`: for each
@@ -81,7 +79,7 @@ class Automaton:
     gotos: tuple[Mapping[int, int], ...]
     lexers: tuple[Lexer, ...]
     starts: Mapping[str, tuple[int, int]]
-    hops: dict[tuple[int, int, int], int] = field(default_factory=dict, repr=False, compare=False)
+    hops: dict[tuple[int, int, int], int] = field(default_factory=dict)
 
     def read(self, text: str, start: str) -> Tree[Token] | Fault:
         """Read the whole of `text` as `start`; positions are offsets in `text`."""

@@ -8,7 +8,8 @@ declaration during which anything was reported is dropped whole, so that no plac
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from policy_lang.diagnostics import Diagnostic
 from policy_lang.mistakes.syntax import BadEscape, NoSuchTime, StringTooLong, TooBig
@@ -21,8 +22,7 @@ LONGEST_STRING = 4096
 """Characters of a string literal, escapes resolved."""
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(Struct, frozen=True):
     """Ids are drawn from `ids`, mistakes are added to `found`; pieces of one file share both."""
 
     source: str

@@ -11,9 +11,10 @@ slips. A leap second (`:60`) is no instant, because Unix time has none.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+
+from msgspec import Struct
 
 from policy_lang.typesystem import INT_MAX, INT_MIN
 
@@ -26,8 +27,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 
 
-@dataclass(frozen=True, slots=True)
-class Misspelt:
+class Misspelt(Struct, frozen=True):
     """What is wrong in a string: the code points `start` to `end` of the token, quotes counted, and words for it."""
 
     start: int

@@ -20,8 +20,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from itertools import count
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from policy_lang.diagnostics import MOST_SHOWN, Diagnostic, ordered
 from policy_lang.mistakes.syntax import FileTooLarge, Misplaced, NoModule, NotUtf8, Repeated, UnknownLanguage
@@ -41,8 +43,7 @@ _LANGUAGE = 1
 _MODULE_LINE = re.compile(r"[ \t]*module\b")
 
 
-@dataclass(frozen=True, slots=True)
-class Parsed:
+class Parsed(Struct, frozen=True):
     """What one file holds.
 
     `module` is None when nothing usable came out: unreadable text, or no `module` line. Otherwise it holds the
@@ -54,8 +55,7 @@ class Parsed:
     diagnostics: tuple[Diagnostic, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Part:
+class _Part(Struct, frozen=True):
     """A pragma, a module line, an import or a declaration, read from the text that begins at `base`."""
 
     base: int

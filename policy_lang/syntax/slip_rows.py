@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from functools import cache
+
+from msgspec import Struct
 
 SEEN = 200
 """Characters of the text that a row may see before the place, and as many behind it."""
@@ -38,8 +39,7 @@ _PARTED = re.compile(r"[^a-z0-9]+")
 _ITEM = re.compile(r'"[^"\n]*"|[^\s,|"\[\](){}]+')
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(Struct, frozen=True):
     """One slip. `found` is an expression for the text with `_PLACE` in it; one of the terminals `fits` must fit there.
 
     `lacks`: something is missing behind the last token that was read, where it is shown then.
@@ -52,8 +52,7 @@ class Row:
     lacks: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
+class Told(Struct, frozen=True):
     """What is wrong, what to write, and whether it is shown at the token before the place."""
 
     what: str

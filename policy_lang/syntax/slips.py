@@ -9,7 +9,8 @@ Design: language.md 3 (last note) and the E101 examples of 4.6.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from policy_lang.diagnostics import Diagnostic, nearest
 from policy_lang.mistakes.syntax import BadPath, ReservedName, Slip, Unexpected
@@ -100,8 +101,7 @@ _SPLIT_SLIPS = {
 _ROWS = (*slip_tests.ROWS, *slip_rules.ROWS, *slip_declarations.ROWS, *slip_expressions.ROWS)
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
+class _Place(Struct, frozen=True):
     """Where reading stopped: the lexeme there, its span in the file, and the terminals that would have fitted."""
 
     source: Source

@@ -10,14 +10,14 @@ and freezing doubles what one costs. Nothing changes them once reading is over.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Generic, TypeVar
+
+from msgspec import Struct
 
 Leaf = TypeVar("Leaf")
 
 
-@dataclass(slots=True)
-class Token:
+class Token(Struct):
     """A piece of the text that one terminal of the grammar matched; `str` gives it as written."""
 
     type: str
@@ -29,8 +29,7 @@ class Token:
         return self.text
 
 
-@dataclass(slots=True)
-class Tree(Generic[Leaf]):
+class Tree(Struct, Generic[Leaf]):
     """What one rule of the grammar matched: the rule's name or alias, and its parts in the order of the text.
 
     `outer` is the range with the parentheses around it, where there are any.

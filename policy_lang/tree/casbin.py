@@ -5,7 +5,6 @@ Source: language.md 6.4.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 from policy_lang.tree.expressions import Ref
@@ -13,44 +12,38 @@ from policy_lang.tree.nodes import Name, Node, Text
 from policy_lang.tree.rules import OnClause
 
 
-@dataclass(frozen=True, slots=True)
-class CasbinFile(Node):
+class CasbinFile(Node, frozen=True):
     """`model "PATH"` or `policy "PATH"`."""
 
     what: Literal["model", "policy"]
     path: Text
 
 
-@dataclass(frozen=True, slots=True)
-class Binding(Node):
+class Binding(Node, frozen=True):
     """`sub = token.sub`, `"sub.Age" = token.age`."""
 
     parameter: Text
     value: Ref
 
 
-@dataclass(frozen=True, slots=True)
-class CasbinBind(Node):
+class CasbinBind(Node, frozen=True):
     bindings: tuple[Binding, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class CasbinWord(Node):
+class CasbinWord(Node, frozen=True):
     """`as full` or `mode strict`: the word as written."""
 
     what: Literal["as", "mode"]
     word: Name
 
 
-@dataclass(frozen=True, slots=True)
-class CasbinUse(Node):
+class CasbinUse(Node, frozen=True):
     """`use r2, p2`: which definitions of the model are combined."""
 
     names: tuple[Name, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class CasbinMatch(Node):
+class CasbinMatch(Node, frozen=True):
     """`match g = "keyMatch2"`, and `match_domain` where `domains`."""
 
     domains: bool
@@ -58,16 +51,14 @@ class CasbinMatch(Node):
     function: Text
 
 
-@dataclass(frozen=True, slots=True)
-class CasbinZone(Node):
+class CasbinZone(Node, frozen=True):
     zone: Text
 
 
 CasbinItem = CasbinFile | CasbinBind | OnClause | CasbinWord | CasbinUse | CasbinMatch | CasbinZone
 
 
-@dataclass(frozen=True, slots=True)
-class CasbinDecl(Node):
+class CasbinDecl(Node, frozen=True):
     """`items` in the order of the text."""
 
     name: Name

@@ -5,7 +5,6 @@ Source: language.md 5.7, 8.2.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 from policy_lang.tree.expressions import Expr, Ref, TimeLit
@@ -13,45 +12,38 @@ from policy_lang.tree.nodes import Name, Node, Text
 from policy_lang.tree.rules import Clause, Obligation
 
 
-@dataclass(frozen=True, slots=True)
-class GivenToken(Node):
+class GivenToken(Node, frozen=True):
     kind: Name
     claims: tuple[tuple[Name, Expr], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class GivenSubject(Node):
+class GivenSubject(Node, frozen=True):
     """Properties, and `id`; it implies a caller entitled to assert the subject."""
 
     kind: Name
     properties: tuple[tuple[Name, Expr], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class GivenAnonymous(Node):
+class GivenAnonymous(Node, frozen=True):
     pass
 
 
-@dataclass(frozen=True, slots=True)
-class GivenRequest(Node):
+class GivenRequest(Node, frozen=True):
     """Of `ip peer gateway host tls`."""
 
     attributes: tuple[tuple[Name, Expr], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class GivenNow(Node):
+class GivenNow(Node, frozen=True):
     at: TimeLit
 
 
-@dataclass(frozen=True, slots=True)
-class GivenSignal(Node):
+class GivenSignal(Node, frozen=True):
     name: Name
     value: Expr
 
 
-@dataclass(frozen=True, slots=True)
-class GivenFact(Node):
+class GivenFact(Node, frozen=True):
     relation: Name
     values: tuple[Expr, ...]
 
@@ -59,16 +51,14 @@ class GivenFact(Node):
 Given = GivenToken | GivenSubject | GivenAnonymous | GivenRequest | GivenNow | GivenSignal | GivenFact
 
 
-@dataclass(frozen=True, slots=True)
-class Override(Node):
+class Override(Node, frozen=True):
     """`with token.accounts = unset`."""
 
     ref: Ref
     value: Expr
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome(Node):
+class Outcome(Node, frozen=True):
     """What a case expects. `by` holds dotted names; `challenge` only for step_up; `obligations` are each `and …`."""
 
     decision: Literal["allow", "deny", "step_up"]
@@ -77,8 +67,7 @@ class Outcome(Node):
     obligations: tuple[Obligation, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class PathCall(Node):
+class PathCall(Node, frozen=True):
     """`SERVICE METHOD PATH`; `path` may hold a query."""
 
     service: Name
@@ -86,8 +75,7 @@ class PathCall(Node):
     path: Text
 
 
-@dataclass(frozen=True, slots=True)
-class EndpointCall(Node):
+class EndpointCall(Node, frozen=True):
     """`SERVICE.ENDPOINT { account: "a1" }`: captures, query parameters, headers, properties, and `id`, by name."""
 
     service: Name
@@ -95,8 +83,7 @@ class EndpointCall(Node):
     arguments: tuple[tuple[Name, Expr], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class GrpcCall(Node):
+class GrpcCall(Node, frozen=True):
     """`SERVICE grpc package.Service/Method`."""
 
     service: Name
@@ -106,8 +93,7 @@ class GrpcCall(Node):
 CallSpec = PathCall | EndpointCall | GrpcCall
 
 
-@dataclass(frozen=True, slots=True)
-class Case(Node):
+class Case(Node, frozen=True):
     """`call … with … expect …`."""
 
     call: CallSpec
@@ -115,13 +101,11 @@ class Case(Node):
     expect: Outcome
 
 
-@dataclass(frozen=True, slots=True)
-class CallHead(Node):
+class CallHead(Node, frozen=True):
     """The column `call` of a table."""
 
 
-@dataclass(frozen=True, slots=True)
-class ExpectHead(Node):
+class ExpectHead(Node, frozen=True):
     """The column `expect` of a table."""
 
 
@@ -131,21 +115,18 @@ Head = CallHead | ExpectHead | Ref
 Cell = PathCall | Outcome | Expr
 
 
-@dataclass(frozen=True, slots=True)
-class TableRow(Node):
+class TableRow(Node, frozen=True):
     cells: tuple[Cell, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Table(Node):
+class Table(Node, frozen=True):
     """As written: a row may have more or fewer cells than the head, and a cell be of the wrong sort."""
 
     head: tuple[Head, ...]
     rows: tuple[TableRow, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class TestDecl(Node):
+class TestDecl(Node, frozen=True):
     title: Text
     given: tuple[Given, ...]
     steps: tuple[Case | Table, ...]
@@ -153,8 +134,7 @@ class TestDecl(Node):
     __test__ = False  # not a pytest class
 
 
-@dataclass(frozen=True, slots=True)
-class ProveDecl(Node):
+class ProveDecl(Node, frozen=True):
     """Checked like a rule; this version does not run proofs and says so."""
 
     title: Text

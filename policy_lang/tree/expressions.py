@@ -5,70 +5,58 @@ Source: language.md 2.1 (Expressions).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 from policy_lang.tree.nodes import Name, Node, Text
 
 
-@dataclass(frozen=True, slots=True)
-class StringLit(Node):
+class StringLit(Node, frozen=True):
     value: str
 
 
-@dataclass(frozen=True, slots=True)
-class IntLit(Node):
+class IntLit(Node, frozen=True):
     value: int
 
 
-@dataclass(frozen=True, slots=True)
-class BoolLit(Node):
+class BoolLit(Node, frozen=True):
     value: bool
 
 
-@dataclass(frozen=True, slots=True)
-class DurationLit(Node):
+class DurationLit(Node, frozen=True):
     milliseconds: int
 
 
-@dataclass(frozen=True, slots=True)
-class TimeLit(Node):
+class TimeLit(Node, frozen=True):
     """A timestamp, or a date (midnight UTC), in Unix milliseconds."""
 
     milliseconds: int
 
 
-@dataclass(frozen=True, slots=True)
-class UnsetLit(Node):
+class UnsetLit(Node, frozen=True):
     """`unset`, which only a test may write."""
 
 
-@dataclass(frozen=True, slots=True)
-class UnknownLit(Node):
+class UnknownLit(Node, frozen=True):
     """`unknown`: a signal without a value; only a test and a signal's `else` may write it."""
 
 
-@dataclass(frozen=True, slots=True)
-class IpLit(Node):
+class IpLit(Node, frozen=True):
     """An address, canonical (policy_lang/addresses.py)."""
 
     address: str
 
 
-@dataclass(frozen=True, slots=True)
-class CidrLit(Node):
+class CidrLit(Node, frozen=True):
     """A range of addresses as written; whether host bits are set is for a later phase."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class SetLit(Node):
+class SetLit(Node, frozen=True):
     members: tuple[Expr, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Ref(Node):
+class Ref(Node, frozen=True):
     """`token.accounts` is root `token`, parts (`accounts`,). `now`, a parameter of a condition, the name of an enum
     value, a network, a workload, a role or a setting have no parts."""
 
@@ -76,42 +64,36 @@ class Ref(Node):
     parts: tuple[Name, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Call(Node):
+class Call(Node, frozen=True):
     """A condition or a relation applied to arguments."""
 
     name: Name
     arguments: tuple[Expr, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class HasRole(Node):
+class HasRole(Node, frozen=True):
     """`role support`."""
 
     name: Name
 
 
-@dataclass(frozen=True, slots=True)
-class HasFactor(Node):
+class HasFactor(Node, frozen=True):
     """`factor mfa within 5m`; a name behind `within` is that of a setting."""
 
     name: Name
     within: DurationLit | Name | None
 
 
-@dataclass(frozen=True, slots=True)
-class Not(Node):
+class Not(Node, frozen=True):
     operand: Expr
 
 
-@dataclass(frozen=True, slots=True)
-class And(Node):
+class And(Node, frozen=True):
     left: Expr
     right: Expr
 
 
-@dataclass(frozen=True, slots=True)
-class Or(Node):
+class Or(Node, frozen=True):
     left: Expr
     right: Expr
 
@@ -119,56 +101,48 @@ class Or(Node):
 CompareOp = Literal["==", "!=", "<", "<=", ">", ">="]
 
 
-@dataclass(frozen=True, slots=True)
-class Compare(Node):
+class Compare(Node, frozen=True):
     op: CompareOp
     left: Expr
     right: Expr
 
 
-@dataclass(frozen=True, slots=True)
-class In(Node):
+class In(Node, frozen=True):
     item: Expr
     among: Expr
     negated: bool
 
 
-@dataclass(frozen=True, slots=True)
-class SetTest(Node):
+class SetTest(Node, frozen=True):
     op: Literal["overlaps", "covers"]
     left: Expr
     right: Expr
 
 
-@dataclass(frozen=True, slots=True)
-class Like(Node):
+class Like(Node, frozen=True):
     operand: Expr
     pattern: Text
 
 
-@dataclass(frozen=True, slots=True)
-class Has(Node):
+class Has(Node, frozen=True):
     """`token has accounts`: `of` is the root, `attribute` what may be missing."""
 
     of: Expr
     attribute: Name
 
 
-@dataclass(frozen=True, slots=True)
-class IsEmpty(Node):
+class IsEmpty(Node, frozen=True):
     operand: Expr
 
 
-@dataclass(frozen=True, slots=True)
-class IsKind(Node):
+class IsKind(Node, frozen=True):
     """`token is user`."""
 
     of: Expr
     kind: Name
 
 
-@dataclass(frozen=True, slots=True)
-class Arithmetic(Node):
+class Arithmetic(Node, frozen=True):
     """Time and duration only: `now - 1m`."""
 
     op: Literal["+", "-"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from policy_lang.source import Source
 from policy_lang.tree.casbin import CasbinDecl
@@ -31,8 +31,7 @@ Decl = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Module:
+class Module(Struct, frozen=True):
     """One parsed file. `name` is dotted; `language` is what the pragma says, None without one."""
 
     source: Source

@@ -5,34 +5,29 @@ Source: language.md 2.1 (Rules).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 from policy_lang.tree.expressions import DurationLit, Expr, TimeLit
 from policy_lang.tree.nodes import Name, Node, Text
 
 
-@dataclass(frozen=True, slots=True)
-class Anyone(Node):
+class Anyone(Node, frozen=True):
     """`for anyone`: every principal, and none."""
 
 
-@dataclass(frozen=True, slots=True)
-class AnyOfKind(Node):
+class AnyOfKind(Node, frozen=True):
     """`for any user`: a token or subject kind."""
 
     kind: Name
 
 
-@dataclass(frozen=True, slots=True)
-class OfRole(Node):
+class OfRole(Node, frozen=True):
     """`for role a or b`."""
 
     roles: tuple[Name, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class OfWorkload(Node):
+class OfWorkload(Node, frozen=True):
     """`for workload a or b`."""
 
     workloads: tuple[Name, ...]
@@ -41,97 +36,82 @@ class OfWorkload(Node):
 Subject = Anyone | AnyOfKind | OfRole | OfWorkload
 
 
-@dataclass(frozen=True, slots=True)
-class TagFilter(Node):
+class TagFilter(Node, frozen=True):
     """`tagged a`, `tagged a or b`, `tagged a and b`; `every` tells the last from the second."""
 
     labels: tuple[Name, ...]
     every: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Everything(Node):
+class Everything(Node, frozen=True):
     """`any endpoint`."""
 
 
-@dataclass(frozen=True, slots=True)
-class OfService(Node):
+class OfService(Node, frozen=True):
     service: Name
 
 
-@dataclass(frozen=True, slots=True)
-class OfEndpoint(Node):
+class OfEndpoint(Node, frozen=True):
     service: Name
     endpoint: Name
 
 
-@dataclass(frozen=True, slots=True)
-class OfPattern(Node):
+class OfPattern(Node, frozen=True):
     service: Name
     methods: tuple[str, ...]
     pattern: Text
 
 
-@dataclass(frozen=True, slots=True)
-class Target(Node):
+class Target(Node, frozen=True):
     base: Everything | OfService | OfEndpoint | OfPattern
     tagged: TagFilter | None
 
 
-@dataclass(frozen=True, slots=True)
-class FactorNeed(Node):
+class FactorNeed(Node, frozen=True):
     """`needs factor mfa within 5m`; a name behind `within` is that of a setting."""
 
     name: Name
     within: DurationLit | Name | None
 
 
-@dataclass(frozen=True, slots=True)
-class ConditionNeed(Node):
+class ConditionNeed(Node, frozen=True):
     condition: Expr
     challenge: Text
 
 
-@dataclass(frozen=True, slots=True)
-class LogObligation(Node):
+class LogObligation(Node, frozen=True):
     """`log LEVEL [strict]`: both words as written."""
 
     level: Name
     mode: Name | None
 
 
-@dataclass(frozen=True, slots=True)
-class SetHeader(Node):
+class SetHeader(Node, frozen=True):
     name: Text
     value: Expr
 
 
-@dataclass(frozen=True, slots=True)
-class RemoveHeader(Node):
+class RemoveHeader(Node, frozen=True):
     name: Text
 
 
-@dataclass(frozen=True, slots=True)
-class Redact(Node):
+class Redact(Node, frozen=True):
     """JSON pointers into the answer (RFC 6901)."""
 
     pointers: tuple[Text, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class IssueToken(Node):
+class IssueToken(Node, frozen=True):
     """`scopes` is empty where the endpoint's are meant."""
 
     scopes: tuple[Text, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Alert(Node):
+class Alert(Node, frozen=True):
     channel: Text
 
 
-@dataclass(frozen=True, slots=True)
-class AnswerStatus(Node):
+class AnswerStatus(Node, frozen=True):
     """`answer 404`."""
 
     status: int
@@ -140,51 +120,43 @@ class AnswerStatus(Node):
 Obligation = LogObligation | SetHeader | RemoveHeader | Redact | IssueToken | Alert | AnswerStatus
 
 
-@dataclass(frozen=True, slots=True)
-class ForClause(Node):
+class ForClause(Node, frozen=True):
     """`via` is empty where it was not said."""
 
     subjects: tuple[Subject, ...]
     via: tuple[Name, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class OnClause(Node):
+class OnClause(Node, frozen=True):
     targets: tuple[Target, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class WhenClause(Node):
+class WhenClause(Node, frozen=True):
     """`when E`, and `unless E` where `negated`."""
 
     condition: Expr
     negated: bool
 
 
-@dataclass(frozen=True, slots=True)
-class UntilClause(Node):
+class UntilClause(Node, frozen=True):
     """The rule stops applying at this instant (midnight UTC of the date)."""
 
     at: TimeLit
 
 
-@dataclass(frozen=True, slots=True)
-class NeedsClause(Node):
+class NeedsClause(Node, frozen=True):
     need: FactorNeed | ConditionNeed
 
 
-@dataclass(frozen=True, slots=True)
-class MustClause(Node):
+class MustClause(Node, frozen=True):
     obligation: Obligation
 
 
-@dataclass(frozen=True, slots=True)
-class ShouldClause(Node):
+class ShouldClause(Node, frozen=True):
     obligation: Obligation
 
 
-@dataclass(frozen=True, slots=True)
-class BecauseClause(Node):
+class BecauseClause(Node, frozen=True):
     text: Text
 
 
@@ -194,8 +166,7 @@ Clause = ForClause | OnClause | WhenClause | UntilClause | NeedsClause | MustCla
 Effect = Literal["allow", "deny", "require"]
 
 
-@dataclass(frozen=True, slots=True)
-class Rule(Node):
+class Rule(Node, frozen=True):
     """`shadow`: judged and recorded, without a say."""
 
     shadow: bool

@@ -5,36 +5,30 @@ Source: language.md 2.1, points B, J, L.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from policy_lang.tree.expressions import TimeLit
 from policy_lang.tree.nodes import Name, Node, Text
 from policy_lang.tree.vocabulary import Field, TextOrSetting
 
 
-@dataclass(frozen=True, slots=True)
-class TagValue(Node):
+class TagValue(Node, frozen=True):
     """`tag owner = "team-orders"`; a name is a value of the enum that is called like the tag."""
 
     name: Name
     value: Name | Text
 
 
-@dataclass(frozen=True, slots=True)
-class HttpRoute(Node):
+class HttpRoute(Node, frozen=True):
     methods: tuple[str, ...]
     pattern: Text
 
 
-@dataclass(frozen=True, slots=True)
-class GrpcRoute(Node):
+class GrpcRoute(Node, frozen=True):
     """`method` is `package.Service/Method`."""
 
     method: Text
 
 
-@dataclass(frozen=True, slots=True)
-class ActionRoute(Node):
+class ActionRoute(Node, frozen=True):
     """`action "read" on "document"` (language.md, point B)."""
 
     action: Text
@@ -44,8 +38,7 @@ class ActionRoute(Node):
 Route = HttpRoute | GrpcRoute | ActionRoute
 
 
-@dataclass(frozen=True, slots=True)
-class EndpointDecl(Node):
+class EndpointDecl(Node, frozen=True):
     """`closed`: nobody, on purpose."""
 
     name: Name
@@ -59,8 +52,7 @@ class EndpointDecl(Node):
     closed: bool
 
 
-@dataclass(frozen=True, slots=True)
-class ServiceDecl(Node):
+class ServiceDecl(Node, frozen=True):
     """`audiences` is empty for `audience none`; `grants_by` None means the declaring module."""
 
     name: Name

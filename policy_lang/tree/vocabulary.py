@@ -5,7 +5,6 @@ Source: language.md 2.1 (Module level).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 from policy_lang.tree.expressions import CidrLit, Expr, IpLit, LiteralExpr, Ref
@@ -15,8 +14,7 @@ TextOrSetting = Text | Name
 """A text, or the name of a setting that holds it."""
 
 
-@dataclass(frozen=True, slots=True)
-class ImportDecl(Node):
+class ImportDecl(Node, frozen=True):
     """`import shop.common (office, edge)`."""
 
     module: Text
@@ -26,8 +24,7 @@ class ImportDecl(Node):
 SettingType = Literal["string", "int", "duration", "network"]
 
 
-@dataclass(frozen=True, slots=True)
-class SettingDecl(Node):
+class SettingDecl(Node, frozen=True):
     """A value that differs per environment (language.md, point H)."""
 
     name: Name
@@ -35,8 +32,7 @@ class SettingDecl(Node):
     default: LiteralExpr | None
 
 
-@dataclass(frozen=True, slots=True)
-class EnumDecl(Node):
+class EnumDecl(Node, frozen=True):
     """`values` lowest first where `ordered`."""
 
     name: Name
@@ -47,23 +43,20 @@ class EnumDecl(Node):
 NetworkItem = CidrLit | IpLit | Name
 
 
-@dataclass(frozen=True, slots=True)
-class NetworkDecl(Node):
+class NetworkDecl(Node, frozen=True):
     name: Name
     items: tuple[NetworkItem, ...]
     excluded: tuple[NetworkItem, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class WorkloadDecl(Node):
+class WorkloadDecl(Node, frozen=True):
     """`identity` is a SPIFFE id."""
 
     name: Name
     identity: TextOrSetting
 
 
-@dataclass(frozen=True, slots=True)
-class TypeExpr(Node):
+class TypeExpr(Node, frozen=True):
     """A type as written: its word, the bounds of an int, the element of a set."""
 
     word: str
@@ -72,8 +65,7 @@ class TypeExpr(Node):
     element: TypeExpr | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Field(Node):
+class Field(Node, frozen=True):
     """A claim, property, query parameter or header.
 
     `source` is where its value stands, outermost first; empty means its own name.
@@ -86,28 +78,24 @@ class Field(Node):
     source: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class FactorDecl(Node):
+class FactorDecl(Node, frozen=True):
     name: Name
     at: Ref
     when: Expr | None
 
 
-@dataclass(frozen=True, slots=True)
-class LabelDecl(Node):
+class LabelDecl(Node, frozen=True):
     names: tuple[Name, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class TokenDecl(Node):
+class TokenDecl(Node, frozen=True):
     name: Name
     issuer: TextOrSetting
     claims: tuple[Field, ...]
     factors: tuple[FactorDecl, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class SubjectDecl(Node):
+class SubjectDecl(Node, frozen=True):
     """What an authenticated caller may assert (language.md, point B); `type` is AuthZEN's subject type."""
 
     name: Name
@@ -116,8 +104,7 @@ class SubjectDecl(Node):
     factors: tuple[FactorDecl, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class RoleDecl(Node):
+class RoleDecl(Node, frozen=True):
     """`sources` are the values of the claim that give the role; empty means its own name."""
 
     name: Name
@@ -125,15 +112,13 @@ class RoleDecl(Node):
     includes: tuple[Name, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class ExclusiveDecl(Node):
+class ExclusiveDecl(Node, frozen=True):
     """No two of these roles may be held by one caller."""
 
     names: tuple[Name, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class RolesDecl(Node):
+class RolesDecl(Node, frozen=True):
     """`roles for KIND from SOURCE`; `from none` is a reference to `none` without parts."""
 
     kind: Name
@@ -142,29 +127,25 @@ class RolesDecl(Node):
     exclusive: tuple[ExclusiveDecl, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Column(Node):
+class Column(Node, frozen=True):
     """A column of a relation, or a parameter of a condition."""
 
     name: Name
     type: TypeExpr
 
 
-@dataclass(frozen=True, slots=True)
-class RelationDecl(Node):
+class RelationDecl(Node, frozen=True):
     name: Name
     columns: tuple[Column, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class ConditionDecl(Node):
+class ConditionDecl(Node, frozen=True):
     name: Name
     parameters: tuple[Column, ...]
     body: Expr
 
 
-@dataclass(frozen=True, slots=True)
-class SignalDecl(Node):
+class SignalDecl(Node, frozen=True):
     """`fallback` is what `else` says: a literal or `unknown`."""
 
     name: Name

@@ -16,9 +16,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import assert_never
 from urllib.parse import quote, unquote_plus
+
+from msgspec import Struct
 
 from policy_lang import ir, tree
 from policy_lang.declared.endpoints import ServiceEntry
@@ -38,8 +39,7 @@ _ROOTS = ("query", "header", "resource")
 _GRPC_HEADERS = {"content-type": ("application/grpc",)}
 
 
-@dataclass(slots=True)
-class Wire:
+class Wire(Struct):
     """A request with a path. `query` are its pieces as they stand between `&`, None without a `?`."""
 
     method: str
@@ -48,8 +48,7 @@ class Wire:
     headers: dict[str, tuple[str, ...]]
 
 
-@dataclass(slots=True)
-class Acted:
+class Acted(Struct):
     """An action on a resource; `properties` by the name they are declared by."""
 
     route: ir.Action
@@ -57,8 +56,7 @@ class Acted:
     properties: dict[str, Json]
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(Struct, frozen=True):
     """A call while `with` changes it. `endpoint` None: the path decides which it is."""
 
     service: ServiceEntry

@@ -9,7 +9,8 @@ Source: language.md 5.7.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from policy_lang.ir import Alert, Answer, IssueToken, LogDuty, Operand, Place, Redact, RemoveHeader, Value
 from policy_lang.verdict import ActionCall, Caller, Facts, Origin, Outcome
@@ -25,8 +26,7 @@ FixedDuty = LogDuty | RemoveHeader | Redact | IssueToken | Alert | Answer
 """An obligation that reads nothing of the call."""
 
 
-@dataclass(frozen=True, slots=True)
-class ExpectedHeader:
+class ExpectedHeader(Struct, frozen=True):
     """A header that is to be set: its lower-case name, and a value that the call's own inputs may make.
 
     `instant` tells a time from other integers (policy_lang/meaning/obligations.py).
@@ -37,8 +37,7 @@ class ExpectedHeader:
     instant: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Expected:
+class Expected(Struct, frozen=True):
     """`by` are rule ids (`module.name`) or one word of the closed list, empty where the test does not say.
 
     `headers` and `obligations` are to be among what the gateway must or should do, what is logged and what a refusal is
@@ -53,8 +52,7 @@ class Expected:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class WireCall:
+class WireCall(Struct, frozen=True):
     """A request as it comes: `target` is not canonical yet. `host` None is the first host of the service."""
 
     method: str
@@ -63,8 +61,7 @@ class WireCall:
     headers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class TestCase:
+class TestCase(Struct, frozen=True):
     """`facts` holds every declared relation, most of them empty; `signals` those that are not unknown."""
 
     title: str

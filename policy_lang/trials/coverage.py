@@ -21,8 +21,9 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Literal, NamedTuple
+
+from msgspec import Struct
 
 from policy_lang.checking.guards import Formula
 from policy_lang.ir import (
@@ -56,8 +57,7 @@ _FACTOR = re.compile(r"factor \w+(?: within \w+)?")
 NOTHING_WRITTEN: Mapping[Formula, str] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Condition:
+class Condition(Struct, frozen=True):
     """A clause, a need or a part of one (`is_atom`). `label` is the clause's; how often it came out each way."""
 
     label: str
@@ -73,8 +73,7 @@ class Condition:
         return (*(() if self.true else ("true",)), *(() if self.false else ("false",)))
 
 
-@dataclass(frozen=True, slots=True)
-class RuleCoverage:
+class RuleCoverage(Struct, frozen=True):
     """One rule and its conditions in the order of reading."""
 
     id: str
@@ -92,8 +91,7 @@ class RuleCoverage:
         return tuple(condition for condition in self.conditions if condition.lacks)
 
 
-@dataclass(frozen=True, slots=True)
-class EndpointCoverage:
+class EndpointCoverage(Struct, frozen=True):
     """How often an endpoint was called, and how that went."""
 
     id: str
@@ -104,8 +102,7 @@ class EndpointCoverage:
     refused: int
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """Something that no test has shown (W813)."""
 
     code: str
@@ -113,8 +110,7 @@ class Finding:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class Coverage:
+class Coverage(Struct, frozen=True):
     """Rules and endpoints in the order of the program."""
 
     rules: tuple[RuleCoverage, ...]

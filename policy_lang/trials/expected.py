@@ -10,7 +10,8 @@ that it is worked out by the call; a tag is not among them, since the endpoint i
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from policy_lang import ir, tree
 from policy_lang.checking.duties import fixed_duty, header_name
@@ -39,8 +40,7 @@ _REQUEST: Mapping[str, Type] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Deciders:
+class Deciders(Struct, frozen=True):
     """What may be named after `by` and after `step_up`: rules by full id, with whether each is in the shadow."""
 
     rules: Mapping[str, bool]

@@ -12,8 +12,10 @@ may be left out or unset: that is how a test asks for a refusal by `schema`. `un
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 from typing import assert_never
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from policy_lang import ir, tree
 from policy_lang.declared.entries import Inventory, KindEntry, ModuleEntry, RelationEntry, SignalEntry
@@ -30,8 +32,7 @@ from policy_lang.verdict import Caller, Facts, Json, Origin, Row
 _REQUEST = ("ip", "peer", "gateway", "host", "tls")
 
 
-@dataclass(slots=True)
-class Fixture:
+class Fixture(Struct):
     """The inputs of a call but the call itself. `claims` by the name of the claim, not yet where its declaration says.
 
     `host` None is the first host of the service called.

@@ -17,8 +17,9 @@ without hosts is refused by `route`, as every call to it is.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import assert_never
+
+from msgspec import Struct
 
 from policy_lang.ir import (
     Alert,
@@ -51,8 +52,7 @@ from policy_lang.trials.cases import Expected, ExpectedHeader, FixedDuty, TestCa
 from policy_lang.verdict import ActionCall, Header, HttpCall, Question, RuleTrace, Verdict
 
 
-@dataclass(frozen=True, slots=True)
-class TestResult:
+class TestResult(Struct, frozen=True):
     """What became of one case; `got` and `expected` in the words of a test block.
 
     `question` is what was asked, None where the path was not canonical and nothing could be. `near_miss` is, where a

@@ -8,7 +8,8 @@ Source: language.md 5.7.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from policy_lang import tree
 from policy_lang.diagnostics import Diagnostic
@@ -17,8 +18,7 @@ from policy_lang.source import Source
 from policy_lang.wording import as_written
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
+class Written(Struct, frozen=True):
     """A case and its text on one line."""
 
     case: tree.Case

@@ -13,8 +13,9 @@ and `token.roles overlaps ["a"]` is not told as `role a` where a person wrote it
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import assert_never
+
+from msgspec import Struct
 
 from policy_lang.checking.guards import Every, Formula, Leaf, Some, leaves
 from policy_lang.ir import Lit, Program
@@ -27,8 +28,7 @@ _Literals = frozenset[tuple[int, bool]]
 """Atoms by index, each with whether it is negated."""
 
 
-@dataclass(frozen=True, slots=True)
-class Unit:
+class Unit(Struct, frozen=True):
     """One condition in a clause: its words and what it stands for."""
 
     text: str
@@ -39,8 +39,7 @@ class Unit:
         return _worth(self.formula, environment)
 
 
-@dataclass(frozen=True, slots=True)
-class _Written:
+class _Written(Struct, frozen=True):
     text: str
     formula: Formula
     literals: _Literals

@@ -11,7 +11,8 @@ the policy does not know.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from policy_lang import ir, tree
 from policy_lang.declared.entries import EnumValue, ModuleEntry, RoleEntry, SettingEntry, WorkloadEntry
@@ -32,8 +33,7 @@ _LEFT_OUT = "there is no `null`: leave the claim out, or take it away on one cal
 NO_ROLES: Mapping[str, str] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(Struct, frozen=True):
     """A value that a test works out, and its type."""
 
     value: ir.Value

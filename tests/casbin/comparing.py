@@ -9,8 +9,10 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
 from random import Random
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from policy_lang.casbin.program import CasbinProgram, compile_casbin
 from policy_lang.diagnostics import CompileError
@@ -25,8 +27,7 @@ _COMMA = re.compile(r", (?![^()]*\))")
 MODES: tuple[Mode, ...] = ("compat", "strict")
 
 
-@dataclass(slots=True)
-class Tally:
+class Tally(Struct):
     """`answers` are Casbin's; `strict` counts trials by whether strict takes them; `known` differences by line."""
 
     requests: int = 0

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import get_args
+
+from msgspec.structs import replace
 
 from policy_lang.ir import tables
 from policy_lang.ir.tables import Expression, FunctionName, Link, Mode, RoleGraph, Row, Table, TableEffect

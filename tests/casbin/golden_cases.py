@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+
+from msgspec import Struct
 
 from policy_lang.casbin.definitions import Sections
 from policy_lang.source import Source
@@ -22,8 +23,7 @@ SAYS = "---- says\n"
 _WRITTEN = re.compile(r"«(?:U\+(?P<point>[0-9A-F]+)|(?P<text>[^»]*) x (?P<times>\d+))»", re.DOTALL)
 
 
-@dataclass(frozen=True, slots=True)
-class Case:
+class Case(Struct, frozen=True):
     """`asked` is its text up to what it says."""
 
     file: Path

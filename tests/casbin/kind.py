@@ -7,9 +7,10 @@ a seed names a trial for good. Source: Casbin's documentation, "Supported Models
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from random import Random
 from typing import Literal
+
+from msgspec import Struct, field
 
 from policy_lang.ir.tables import FunctionName
 
@@ -19,8 +20,7 @@ Taking = Literal["takes", "refuses", "either"]
 """Whether strict takes every trial of a kind, none, or some: then both must happen."""
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(Struct, frozen=True):
     """What is set beside the texts. `time_conditions`: every conditional link asks timeMatch. `suffix` chooses the
     definitions: "" for `r`, `p`, `e`, `m`, "2" for `r2`, `p2`, `e2`, `m2`.
     """
@@ -32,8 +32,7 @@ class Settings:
     suffix: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Trial:
+class Trial(Struct, frozen=True):
     """One model with one policy, and requests about it."""
 
     model: str
@@ -46,8 +45,7 @@ class Trial:
         return "\n".join(self.lines) + "\n"
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
+class Kind(Struct, frozen=True):
     """`codes` are those with which strict may refuse, `unread` those with which compat may, too. `allowed` is the least
     share of requests that Casbin allows, and `raised` the greatest of those at which it raises.
     """

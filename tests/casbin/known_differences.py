@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_network
 from types import SimpleNamespace
 
 from casbin.util import key_match
+from msgspec import Struct
 
 from policy_lang.ir.tables import Mode
 from tests.casbin.kind import Kind, Request, Trial
@@ -32,8 +32,7 @@ _DIFFERENT = re.compile(r"[^\W0-9A-Za-z_]|[^\S\t\n\f\r ]")
 _GLUED = re.compile(r"\w(?:&&|\|\|)|(?:&&|\|\|)[\w!]")
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(Struct, frozen=True):
     """One request and both answers. `afresh` is what an enforcer says that was asked nothing else before; `by_rows`
     what its rows say one at a time; `rows` how many it has.
     """
@@ -49,8 +48,7 @@ class Asked:
     ours: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(Struct, frozen=True):
     """`reason` begins with the trap of language.md 6.6 or with a code where there is one."""
 
     name: str

@@ -10,7 +10,6 @@ One enforcer is asked many requests. `fresh` makes another: a role manager remem
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import casbin
@@ -18,6 +17,7 @@ from casbin import util
 from casbin.model import Model
 from casbin.persist import Adapter
 from casbin.persist.adapter import load_policy_line
+from msgspec import Struct
 
 from policy_lang.ir.tables import FunctionName
 from tests.casbin.kind import (
@@ -60,8 +60,7 @@ class _Lines(Adapter):  # type: ignore[misc]
             load_policy_line(line, model)
 
 
-@dataclass(frozen=True, slots=True)
-class Oracle:
+class Oracle(Struct, frozen=True):
     """An enforcer with a policy loaded. `effect` is the one it asks, whatever the definitions chosen."""
 
     trial: Trial

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import pytest
+from msgspec import Struct
 
 from policy_lang.casbin import CasbinProgram, compile_casbin
 from policy_lang.diagnostics import CompileError, Diagnostic, render
@@ -40,8 +40,7 @@ def matched_by(matcher: str) -> str:
 # ---------------------------------------------------------------- refused
 
 
-@dataclass(frozen=True)
-class Bad:
+class Bad(Struct, frozen=True):
     """`strict` and `compat`: what is refused or warned of in each mode, as CODE and place; nothing in `request` is
     allowed where a program comes out.
     """
@@ -142,8 +141,7 @@ def test_bad_input_is_refused_by_name_and_place(case: str, mode: Mode) -> None:
 # ---------------------------------------------------------------- the right answer
 
 
-@dataclass(frozen=True)
-class Fine:
+class Fine(Struct, frozen=True):
     """`yes` and `no` are requests; `said` are codes of warnings."""
 
     model: str

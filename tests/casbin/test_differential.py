@@ -7,10 +7,10 @@ is tests/nightly/test_casbin.py.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from random import Random
 
 import pytest
+from msgspec.structs import replace
 
 from policy_lang.ir.tables import Mode
 from tests.casbin.comparing import Tally, compare

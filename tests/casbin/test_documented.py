@@ -7,11 +7,11 @@ Source: Casbin's documentation, "Functions", "RBAC with Domains", "Priority Mode
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from random import Random
 from typing import Literal
 
 import pytest
+from msgspec import Struct
 
 from policy_lang.casbin.program import compile_casbin
 from policy_lang.diagnostics import CompileError
@@ -75,8 +75,7 @@ def test_a_function_of_casbin_says_what_is_documented(case: str) -> None:
         assert compile_casbin(text, trial.policy, mode=mode).enforce(name) is holds, mode
 
 
-@dataclass(frozen=True, slots=True)
-class Documented:
+class Documented(Struct, frozen=True):
     model: str
     lines: tuple[str, ...]
     request: Request
@@ -198,8 +197,7 @@ def test_a_documented_question_has_its_answer(case: str) -> None:
         assert program.enforce(*asked.request) is asked.allowed, mode
 
 
-@dataclass(frozen=True, slots=True)
-class Trap:
+class Trap(Struct, frozen=True):
     """Strict refuses with `code`. `theirs` is Casbin's answer; "unloadable" where it does not load. `compat` is ours,
     None where compat refuses too.
     """

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from policy_lang.casbin.parts import all_in, deeper_than, parts_of
 from policy_lang.casbin.program import compile_casbin

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
+from msgspec.structs import replace
 
 from policy_lang.casbin.program import compile_casbin
 from policy_lang.ir.tables import FunctionName, Link, Mode, RoleGraph

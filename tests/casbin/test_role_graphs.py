@@ -5,10 +5,10 @@ from __future__ import annotations
 import timeit
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import pytest
+from msgspec import Struct
 
 from policy_lang.ir.tables import FunctionName, Link, Mode, RoleGraph
 from policy_lang.meaning.local_time import LocalTime
@@ -45,8 +45,7 @@ def _chain(length: int) -> tuple[str, ...]:
     return tuple(f"r{at} r{at + 1}" for at in range(length))
 
 
-@dataclass(frozen=True)
-class Asked:
+class Asked(Struct, frozen=True):
     graph: RoleGraph
     member: object
     role: object

@@ -5,9 +5,10 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 
 import pytest
+from msgspec import Struct
+from msgspec.structs import replace
 
 from policy_lang.ir import tables
 from policy_lang.ir.tables import Expression, Link, RoleGraph, Row, Table, TableEffect
@@ -50,8 +51,7 @@ def said(of: Table, *request: object) -> Said:
     return answer
 
 
-@dataclass(frozen=True, slots=True)
-class Case:
+class Case(Struct, frozen=True):
     table: Table
     request: tuple[object, ...]
     said: Said

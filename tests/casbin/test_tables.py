@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from dataclasses import replace
 from functools import cache
 from itertools import pairwise
 from typing import cast, get_args
@@ -13,6 +12,7 @@ import pytest
 from casbin.model import Model as TheirModel
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from policy_lang.casbin.chains import longer_than
 from policy_lang.casbin.definitions import Sections, read_model

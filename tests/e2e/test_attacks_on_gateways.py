@@ -13,12 +13,12 @@ import json
 import socket
 import ssl
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
+from msgspec import Struct
 
 from pdp.transports.messages import CheckResponse
 from tests.support.asking import CHECK, check_request
@@ -49,8 +49,7 @@ FORWARDED = {
 }
 
 
-@dataclass(frozen=True)
-class Around:
+class Around(Struct, frozen=True):
     """A service: `named` is the HTTP port of the gateway `edge`, `proved` one that asks for a certificate, `said` one
     with TLS for keys, `checked` the gRPC port that asks for a certificate.
     """

@@ -10,11 +10,11 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import httpx
 import pytest
+from msgspec import Struct
 
 from tests.support.process import ROOT, ServedPdp, free_port
 
@@ -23,8 +23,7 @@ EDGE_KEY = "a-key-for-a-gateway-that-asserts-no-subjects"
 ONE, SEVERAL = "/access/v1/evaluation", "/access/v1/evaluations"
 
 
-@dataclass(frozen=True)
-class Person:
+class Person(Struct, frozen=True):
     id: str
     address: str
     may: frozenset[str]
@@ -97,8 +96,7 @@ GATEWAY = {
 PUBLISHED = TODO | GATEWAY
 
 
-@dataclass(frozen=True)
-class Application:
+class Application(Struct, frozen=True):
     """An application that asks over HTTP."""
 
     served: ServedPdp

@@ -14,12 +14,12 @@ import json
 import ssl
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
+from msgspec import Struct
 
 from pdp.model import Json
 from pdp.transports.check_attributes import VERIFIED
@@ -78,16 +78,14 @@ client_ca = "clients.pem"
 """
 
 
-@dataclass(frozen=True)
-class Got:
+class Got(Struct, frozen=True):
     """What came back: an HTTP status, or a status of gRPC by its name; and all that whoever asked was told."""
 
     status: int | str
     told: str
 
 
-@dataclass(frozen=True)
-class Doors:
+class Doors(Struct, frozen=True):
     """The service, its ways in, and a stranger's certificate, which the right authority has signed."""
 
     pdp: ServedPdp
@@ -232,8 +230,7 @@ def claims_nobody_may_hand_on() -> bytes:
     return data
 
 
-@dataclass(frozen=True)
-class Bad:
+class Bad(Struct, frozen=True):
     """What is sent, the exact status, and what its one record says: the reason, and who asked."""
 
     ask: Callable[[Doors], Got]

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from pdp.client import Client
 from tests.support.cases import Case, PathName, cannot_carry, cases, check_record, check_want

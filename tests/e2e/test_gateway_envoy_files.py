@@ -9,12 +9,13 @@ import contextlib
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
 import grpc
 import pytest
+from msgspec import Struct
+from msgspec.structs import replace
 
 from pdp.gateway_files.envoy import bootstrap, render
 from pdp.gateway_files.setting import Behind, Mutual, Setting, Tcp, Unix, Way
@@ -74,8 +75,7 @@ def edge(folder: Path, way: Way, change: Callable[[Setting], Setting] = lambda s
             yield Edge(port, ledger, {"ledger": ledger, "other": other})
 
 
-@dataclass(frozen=True)
-class Whole:
+class Whole(Struct, frozen=True):
     edge: Edge
     checks: Allowing
 

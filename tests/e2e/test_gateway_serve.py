@@ -13,10 +13,10 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from msgspec import Struct
 
 from pdp.cli import main
 from pdp.gateway_files.files import Kind
@@ -69,8 +69,7 @@ require who for any user on any endpoint
 """
 
 
-@dataclass(frozen=True)
-class Shelf:
+class Shelf(Struct, frozen=True):
     """The running parts; `edges` by the kind of gateway."""
 
     served: ServedPdp

@@ -9,12 +9,12 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
+from msgspec import Struct
 
 from pdp.transports.messages import CheckResponse
 from tests.support.asking import CHECK, check_request
@@ -29,8 +29,7 @@ WITHIN_S = 20.0
 SERVERS, GATEWAYS, OTHERS = TestAuthority("servers"), TestAuthority("gateways"), TestAuthority("others")
 
 
-@dataclass(frozen=True)
-class Network:
+class Network(Struct, frozen=True):
     """A service with a listener of each protocol for the network."""
 
     served: ServedPdp

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from policy_lang.declared.entries import Inventory, ModuleEntry, Names
 from policy_lang.declared.inventory import take_inventory
@@ -17,8 +18,7 @@ SERVICE = 'service s { audience "s" host "s.example" endpoint one GET /one/{name
 KIND = 'token user { issuer "https://id.example" claim sub: string claim groups: set of string }\n'
 
 
-@dataclass(frozen=True, slots=True)
-class Bundle:
+class Bundle(Struct, frozen=True):
     """A bundle with its names bound, and the mistakes in order."""
 
     inventory: Inventory

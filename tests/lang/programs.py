@@ -7,7 +7,9 @@ as the flat, hash-consed IR.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from policy_lang.ir import (
     VERSION,
@@ -73,18 +75,15 @@ STRINGS = SetType(Scalar.STRING)
 # ---------------------------------------------------------------- conditions
 
 
-@dataclass(frozen=True, slots=True)
-class No:
+class No(Struct, frozen=True):
     atom: Atom
 
 
-@dataclass(frozen=True, slots=True)
-class Both:
+class Both(Struct, frozen=True):
     parts: tuple[Condition, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Either:
+class Either(Struct, frozen=True):
     parts: tuple[Condition, ...]
 
 
@@ -93,15 +92,13 @@ ALWAYS = Both(())
 NEVER = Either(())
 
 
-@dataclass(frozen=True, slots=True)
-class WrittenNeed:
+class WrittenNeed(Struct, frozen=True):
     condition: Condition
     challenge: str
     within_s: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class WrittenRule:
+class WrittenRule(Struct, frozen=True):
     """A rule with its conditions, one a clause, on endpoints by id for kinds. `log` is one more of what it must."""
 
     id: str
@@ -116,8 +113,7 @@ class WrittenRule:
     shadow: bool = False
 
 
-@dataclass(slots=True)
-class _Tables:
+class _Tables(Struct):
     atoms: dict[Atom, int] = field(default_factory=dict)
     guards: dict[Guard, int] = field(default_factory=dict)
     bodies: dict[Body, int] = field(default_factory=dict)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import fields, is_dataclass
 from pathlib import Path
 
 import pytest
+from msgspec import Struct
 
 from policy_lang import tree
 from policy_lang.syntax.parser import Parsed, parse
@@ -23,7 +23,7 @@ def compact(value: object) -> str:
         case Text():
             return f'"{value.value}"'
         case Node():
-            parts = [compact(getattr(value, f.name)) for f in fields(value) if f.name not in ("id", "span")]
+            parts = [compact(getattr(value, name)) for name in value.__struct_fields__ if name not in ("id", "span")]
             return f"{type(value).__name__}({', '.join(parts)})"
         case tuple():
             return f"[{', '.join(map(compact, value))}]"
@@ -43,8 +43,8 @@ def nodes(value: object) -> Iterator[tuple[Node, Node | None]]:
             holder = item
         if isinstance(item, tuple):
             stack += [(part, holder) for part in item]
-        elif is_dataclass(item) and not isinstance(item, type):
-            stack += [(getattr(item, f.name), holder) for f in fields(item)]
+        elif isinstance(item, Struct):
+            stack += [(getattr(item, name), holder) for name in item.__struct_fields__]
 
 
 def module_of(text: str) -> Module:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from policy_lang import ir
 from policy_lang.checking.casbin_spellings import MOST_MISSPELT

@@ -6,11 +6,12 @@ The table of mistakes is tests/golden/check/{types,rules}.chunks.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 
 import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
+from msgspec import Struct
+from msgspec.structs import replace
 
 from policy_lang import ir
 from policy_lang.compile import compile_policy, sources_of
@@ -77,8 +78,7 @@ def test_a_condition_that_grows_too_large_is_reported_once_however_many_rules_us
 # ---------------------------------------------------------------- the law
 
 
-@dataclass(frozen=True)
-class Call:
+class Call(Struct, frozen=True):
     """One call, as the plain model below sees it."""
 
     kind: str | None

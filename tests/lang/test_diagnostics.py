@@ -6,7 +6,6 @@ import inspect
 import json
 import re
 import time
-from dataclasses import dataclass, fields
 from string import Formatter
 from typing import ClassVar
 
@@ -33,8 +32,7 @@ from policy_lang.source import Source, Span
 from policy_lang.syntax.parser import parse
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mistake(Diagnostic):
+class Mistake(Diagnostic, frozen=True, kw_only=True):
     code: ClassVar[str] = "E999"
     title: ClassVar[str] = "`{word}` is wrong"
     label: ClassVar[str] = "this one"
@@ -43,8 +41,7 @@ class Mistake(Diagnostic):
     word: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Doubt(Diagnostic):
+class Doubt(Diagnostic, frozen=True, kw_only=True):
     code: ClassVar[str] = "W999"
     title: ClassVar[str] = "odd"
     severity: ClassVar = "warning"
@@ -267,7 +264,7 @@ CATALOGUE = {
 
 @pytest.mark.parametrize("kind", CATALOGUE.values(), ids=CATALOGUE.keys())
 def test_templates_name_fields_and_are_worded_as_the_house_words_them(kind: type[Diagnostic]) -> None:
-    known = {f.name for f in fields(kind)}
+    known = set(kind.__struct_fields__)
     for template in (kind.title, kind.label, kind.help, kind.about):
         assert {name for _, name, _, _ in Formatter().parse(template) if name is not None} <= known
         assert not template.endswith(".")

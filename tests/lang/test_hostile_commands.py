@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from msgspec import Struct
 
 from policy_lang.meaning.schema import MAX_SET
 from tests.lang.hostile import CHARACTERS, CIRCLES, FACTS, POLICY, RELATION, SEVERAL, SHARED, SIZES, VALUES, encoded
 from tests.support.command import Done, run_pdp
 
 
-@dataclass(frozen=True)
-class Pdp:
+class Pdp(Struct, frozen=True):
     """`pdp` in this process, in an empty folder with these files under `p`."""
 
     home: Path

@@ -5,13 +5,13 @@ from __future__ import annotations
 import copy
 import gc
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from policy_lang import ir
 from policy_lang.compile import compile_policy

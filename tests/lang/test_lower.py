@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from policy_lang import ir, tree
 from policy_lang.checking.guards import Every, Formula, Interner, Leaf, Some, every, holds, negate, some

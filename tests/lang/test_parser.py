@@ -6,13 +6,13 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import fields, is_dataclass
 from importlib.resources import files
 from pathlib import Path
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from msgspec import Struct
 
 from policy_lang.diagnostics import has_errors
 from policy_lang.syntax.grammar import Branch, Token, Tree, accepted, read, spellings
@@ -45,7 +45,7 @@ def outline(value: object) -> object:
         case tuple():
             return [outline(item) for item in value]
         case Node():
-            rest = [outline(getattr(value, f.name)) for f in fields(value) if f.name not in ("id", "span")]
+            rest = [outline(getattr(value, name)) for name in value.__struct_fields__ if name not in ("id", "span")]
             kind = type(value).__name__
             return rest[0] if kind in ("Name", "Text") else (kind, *rest)
         case _:
@@ -61,8 +61,8 @@ def nodes(value: object) -> Iterator[Node]:
             yield item
         if isinstance(item, tuple):
             stack += item
-        elif is_dataclass(item) and not isinstance(item, type):
-            stack += [getattr(item, f.name) for f in fields(item)]
+        elif isinstance(item, Struct):
+            stack += [getattr(item, name) for name in item.__struct_fields__]
 
 
 def module_of(text: str) -> Module:
@@ -388,7 +388,7 @@ def test_large_and_legal(text: str) -> None:
 
 
 def height(node: object) -> int:
-    below = [getattr(node, f.name) for f in fields(node)] if isinstance(node, And | Or) else []
+    below = [getattr(node, name) for name in node.__struct_fields__] if isinstance(node, And | Or) else []
     return 1 + max((height(child) for child in below if isinstance(child, Node)), default=0)
 
 

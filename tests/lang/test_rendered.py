@@ -14,12 +14,12 @@ import importlib
 import pkgutil
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
 import pytest
+from msgspec import Struct
 
 from pdp.cli.results import coverage_lines
 from policy_lang import mistakes
@@ -39,8 +39,7 @@ SAYS = "---- says\n"
 _WRITTEN = re.compile(r"«(?:U\+(?P<point>[0-9A-F]+)|byte (?P<byte>[89A-F][0-9A-F])|(?P<text>[^»]*) x (?P<times>\d+))»")
 
 
-@dataclass(frozen=True, slots=True)
-class Case:
+class Case(Struct, frozen=True):
     """One case: `asked` is its text up to what it says."""
 
     asked: str

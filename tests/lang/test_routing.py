@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from policy_lang.ir import Capture, Endpoint, Http
 from policy_lang.meaning.routing import Routed, Router, RouteRefusal, route

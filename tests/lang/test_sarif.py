@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import pytest
@@ -18,8 +17,7 @@ from policy_lang.source import Source, Span
 from policy_lang.syntax.parser import parse
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mistake(Diagnostic):
+class Mistake(Diagnostic, frozen=True, kw_only=True):
     code: ClassVar[str] = "E999"
     title: ClassVar[str] = "`{word}` is {{wrong}}"
     label: ClassVar[str] = "{word} here"
@@ -28,8 +26,7 @@ class Mistake(Diagnostic):
     word: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Doubt(Diagnostic):
+class Doubt(Diagnostic, frozen=True, kw_only=True):
     code: ClassVar[str] = "W999"
     title: ClassVar[str] = "odd"
     severity: ClassVar = "warning"
@@ -172,8 +169,7 @@ def test_one_result_in_full() -> None:
     ]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Explained(Mistake):
+class Explained(Mistake, frozen=True, kw_only=True):
     note: ClassVar[str] = "the reason {why}"
 
 

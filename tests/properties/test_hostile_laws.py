@@ -11,11 +11,11 @@ import json
 import random
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import pytest
+from msgspec import Struct
 
 from policy_lang.compile import Compiled, compile_policy, sources_of
 from policy_lang.diagnostics import CompileError, render
@@ -41,8 +41,7 @@ LEAST_COMPILED = 0.1
 _TOKEN = re.compile(r'"[^"\n]*"|[0-9][0-9A-Za-z.:/_-]*|[a-z_][a-z0-9_.]*|[^\sa-z0-9"]+|\s+')
 
 
-@dataclass(frozen=True)
-class Base:
+class Base(Struct, frozen=True):
     """A policy that compiles, and the environment it compiles in."""
 
     files: Mapping[str, bytes]

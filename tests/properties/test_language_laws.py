@@ -8,10 +8,10 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from functools import cache
 
 import pytest
+from msgspec.structs import replace
 
 from policy_lang.compile import Compiled, compile_policy
 from policy_lang.ir import Program, guards_of

@@ -8,12 +8,12 @@ behind the same ink, on a line of its own in both or in neither.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from msgspec import Struct
 
 from policy_lang.layout.formatter import formatted
 from policy_lang.layout.pieces import pieces_of
@@ -29,8 +29,7 @@ _INK = re.compile(
 )
 
 
-@dataclass(frozen=True)
-class Ink:
+class Ink(Struct, frozen=True):
     """`words`: where a blank parts two word characters; `comments`: text, ink before it, whether a line is its own."""
 
     text: str

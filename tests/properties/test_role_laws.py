@@ -11,12 +11,12 @@ import itertools
 import random
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 from casbin import util
 from casbin.rbac.default_role_manager import role_manager as casbins
+from msgspec.structs import replace
 
 from policy_lang.ir.tables import FunctionName, Link, RoleGraph
 from policy_lang.meaning.key_functions import call

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from policy_lang.ir import AnySegment, Capture, Endpoint, Fixed, Grpc, Http, Rest, Segment, Value
 from policy_lang.meaning.patterns import capture_value

@@ -8,9 +8,10 @@ when it is checked alone, there alone, with nothing kept.
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, replace
 
 import pytest
+from msgspec import Struct
+from msgspec.structs import replace
 
 from policy_lang import tree
 from policy_lang.checking.environment import Bound
@@ -30,8 +31,7 @@ LEAST_SHARED = 1.2
 """Environments for each that was checked, over all bundles: or the law would compare what is the same by nature."""
 
 
-@dataclass(frozen=True)
-class Whole:
+class Whole(Struct, frozen=True):
     """A bundle with all its rules checked together."""
 
     bound: Bound

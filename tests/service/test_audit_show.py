@@ -6,10 +6,10 @@ import json
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from pdp.audit.files import open_log_file
 from pdp.audit.frame import GENESIS, encode_frame, scan

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from msgspec import field
 
 from pdp.gateways import Gateway
 from pdp.metrics import Metrics
@@ -45,7 +45,6 @@ YES, NO, NEVER, BROKEN = (evaluation(name) for name in ("yes", "no", "never", "b
 MALFORMED = Malformed("`subject` is missing")
 
 
-@dataclass
 class ByAction(MemoryDecider):
     """A decider that behaves as the action says."""
 

@@ -6,13 +6,14 @@ import asyncio
 import hashlib
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass, field, replace
 from typing import Any
 
 import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import Struct, field
+from msgspec.structs import replace
 from starlette.applications import Starlette
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -41,8 +42,7 @@ BODY_BYTES = 4096
 DENY = Decision("deny", ("todo.secret_rule",), "rule", id=ID, authenticated=True)
 
 
-@dataclass(frozen=True)
-class Parts:
+class Parts(Struct, frozen=True):
     """What the endpoints are made of."""
 
     decider: MemoryDecider = field(default_factory=MemoryDecider)
@@ -351,8 +351,7 @@ def test_metadata_is_asked_for_by_get() -> None:
 # ---------------------------------------------------------------- a client that goes away
 
 
-@dataclass
-class Leaving:
+class Leaving(Struct):
     """A client that sends messages, and what it was sent."""
 
     messages: list[Message]

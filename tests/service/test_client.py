@@ -13,7 +13,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,8 @@ import grpc
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import field
+from msgspec.structs import replace
 
 import pdp.client
 from pdp.client import (
@@ -469,7 +470,6 @@ def test_closing_an_async_client_ends_its_calls_and_cancelling_stays_cancelling(
     asyncio.run(once())
 
 
-@dataclass
 class Beginning(MemoryDecider):
     """A decider that says when it is asked."""
 

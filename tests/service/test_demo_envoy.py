@@ -14,11 +14,11 @@ import subprocess
 import time
 from collections.abc import Iterator
 from concurrent import futures
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import grpc
 import pytest
+from msgspec import Struct, field
 
 from pdp.demo.cast import SERVICES
 from pdp.demo.children import accepts
@@ -45,8 +45,7 @@ ENVOY = envoy_binary()
 needs_envoy = pytest.mark.skipif(ENVOY is None, reason="there is no Envoy binary for this platform")
 
 
-@dataclass
-class Authorizer:
+class Authorizer(Struct):
     """An ext_authz server that allows everything, and what it was asked."""
 
     asked: list[bytes] = field(default_factory=list)
@@ -56,8 +55,7 @@ class Authorizer:
         return b""  # a CheckResponse with nothing in it: status code 0
 
 
-@dataclass(frozen=True)
-class Edge:
+class Edge(Struct, frozen=True):
     """A running gateway."""
 
     port: int

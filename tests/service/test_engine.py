@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from pdp.errors import PolicyError
 from pdp.runtime.bundle import bundle_of

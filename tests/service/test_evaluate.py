@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import ClassVar
 
 import pytest
+from msgspec.structs import replace
 
 from pdp.evaluate import STEPS_PER_SECOND, Evaluation, Evaluator
 from pdp.identity.bearer import Identity

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from google.protobuf.unknown_fields import UnknownFieldSet
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from pdp.gateways import Gateway
 from pdp.model import EXT_AUTHZ, Challenge, Decision, Inquiry

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 
 import httpx
 import pytest
+from msgspec import Struct, field
 from starlette.applications import Starlette
 from starlette.types import Receive, Scope, Send
 
@@ -27,8 +27,7 @@ FORWARDED = {
 }
 
 
-@dataclass(frozen=True)
-class Parts:
+class Parts(Struct, frozen=True):
     decider: MemoryDecider
     clock_us: Callable[[], int] = lambda: 7
     metrics: Metrics = field(default_factory=Metrics)

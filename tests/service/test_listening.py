@@ -8,13 +8,13 @@ import logging
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import grpc
 import httpx
 import pytest
+from msgspec.structs import replace
 
 from pdp.config import Config, parse_config
 from pdp.errors import ConfigError

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field, replace
+import dataclasses
 from typing import Any
 
 import grpc
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import field
+from msgspec.structs import replace
 
 from pdp.client import Action, Call, Subject
 from pdp.client.wire import batch_request, request
@@ -37,7 +39,6 @@ DENY = Decision("deny", ("default",), "default", id=ID, authenticated=True)
 REPLIES = {"Decide": DecideResponse, "DecideBatch": DecideBatchResponse, "Explain": ExplainResponse}
 
 
-@dataclass
 class ByPath(MemoryDecider):
     """A decider that behaves as the path of a call says."""
 
@@ -104,7 +105,7 @@ def test_an_empty_message_is_asked_and_decided() -> None:
 def test_a_batch_is_one_decision_for_each_in_order() -> None:
     decider = ByPath(paths={"/deny": returning(DENY), "/allow": returning(ALLOW)})
     paths = ["/allow", "/deny", "/allow", "/deny", "/deny"]
-    reply = ask(decider, batch_request([replace(CALL, path=path) for path in paths]), "DecideBatch")
+    reply = ask(decider, batch_request([dataclasses.replace(CALL, path=path) for path in paths]), "DecideBatch")
     assert [each.outcome for each in reply.decisions] == [1, 2, 1, 2, 2]
     assert [inquiry.path for inquiry, _, _ in decider.asked] == paths
 
@@ -261,7 +262,7 @@ def test_whatever_breaks_is_a_refusal(method: str, case: str) -> None:
 
 def test_what_befalls_one_of_a_batch_changes_no_other() -> None:
     decider = ByPath(paths={"/broken": raising(RuntimeError("broken")), "/hangs": hang, "/a": returning(ALLOW)})
-    data = batch_request([replace(CALL, path=path) for path in ("/a", "/broken", "/hangs", "/a")])
+    data = batch_request([dataclasses.replace(CALL, path=path) for path in ("/a", "/broken", "/hangs", "/a")])
     reply = DecideBatchResponse.FromString(asyncio.run(native_calls(decider).decide_batch(data, APP, 0.3)))
     assert [(each.outcome, each.answer.status) for each in reply.decisions] == [(1, 0), (2, 503), (2, 503), (1, 0)]
 
@@ -302,7 +303,6 @@ def test_a_message_that_is_none_is_turned_away_also_when_it_is_late() -> None:
     assert decider.refused == []
 
 
-@dataclass
 class Slow(MemoryDecider):
     """A decider that allows only once it is let go, and says what has happened to it."""
 

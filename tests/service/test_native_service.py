@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from pdp.client import Action, AsyncClient, Call, Capability, Explained, LateError, NotPermittedError, Subject
 from pdp.client import Decision as Told
@@ -144,7 +145,7 @@ def test_why_shows_the_clauses_and_no_value(identity: Identity) -> None:
 
 
 def test_what_the_gateway_may_ask_about_binds(identity: Identity) -> None:
-    gateway = replace(APP, services=frozenset({"desk"}))
+    gateway = structs.replace(APP, services=frozenset({"desk"}))
     told, log = asking(identity, lambda client: client.decide(DOCUMENT), gateway)
     assert not told.allowed
     assert log.decisions()[0].clear["rc"] == "route.no_service"
@@ -156,7 +157,7 @@ def test_a_subject_by_who_may_not_say_one_is_turned_away_with_a_record(identity:
             await client.decide(DOCUMENT)
         return str(caught.value)
 
-    said, log = asking(identity, refused, replace(APP, subjects=False))
+    said, log = asking(identity, refused, structs.replace(APP, subjects=False))
     assert "`subjects`" in said
     (record,) = log.decisions()
     assert (record.clear["d"], record.clear["rc"], record.clear["gw"]) == ("deny", "request.subject", "app")

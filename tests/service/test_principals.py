@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from dataclasses import replace
 from functools import cache
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from pdp.audit.inputs import LONGEST
 from pdp.audit.leaf import Leaf

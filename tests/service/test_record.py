@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from pdp.audit.inputs import LONGEST, Evidence, inputs_of, sealed_inputs
 from pdp.audit.leaf import Leaf, encode

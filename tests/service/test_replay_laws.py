@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from pdp.audit.inputs import Evidence
 from pdp.audit.leaf import Leaf, encode

@@ -7,9 +7,9 @@ import contextlib
 import json
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from pdp.audit.writer import Receipt
 from pdp.errors import AuditError

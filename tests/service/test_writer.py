@@ -13,11 +13,11 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from msgspec import Struct, field
 
 from pdp.audit import ids
 from pdp.audit.box import open_box, salt_of
@@ -35,8 +35,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # ---------------------------------------------------------------- doubles
 
 
-@dataclass(slots=True)
-class Stored:
+class Stored(Struct):
     """One file of the disk: what a reader sees, and how much of it a power cut leaves for certain."""
 
     data: bytes = b""
@@ -47,8 +46,7 @@ class Stored:
         return [parse(leaf) for frame in scan(data).frames for leaf in frame.leaves]
 
 
-@dataclass(slots=True)
-class Disk:
+class Disk(Struct):
     """A disk in memory. `fault(operation, number)` may raise; operations (open, write, sync, close) count from 0."""
 
     fault: Callable[[str, int], None] = lambda _operation, _number: None
@@ -72,8 +70,7 @@ class Disk:
         return [leaf for file in self.files.values() for leaf in file.leaves(durable=durable)]
 
 
-@dataclass(slots=True)
-class DiskFile:
+class DiskFile(Struct):
     disk: Disk
     stored: Stored
 
@@ -133,8 +130,7 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> LogKeys:
     return create_keys(tmp_path_factory.mktemp("state") / "keys", "pdp.example.com/test", os.urandom)
 
 
-@dataclass(frozen=True, slots=True)
-class Bench:
+class Bench(Struct, frozen=True):
     """Makes writers on one folder."""
 
     wal: Path
@@ -338,8 +334,7 @@ def test_a_record_that_cannot_be_written_takes_no_number_and_is_counted(bench: B
 # ---------------------------------------------------------------- faults
 
 
-@dataclass(slots=True)
-class Run:
+class Run(Struct):
     """What a run of 50 appends under a fault came to."""
 
     disk: Disk

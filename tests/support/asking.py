@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Self
 
 import grpc
+from msgspec import Struct
 
 from pdp.transports.check_attributes import SIGNALS, VERIFIED
 from pdp.transports.messages import CheckRequest, CheckResponse
@@ -46,8 +46,7 @@ def check_request(
     return bytes(message.SerializeToString())
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """What a gateway makes of a reply: a gRPC status that is not OK counts as `transport`."""
 
     code: int

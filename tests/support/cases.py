@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, assert_never
 
 import yaml
+from msgspec import Struct
+from msgspec.structs import replace
 
 from pdp.model import EXT_AUTHZ, Asserted, Body, Capability, Inquiry, capabilities_named
 from pdp.runtime.bundle import read_folder
@@ -35,8 +36,7 @@ EDGE = "spiffe://example/edge"
 """The identity of the gateway that asks."""
 
 
-@dataclass(frozen=True)
-class Difference:
+class Difference(Struct, frozen=True):
     """How one path differs, and why in words.
 
     It cannot carry the case (`stands`), or the gateway answers by itself and nothing is recorded (`answers`), or these
@@ -50,8 +50,7 @@ class Difference:
     record: Mapping[str, Any] | None = None
 
 
-@dataclass(frozen=True)
-class Case:
+class Case(Struct, frozen=True):
     """One document: what is asked, what must be decided and answered, and the clear fields its record must have.
 
     `can` None: what gateways that pass calls on can do. `answers`: what the gateway answers without asking.

@@ -15,11 +15,11 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
 import grpc
+from msgspec import Struct, field
 
 from pdp.demo.envoy import configuration, render
 from pdp.demo.ports import Ports
@@ -37,8 +37,7 @@ HOST = "ledger.example"
 GRPC_HOST = "watch.example"
 
 
-@dataclass(frozen=True)
-class Manner:
+class Manner(Struct, frozen=True):
     """A gateway, how its Envoy differs from the demo's (the HTTP manager, the check), and what stands before it."""
 
     gateway: Gateway
@@ -49,8 +48,7 @@ class Manner:
     """Certificate and key, as `common_tls_context` has them."""
 
 
-@dataclass
-class Running:
+class Running(Struct):
     """Ports by manner; what the decider was asked stands in `decider.asked`."""
 
     ports: dict[str, int]

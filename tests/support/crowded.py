@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from pdp.model import EXT_AUTHZ, Inquiry, Principal
 from pdp.runtime.bundle import bundle_of

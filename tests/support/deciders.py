@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from pdp.model import Decision, Inquiry
 from pdp.transports.messages import CheckRequest
@@ -24,8 +25,7 @@ async def allow() -> Decision:
     return ALLOW
 
 
-@dataclass
-class MemoryDecider:
+class MemoryDecider(Struct):
     """A Decider that keeps what it was asked, and answers by `behaviour`."""
 
     behaviour: Behaviour = allow

@@ -14,8 +14,9 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from pdp.audit.files import LogFile, open_log_file
 from pdp.config import load_config

@@ -15,13 +15,13 @@ import re
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
 import grpc
 from cryptography.hazmat.primitives.asymmetric import ed25519
 from google.protobuf.message import DecodeError
+from msgspec import Struct, field
 
 from pdp.evaluate import Evaluator
 from pdp.gateways import Gateway
@@ -224,8 +224,7 @@ def _claims(attributes: Any) -> object:
     )
 
 
-@dataclass
-class Tally:
+class Tally(Struct):
     """What was sent and what came back. `wrong` are allows that should be none."""
 
     checks: int = 0

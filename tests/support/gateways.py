@@ -9,8 +9,9 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from pdp.gateway_files.setting import Behind, Setting, Tcp, Way
 from tests.support.process import ROOT, free_port
@@ -47,8 +48,7 @@ def two_services(listen: int, way: Way, upstreams: Sequence[int], origins: tuple
     return Setting("edge", Tcp("127.0.0.1", listen), way, behind, GUARDED, ("authorization",), origins)
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """What a client got; a status of 0 where the connection was closed without an answer."""
 
     status: int
@@ -60,8 +60,7 @@ class Answer:
         return [value for key, value in self.headers if key == name]
 
 
-@dataclass(frozen=True)
-class Edge:
+class Edge(Struct, frozen=True):
     """A running gateway. `asked` is what it asks, `upstreams` what stands behind it, by service."""
 
     port: int

@@ -10,12 +10,12 @@ import http.client
 import json
 import ssl
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import httpx
+from msgspec import Struct
 
 from pdp.client import Action, Call, Client, Decision, Subject
 from pdp.transports.authzen import ABLE, SUPPORTED
@@ -31,8 +31,7 @@ FORGED = "forged"
 DECISION = "x-portcullis-decision"
 
 
-@dataclass(frozen=True)
-class Told:
+class Told(Struct, frozen=True):
     """What a path shows of a decision: members of `want`, `www-authenticate`, and the id of the record."""
 
     shown: Mapping[str, Any]

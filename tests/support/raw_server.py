@@ -7,15 +7,15 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Self
+
+from msgspec import Struct
 
 Pairs = tuple[tuple[str, str], ...]
 PATIENCE_S = 20.0
 
 
-@dataclass(frozen=True)
-class Received:
+class Received(Struct, frozen=True):
     """A request as it came; names of headers in lower case, bytes that are not UTF-8 as surrogate escapes."""
 
     method: bytes
@@ -28,8 +28,7 @@ class Received:
         return [value for key, value in self.headers if key == name]
 
 
-@dataclass(frozen=True)
-class Reply:
+class Reply(Struct, frozen=True):
     """What is answered. A status of 0 is no answer: the connection stays open until the server ends."""
 
     status: int = 200

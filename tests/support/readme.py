@@ -16,8 +16,9 @@ from __future__ import annotations
 import re
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 _BLOCK = re.compile(
     r"(?:<!-- (?P<note>[^\n]*) -->\n)?^```(?P<kind>[a-z]*)\n(?P<text>.*?)^```$|^#+ (?P<heading>[^\n]*)$",
@@ -27,8 +28,7 @@ WRITING = ("file", "append", "instead")
 """The notes that say where a block is written."""
 
 
-@dataclass(frozen=True)
-class Block:
+class Block(Struct, frozen=True):
     """`section` is the heading above it."""
 
     kind: str
@@ -45,8 +45,7 @@ class Block:
         return self.note.partition(": ")[2]
 
 
-@dataclass(frozen=True)
-class Command:
+class Command(Struct, frozen=True):
     """One command of a console block and the output it must have."""
 
     line: str

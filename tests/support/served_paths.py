@@ -15,11 +15,11 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import grpc
+from msgspec import Struct
 
 from pdp.audit.leaf import parse
 from pdp.audit.reader import find
@@ -74,8 +74,7 @@ class GrpcUpstream:
         self._server.stop(0).wait()
 
 
-@dataclass(frozen=True)
-class Served:
+class Served(Struct, frozen=True):
     """The service, the ports of what stands before it, and what stands behind that."""
 
     pdp: ServedPdp

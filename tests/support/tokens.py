@@ -5,13 +5,13 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
 
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
+from msgspec import Struct
 
 ISSUER = "https://id.example"
 NOW = 1_800_000_000
@@ -27,8 +27,7 @@ def b64_number(number: int, length: int | None = None) -> str:
     return b64(number.to_bytes(length or (number.bit_length() + 7) // 8, "big"))
 
 
-@dataclass(frozen=True)
-class Signer:
+class Signer(Struct, frozen=True):
     kid: str
     algorithm: Literal["ES256", "RS256", "EdDSA"]
     private: Private

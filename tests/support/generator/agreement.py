@@ -6,7 +6,7 @@ Evaluators agree on every field of `Verdict` but `rules`, `nearest`, `baselines`
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from msgspec.structs import replace
 
 from policy_lang.verdict import Verdict
 
@@ -27,7 +27,7 @@ def difference(left: Verdict, right: Verdict) -> str:
     """The fields on which two verdicts differ, "" where they agree."""
     one, other = agreed(left), agreed(right)
     return "".join(
-        f"  {field.name}: {getattr(one, field.name)!r} is not {getattr(other, field.name)!r}\n"
-        for field in fields(Verdict)
-        if getattr(one, field.name) != getattr(other, field.name)
+        f"  {name}: {getattr(one, name)!r} is not {getattr(other, name)!r}\n"
+        for name in Verdict.__struct_fields__
+        if getattr(one, name) != getattr(other, name)
     )

@@ -8,7 +8,8 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from policy_lang.typesystem import IntType, Scalar, SetType, Type
 from tests.support.generator.pools import ADDRESSES, NETWORKS, json_value, text_of
@@ -27,8 +28,7 @@ _PATHS = ("/orders", "/orders/*", "/orders/:account", "/blobs/*", "/tree/*", "/o
 _METHODS = ("GET", "POST", "PUT", "HEAD", "DELETE")
 
 
-@dataclass(frozen=True, slots=True)
-class BlockText:
+class BlockText(Struct, frozen=True):
     """A block of a module, and the files it names, which stand beside those of the policy."""
 
     module: str
@@ -36,8 +36,7 @@ class BlockText:
     files: Mapping[str, bytes]
 
 
-@dataclass(frozen=True, slots=True)
-class _Input:
+class _Input(Struct, frozen=True):
     """An input as a block binds it, its type, and values that a row may hold for it; none: values of its type."""
 
     ref: str

@@ -7,8 +7,10 @@ input may be read where every environment left has it, of one type, and it is no
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
 from functools import lru_cache
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from policy_lang.typesystem import Scalar, SetType, Type
 from tests.support.generator.world import Env, Name, World
@@ -16,16 +18,14 @@ from tests.support.generator.world import Env, Name, World
 STRING_SET = SetType(Scalar.STRING)
 
 
-@dataclass(frozen=True, slots=True)
-class Slot:
+class Slot(Struct, frozen=True):
     """An input of one environment."""
 
     type: Type
     optional: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """A place in an expression. `parameters` are those of the condition in whose body it stands."""
 
     world: World

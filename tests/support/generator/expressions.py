@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from policy_lang.typesystem import EnumType, IntType, RoleType, Scalar, SetType, Type
 from tests.support.generator.contexts import Place
@@ -22,8 +23,7 @@ ATOM, NOT, AND, OR = range(4)
 HAS_ROOTS = frozenset({"token", "subject", "resource", "path", "query", "header", "endpoint", "service"})
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
+class Written(Struct, frozen=True):
     """A condition, and where it leads."""
 
     text: str

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from policy_lang.compile import Compiled, compile_policy
 from policy_lang.ir import Effect
@@ -26,8 +28,7 @@ from tests.support.generator.world import Condition, Service, World
 ENVIRONMENT = "prod"
 
 
-@dataclass(frozen=True, slots=True)
-class ModuleText:
+class ModuleText(Struct, frozen=True):
     """A module without its rules; `declarations` one text each."""
 
     name: str
@@ -35,8 +36,7 @@ class ModuleText:
     declarations: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Bundle:
+class Bundle(Struct, frozen=True):
     """A bundle in pieces. `spare` are rules that are not in it and could be."""
 
     modules: tuple[ModuleText, ...]

@@ -9,9 +9,10 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import assert_never
 from urllib.parse import quote
+
+from msgspec.structs import replace
 
 from policy_lang.ir import (
     Action,

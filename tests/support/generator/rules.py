@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from policy_lang.ir import Effect
 from tests.support.generator.contexts import Place
@@ -19,8 +20,7 @@ from tests.support.generator.targets import Target, Targets
 from tests.support.generator.world import Name, World
 
 
-@dataclass(frozen=True, slots=True)
-class RuleText:
+class RuleText(Struct, frozen=True):
     """A rule of a module. The order of `conditions` among each other matters where `chained`."""
 
     module: str

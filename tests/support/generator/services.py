@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from policy_lang.typesystem import IntType, Scalar, SetType, Type
 from tests.support.generator.pools import SCOPES, quoted
 from tests.support.generator.world import Endpoint, Env, Field, Service, World
 
 
-@dataclass(frozen=True, slots=True)
-class Template:
+class Template(Struct, frozen=True):
     """A route of the catalogue; `route` is a path pattern, `package.Service/Method` or the name of an action."""
 
     name: str

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from policy_lang.ir import Atom, Compare, Program, atoms_of, guards_of
 from policy_lang.meaning.admission import Call
@@ -46,8 +47,7 @@ leaves other questions to the definition.
 """
 
 
-@dataclass(slots=True)
-class Tally:
+class Tally(Struct):
     """Counts of one run."""
 
     policies: int = 0

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from policy_lang.ir import Effect
 from policy_lang.meaning.patterns import Pattern, covers, intersection, parse_pattern
 from tests.support.generator.world import Endpoint, Service, World
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(Struct, frozen=True):
     """An `on` clause and the indices of its endpoints."""
 
     text: str

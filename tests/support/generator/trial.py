@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pprint import pformat
 from typing import NoReturn
+
+from msgspec import Struct
 
 from policy_lang.compile import Compiled, compile_policy, sources_of
 from policy_lang.diagnostics import CompileError, render
@@ -27,8 +28,7 @@ HOSTILE = 0.03
 """The share of questions that nobody well-meaning would ask."""
 
 
-@dataclass(frozen=True, slots=True)
-class Trial:
+class Trial(Struct, frozen=True):
     """One drawn policy."""
 
     seed: str

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from policy_lang.typesystem import EnumType, IntType, RoleType, Scalar, SetType, Type
 from tests.support.generator.pools import DURATIONS, MODES, NETWORKS, NOW_MS, UUIDS, WORKLOADS, instant_text
@@ -18,8 +19,7 @@ from tests.support.generator.world import Field, Kind, Relation, World
 STRING_SET = SetType(Scalar.STRING)
 
 
-@dataclass(frozen=True, slots=True)
-class Vocabulary:
+class Vocabulary(Struct, frozen=True):
     """`declarations` are one text each; `names` is all that another module may import; `settings` the settings file."""
 
     world: World

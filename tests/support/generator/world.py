@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Literal
+
+from msgspec import Struct, field
 
 from policy_lang.typesystem import EnumType, Type
 
@@ -18,8 +19,7 @@ Name = tuple[str, str]
 """An input: its root and its name."""
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(Struct, frozen=True):
     """A claim, a property, a query parameter or a header."""
 
     name: str
@@ -36,8 +36,7 @@ class Field:
         return f"{word} {self.name}: {self.type}{optional}{private}{' from' if steps else ''}{steps}"
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
+class Kind(Struct, frozen=True):
     """A kind of principal; `roles` are the names of its roles, which nobody has where they are not `held`."""
 
     name: str
@@ -48,8 +47,7 @@ class Kind:
     held: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
+class Endpoint(Struct, frozen=True):
     """`pattern` is that of its paths, empty for an action. `tags` are its own and its service's."""
 
     service: str
@@ -67,8 +65,7 @@ class Endpoint:
     closed: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Service:
+class Service(Struct, frozen=True):
     """`endpoints` are declarations as text; `grants_by` are the modules that may write an allow for it."""
 
     name: str
@@ -79,20 +76,17 @@ class Service:
     accepts: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Relation:
+class Relation(Struct, frozen=True):
     name: str
     columns: tuple[tuple[str, Type], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Condition:
+class Condition(Struct, frozen=True):
     name: str
     parameters: tuple[tuple[str, Type], ...]
 
 
-@dataclass(frozen=True, eq=False)
-class World:
+class World(Struct, frozen=True, eq=False):
     """One bundle's vocabulary; compared by identity.
 
     `signals` and `settings` (those that rules use as constants) are types by plain name; `networks` are names, settings
