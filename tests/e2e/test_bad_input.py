@@ -28,7 +28,7 @@ from tests.support.asking import CHECK, CLAIMS, check_request, read_answer
 from tests.support.cases import POLICY, issuers
 from tests.support.certificates import TestAuthority
 from tests.support.gateways import sent
-from tests.support.process import ServedPdp, free_port
+from tests.support.process import ServedPdp, eventually, free_port
 from tests.support.records import all_records
 
 KEY = "a-key-for-the-application-of-this-test-of-43"
@@ -165,6 +165,7 @@ def doors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Doors]:
     tables = GATEWAYS.format(far=FAR, **ports, **digests)
     pdp = ServedPdp(folder, POLICY, list(issuers()), extra=tables, gateway='services = ["ledger"]')
     pdp.start()
+    eventually(lambda: "INFO ready" in pdp.output.read_text())  # its last line: what comes later is said of a call
     try:
         yield Doors(pdp, **ports, authority=authority, stranger=stranger)
         assert pdp.stop() == 0

@@ -5,10 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import ssl
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +20,10 @@ from tests.support.asking import CHECK, check_request
 from tests.support.certificates import EDGE_ID, Pair, TestAuthority
 from tests.support.http_serving import client
 from tests.support.issuing import TestIssuer
-from tests.support.process import ROOT, ServedPdp, free_port
+from tests.support.process import ROOT, ServedPdp, eventually, free_port
 
 POLICY = ROOT / "tests" / "golden" / "decisions" / "policy"
 KEY = "k" * 43
-WITHIN_S = 20.0
 SERVERS, GATEWAYS, OTHERS = TestAuthority("servers"), TestAuthority("gateways"), TestAuthority("others")
 
 
@@ -90,14 +88,6 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
         yield found
     finally:
         served.stop()
-
-
-def eventually(holds: Callable[[], bool]) -> None:
-    """Ask until it holds: the service looks at the files once a second."""
-    deadline = time.monotonic() + WITHIN_S
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def test_a_gateway_is_known_by_its_certificate_and_nobodys_is_refused(network: Network) -> None:

@@ -347,7 +347,7 @@ def test_the_generators_are_not_one_sided() -> None:
     notes: Counter[str] = Counter()
     seen: dict[Atom, set[Truth3]] = {atom: set() for atom in WELL_TYPED}
 
-    @settings(max_examples=1200, deadline=None, database=None, derandomize=True)
+    @settings(max_examples=800, deadline=None, database=None, derandomize=True)
     @given(programs, questions)
     def collect(program: Program, question: Question) -> None:
         verdict = decide(program, question)

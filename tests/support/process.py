@@ -10,6 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 
 from tests.support.issuing import TestIssuer
@@ -43,6 +44,14 @@ def _command_line(pid: int) -> bytes:
         return Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:  # it ended meanwhile
         return b""
+
+
+def eventually(holds: Callable[[], bool], within_s: float = 20.0) -> None:
+    """Ask again and again until it holds; AssertionError where it never does."""
+    deadline = time.monotonic() + within_s
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 class ServedPdp:
