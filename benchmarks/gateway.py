@@ -4,9 +4,10 @@
 
 One Envoy with the demo's configuration, one `pdp serve` with its log on, the policy of the decision cases. Two virtual
 hosts lead to the same upstream (a listener of the same Envoy that answers at once): `ledger.example` with the check,
-`plain.example` with the filter switched off for its route. In turn each is asked at the rate for some seconds, at
-instants that are fixed beforehand, so that a slow answer delays no later call; every status is compared. The client,
-Envoy and the service share the machine's cores: the figures are of one run on one machine.
+`plain.example` with the filter switched off for its route. A second Envoy asks `benchmarks.constant`, which allows
+whatever parses: what the transport alone costs. In turn each is asked at the rate for some seconds, at instants that are
+fixed beforehand, so that a slow answer delays no later call; every status is compared. The client, Envoy and the
+service share the machine's cores: the figures are of one run on one machine.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -134,18 +135,33 @@ async def at_rate(pool: Pool, request: bytes, rate: int, seconds: float) -> list
     return await asyncio.gather(*(one(number) for number in range(int(rate * seconds))))
 
 
-async def measure(port: int, token: str, rate: int, seconds: float, rounds: int) -> dict[str, list[float]]:
-    """Latencies by host, both asked in each round."""
-    pool = Pool(port)
+async def measure(
+    ports: Mapping[str, int], token: str, rate: int, seconds: float, rounds: int
+) -> dict[str, list[float]]:
+    """Latencies by way, each asked in each round; `ports` are those of Envoy by way."""
+    pools = {way: Pool(port) for way, port in ports.items()}
     head = f"GET /accounts/a1 HTTP/1.1\r\nAuthorization: Bearer {token}\r\nHost: "
-    requests = {host: f"{head}{host}\r\n\r\n".encode() for host in (PLAIN, CHECKED)}
-    found: dict[str, list[float]] = {host: [] for host in requests}
-    for host in (PLAIN, CHECKED) * 2:
-        await at_rate(pool, requests[host], rate, 1.0)
+    requests = {way: f"{head}{PLAIN if way == 'plain' else CHECKED}\r\n\r\n".encode() for way in ports}
+    found: dict[str, list[float]] = {way: [] for way in ports}
+    for way in (*ports, *ports):
+        await at_rate(pools[way], requests[way], rate, 1.0)
     for number in range(rounds):
-        for host in (PLAIN, CHECKED) if number % 2 else (CHECKED, PLAIN):
-            found[host] += await at_rate(pool, requests[host], rate, seconds)
+        for way in sorted(ports, reverse=bool(number % 2)):
+            found[way] += await at_rate(pools[way], requests[way], rate, seconds)
     return found
+
+
+@contextmanager
+def constant() -> Iterator[int]:
+    """The server that allows whatever parses; gives its port."""
+    port = free_port()
+    command = [sys.executable, "-m", "benchmarks.constant", str(port)]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, cwd=ROOT)
+    try:
+        wait_for(port)
+        yield port
+    finally:
+        process.communicate()
 
 
 def main() -> None:
@@ -157,23 +173,29 @@ def main() -> None:
     given = parser.parse_args()
     issuer = TestIssuer()
     token = issuer.mint({"sub": "u1", "accounts": ["a1"], "aud": "ledger"}, int(time.time()))
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
+        (folder / "constant").mkdir()
         served = ServedPdp(folder, POLICY, [issuer])
         served.start()
-        try:
-            with envoy(folder, served.grpc_port) as port:
-                wait_for(port)
-                print(f"asking for {2 * given.rounds * given.seconds:.0f} s", file=sys.stderr)
-                found = asyncio.run(measure(port, token, given.rate, given.seconds, given.rounds))
-        finally:
-            served.stop()
-    without, checked = Latency.of(found[PLAIN]), Latency.of(found[CHECKED])
+        stack.callback(served.stop)
+        port = stack.enter_context(envoy(folder, served.grpc_port))
+        beside = stack.enter_context(envoy(folder / "constant", stack.enter_context(constant())))
+        wait_for(port)
+        wait_for(beside)
+        print(f"asking for {3 * given.rounds * given.seconds:.0f} s", file=sys.stderr)
+        ports = {"plain": port, "constant": beside, "checked": port}
+        found = asyncio.run(measure(ports, token, given.rate, given.seconds, given.rounds))
+    without, constantly, checked = (Latency.of(found[way]) for way in ports)
     print(f"Through Envoy at {given.rate} calls/s, {checked.count} calls each, milliseconds:\n")
-    print("| | p50 | p99 |\n|---|---|---|")
-    print(f"| without a check | {without.p50:.2f} | {without.p99:.2f} |")
-    print(f"| with a check, its record in the log | {checked.p50:.2f} | {checked.p99:.2f} |")
-    print(f"| added | {checked.p50 - without.p50:.2f} | {checked.p99 - without.p99:.2f} |")
+    print("| | p50 | p99 | added p50 | added p99 |\n|---|---|---|---|---|")
+    print(f"| without a check | {without.p50:.2f} | {without.p99:.2f} | | |")
+    for words, each in (
+        ("a check that grpcio answers with a constant", constantly),
+        ("a check by us, its record in the log", checked),
+    ):
+        added = f"{each.p50 - without.p50:.2f} | {each.p99 - without.p99:.2f}"
+        print(f"| {words} | {each.p50:.2f} | {each.p99:.2f} | {added} |")
 
 
 def wait_for(port: int) -> None:

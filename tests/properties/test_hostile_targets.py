@@ -34,13 +34,13 @@ def reason(service: str, target: bytes) -> str:
 @pytest.mark.parametrize("service", ["wide", "narrow"])
 def test_no_target_that_some_back_end_reads_as_protected_is_allowed(service: str) -> None:
     seen = Counter[str]()
-    for target in hostile_targets(1, 6_000):
+    for target in hostile_targets(1, 3_000):
         read = reaches(target, "/admin")
         why = reason(service, target)
         assert why or not read, target
         seen["reaching" if read else "not reaching"] += 1
         seen[why] += 1
-    assert seen["reaching"] > 3_000
+    assert seen["reaching"] > 1_500
     assert len(seen) > 15  # refused for many reasons, not for one that hides the others
 
 

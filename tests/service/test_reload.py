@@ -14,11 +14,14 @@ from pdp.errors import AuditError, PolicyError
 from pdp.model import Json
 from pdp.runtime.acceptance import Conditions
 from pdp.runtime.built import write_built
-from pdp.runtime.bundle import bundle_of, read_folder
+from pdp.runtime.bundle import Bundle, bundle_of, read_folder
+from pdp.runtime.engine import Engine, load_compiled
 from pdp.runtime.reload import Outcome, Reloader
-from pdp.runtime.sources import source_of
+from pdp.runtime.sources import FolderSource, Source, source_of
 from pdp.runtime.store import BundleStore, EngineHolder, InForce
 from policy_lang.compile import compile_policy
+from policy_lang.diagnostics import CompileError
+from policy_lang.ir import codec as ir_codec
 from tests.support.cases import POLICY
 
 SECOND = b"""module second
@@ -29,6 +32,20 @@ service second {
 }
 allow anyone_pings for anyone on second.ping because "ping"
 """
+
+
+class _CompiledHere(FolderSource):
+    """A policy folder whose bundles are compiled in this process: a child takes half a second each."""
+
+    async def engine(self, bundle: Bundle) -> tuple[Engine, str]:
+        try:
+            compiled = compile_policy(bundle.files, bundle.settings)
+        except CompileError as error:
+            raise PolicyError("P120", "the policy does not compile") from error
+        return load_compiled(bundle, ir_codec.dump(compiled.program), self._conditions), ""
+
+    async def kept(self, bundle: Bundle) -> tuple[Engine, str]:
+        return await self.engine(bundle)
 
 
 class _Run:
@@ -51,7 +68,7 @@ class _Run:
         self.refuses = False
         self.refusals = 0
         self.reloader = Reloader(
-            source_of(folder, digest, settings, Conditions(never_observe=never_observe)),
+            self._source(folder, digest, settings, Conditions(never_observe=never_observe)),
             self.holder,
             BundleStore(stored),
             self._record,
@@ -59,6 +76,12 @@ class _Run:
             in_force=lambda _: None,
             refused=self._refused,
         )
+
+    @staticmethod
+    def _source(folder: Path, digest: str | None, settings: str | None, conditions: Conditions) -> Source:
+        if digest is None:
+            return _CompiledHere(folder, settings, conditions)
+        return source_of(folder, digest, settings, conditions)
 
     async def _record(self, kind: str, clear: Mapping[str, Json]) -> None:
         if self.refuses:
