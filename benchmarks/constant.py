@@ -19,7 +19,7 @@ from pdp.transports.ext_authz import write
 from pdp.transports.grpc_server import OPTIONS
 from pdp.transports.messages import AUTHORIZATION, CheckRequest
 
-ALLOW = write(Decision(outcome="allow", by=("constant",), reason="rule"), None, {})
+ALLOW = write(Decision(outcome="allow", by=("constant",), reason="rule", id="constant"), None, {})
 
 
 async def check(data: bytes, _context: Any) -> bytes:

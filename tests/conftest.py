@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 
 import pytest
@@ -9,6 +10,12 @@ import pytest
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="rewrite golden files; review them as a diff")
+
+
+def pytest_collection_finish() -> None:
+    """Thousands of tests stay until the end: what looks for garbage need not walk through them again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

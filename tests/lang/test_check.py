@@ -324,7 +324,7 @@ SUBJECTS: Mapping[str, Meaning] = {
     CLAUSES,
     st.lists(calls(), min_size=12, max_size=12),
 )
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_a_checked_rule_reads_nothing_missing_and_means_what_it_says(
     subjects: str, clauses: list[tuple[str, Expression]], asked: list[Call]
 ) -> None:
