@@ -10,19 +10,18 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from typing import Any
 
 import grpc
 
 from pdp.model import Decision
 from pdp.transports.ext_authz import write
 from pdp.transports.grpc_server import OPTIONS
-from pdp.transports.messages import AUTHORIZATION, CheckRequest
+from pdp.transports.messages import AUTHORIZATION, CheckRequest, Wire
 
 ALLOW = write(Decision(outcome="allow", by=("constant",), reason="rule", id="constant"), None, {})
 
 
-async def check(data: bytes, _context: Any) -> bytes:
+async def check(data: bytes, _context: Wire) -> bytes:
     """An allow for whatever parses."""
     CheckRequest.FromString(data)
     return ALLOW

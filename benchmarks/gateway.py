@@ -5,8 +5,8 @@
 One Envoy with the demo's configuration, one `pdp serve` with its log on, the policy of the decision cases. Two virtual
 hosts lead to the same upstream (a listener of the same Envoy that answers at once): `ledger.example` with the check,
 `plain.example` with the filter switched off for its route. A second Envoy asks `benchmarks.constant`, which allows
-whatever parses: what the transport alone costs. In turn each is asked at the rate for some seconds, at instants that are
-fixed beforehand, so that a slow answer delays no later call; every status is compared. The client, Envoy and the
+whatever parses: what the transport alone costs. In turn each is asked at the rate for some seconds, at instants that
+are fixed beforehand, so that a slow answer delays no later call; every status is compared. The client, Envoy and the
 service share the machine's cores: the figures are of one run on one machine.
 """
 
