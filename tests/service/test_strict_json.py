@@ -21,10 +21,6 @@ REFUSED = {
     "below zero with a fraction": b'{"a": [-9007199254740992.0]}',
     "with an exponent": b'{"a": 9.007199254740993e15}',
     "with few digits and an exponent": b'{"a": 1e16}',
-    "written with a fraction": b'{"a": 9007199254740993.0}',
-    "below zero with a fraction": b'{"a": [-9007199254740992.0]}',
-    "with an exponent": b'{"a": 9.007199254740993e15}',
-    "with few digits and an exponent": b'{"a": 1e16}',
     "beyond 64 bits": b'{"a": 99999999999999999999}',
     "a member twice": b'{"a": 1, "a": 1}',
     "nested too deep": b'{"a": [[[[[[[[]]]]]]]]}',
@@ -59,11 +55,6 @@ def test_any_bytes_are_an_object_or_refused(data: bytes) -> None:
         assert isinstance(read_object(data, 8), dict)
     except JsonRefusedError as error:
         assert error.args[0]
-
-
-def test_fractions_and_exponents_of_what_is_exact_are_read() -> None:
-    value = {"a": [float(EXACT), 0.12345678901234567, 1e-300, 2.5e3]}
-    assert read_object(json.dumps(value).encode(), 8) == value
 
 
 def test_fractions_and_exponents_of_what_is_exact_are_read() -> None:
