@@ -77,10 +77,18 @@ class Receipts:
         """
         future: asyncio.Future[AuditError | None] = self._loop.create_future()
         self._waiting[receipt.id] = future
+        timer = None if budget_s is None else self._loop.call_later(budget_s, _give_up, future)
         try:
-            return await (future if budget_s is None else asyncio.wait_for(future, budget_s))
+            return await future
         finally:
             self._waiting.pop(receipt.id, None)
+            if timer is not None:
+                timer.cancel()
+
+
+def _give_up(future: asyncio.Future[AuditError | None]) -> None:
+    if not future.done():
+        future.set_exception(TimeoutError())
 
 
 class DecisionService:

@@ -1,6 +1,6 @@
 """Mistakes as values, and the one place that turns them into text or JSON.
 
-A mistake is a frozen dataclass that derives from `Diagnostic` and stands in `policy_lang/mistakes/`, the catalogue. Its
+A mistake is a frozen value that derives from `Diagnostic` and stands in `policy_lang/mistakes/`, the catalogue. Its
 class says what is the same each time (`code`, `title`, `label`, `help`: templates filled from the instance's fields;
 `note`: why the language has it so; `about`: what its code stands for, where several classes share one), its fields say
 what is not. Phases collect
@@ -22,7 +22,7 @@ from heapq import nlargest
 from itertools import islice
 from typing import ClassVar, Literal
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 from policy_lang.source import Source, Span
 
@@ -60,7 +60,7 @@ class Diagnostic(Struct, frozen=True, kw_only=True):
     severity: ClassVar[Literal["error", "warning"]] = "error"
 
     span: Span
-    others: tuple[Label, ...] = field(default=())
+    others: tuple[Label, ...] = ()
     hint: str = ""
     """Advice worked out for this instance; shown beside the class's `help`."""
 

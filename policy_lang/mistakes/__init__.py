@@ -1,1 +1,1 @@
-"""The catalogue of mistakes: one frozen dataclass each, by the phase that finds it."""
+"""The catalogue of mistakes: one class each, by the phase that finds it."""
