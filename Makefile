@@ -62,11 +62,12 @@ grammar: setup-test ## write the parser's tables and the editor's grammar anew f
 	@$(BIN)/python -m tools.grammar_tables
 	@$(BIN)/python -m tools.editor_grammar
 
-bench: setup-test ## measure parsing, compiling, loading and deciding as policy grows, Casbin models beside Casbin, a check through Envoy
+bench: setup-test ## measure parsing, compiling, loading and deciding as policy grows, Casbin models beside Casbin, tokens, a check through Envoy
 	@$(BIN)/python -m benchmarks.parsing
 	@$(BIN)/python -m benchmarks.compiling
 	@$(BIN)/python -m benchmarks.plans
 	@$(BIN)/python -m benchmarks.casbin
+	@$(BIN)/python -m benchmarks.identity
 	@PORTCULLIS_ENVOY="$$(cat build/envoy/path)" $(BIN)/python -m benchmarks.gateway
 
 docs: setup-test ## write docs/configuration.md anew from the code

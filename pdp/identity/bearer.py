@@ -4,19 +4,22 @@ The canonical values of `authorization` come in; nobody (None), `Proven`, or `To
 is present and not good is refused, never treated as absent.
 
 INVARIANT: for the same texts and the same instant, a remembered token and a fresh one get the same answer. What is
-remembered is keyed by SHA-256 of the exact text, holds only tokens that verified, is asked for its time at each use,
-and counts only while the very issuer (pins and key set object) that verified it is still trusted.
+remembered is keyed by the exact text of the header's value, holds only tokens that verified, is asked for its time at
+each use, and is forgotten with the very issuer (pins and key set object) that verified it.
 Sources: RFC 6750 2.1; RFC 9110 11.2. Design: contracts.md "Who decided", row `token`; architecture.md station (2).
 
 Beside the reasons of `pdp/identity/jwt.py`: `token.repeated` (two values, or two in one), `token.scheme` (not Bearer),
 `token.empty` (nothing where the token should be), `token.malformed` (not the characters of a token).
 
 One event loop owns an `Identity`; it is not for several threads.
+
+Decision: 2026-11-21. What is remembered is keyed by the text itself, not by a digest of it: nothing can confuse two
+texts that differ in any byte, and a digest alone takes longer than the whole step may (benchmarks/identity.py). Memory
+then holds tokens that are good, as it holds those of the calls under way in any case.
 """
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -27,6 +30,8 @@ from pdp.identity.jwt import LONGEST_TOKEN, TokenRefusal, Verified, Verifier
 from pdp.model import Json, Principal
 
 MOST_REMEMBERED = 10_000
+MOST_REMEMBERED_CHARACTERS = 32 * 1024 * 1024
+"""Of all texts that are remembered."""
 
 _TOKEN68 = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 _SCHEME = "bearer"
@@ -55,63 +60,74 @@ class Proven(Struct, frozen=True):
         )
 
 
+class _Remembered(Struct, frozen=True):
+    """A proven credential, and the time for which it is good, leeway included: from `begins` until before `ends`."""
+
+    proven: Proven
+    begins: int
+    ends: int
+
+
 class Identity:
     """Proves credentials, and remembers at most `capacity` of them, the least recently used going first."""
 
     def __init__(self, verifier: Verifier, capacity: int = MOST_REMEMBERED) -> None:
         self._verifier = verifier
         self._capacity = capacity
-        self._remembered: OrderedDict[bytes, Proven] = OrderedDict()
+        self._remembered: OrderedDict[str, _Remembered] = OrderedDict()
+        self._characters = 0
 
     def replace(self, verifier: Verifier) -> None:
         """Trust the issuers of `verifier` from now on; tokens of issuers that are no longer the same are forgotten."""
         self._verifier = verifier
-        for digest, proven in tuple(self._remembered.items()):
-            if not verifier.trusts(proven.verified.issuer):
-                del self._remembered[digest]
+        for text, known in tuple(self._remembered.items()):
+            if not verifier.trusts(known.proven.verified.issuer):
+                self._forget(text)
 
     def prove(self, authorization: tuple[str, ...], now: int) -> Proven | TokenRefusal | None:
         """Prove the credential of a request at `now`, Unix seconds.
 
         Shapes: `authorization` as `pdp.canonical.Headers` has it: one entry for each value. Empty is nobody: None.
         """
-        if not authorization:
-            return None
-        if len(authorization) > 1:
-            return TokenRefusal("token.repeated")
-        token = _token(authorization[0])
-        return token if isinstance(token, TokenRefusal) else self._prove(token, now)
+        if len(authorization) != 1:
+            return TokenRefusal("token.repeated") if authorization else None
+        text = authorization[0]
+        known = self._remembered.get(text)
+        if known is not None:
+            if known.begins <= now < known.ends:
+                self._remembered.move_to_end(text)
+                return known.proven
+            self._forget(text)
+        return self._prove(text, now)
 
     def accept(self, claims: Mapping[str, Json], now: int) -> Proven | TokenRefusal:
         """Take the claims of a token that the gateway verified; nothing of them is remembered."""
         verified = self._verifier.accept(claims, now)
         return verified if isinstance(verified, TokenRefusal) else Proven(verified)
 
-    def _prove(self, token: str, now: int) -> Proven | TokenRefusal:
-        """The answer for a token of ASCII characters; only texts not yet known to be good are looked at closely."""
-        digest = hashlib.sha256(token.encode("ascii")).digest()
-        known = self._remembered.get(digest)
-        if known is not None and self._verifier.trusts(known.verified.issuer):
-            refusal = known.verified.refused_at(now)
-            if refusal is None:
-                self._remembered.move_to_end(digest)
-                return known
-            del self._remembered[digest]
-            return refusal
-        if not _TOKEN68.fullmatch(token):
-            return TokenRefusal("token.malformed")
+    def _prove(self, text: str, now: int) -> Proven | TokenRefusal:
+        """The answer for a text that is not known to be good."""
+        token = _token(text)
+        if isinstance(token, TokenRefusal):
+            return token
         verified = self._verifier.verify(token, now)
         if isinstance(verified, TokenRefusal):
             return verified
         proven = Proven(verified)
-        self._remembered[digest] = proven
-        if len(self._remembered) > self._capacity:
-            self._remembered.popitem(last=False)
+        leeway_s = verified.issuer.leeway_s
+        self._remembered[text] = _Remembered(proven, verified.not_before - leeway_s, verified.expires_at + leeway_s)
+        self._characters += len(text)
+        while len(self._remembered) > self._capacity or self._characters > MOST_REMEMBERED_CHARACTERS:
+            self._forget(next(iter(self._remembered)))
         return proven
+
+    def _forget(self, text: str) -> None:
+        del self._remembered[text]
+        self._characters -= len(text)
 
 
 def _token(value: str) -> str | TokenRefusal:
-    """The token of one `authorization` value, in ASCII. Its size is checked before anything reads it."""
+    """The token of one `authorization` value. Its size is checked before anything reads it."""
     scheme, space, token = value.partition(" ")
     if not value.strip(" \t"):
         return TokenRefusal("token.empty")
@@ -121,4 +137,4 @@ def _token(value: str) -> str | TokenRefusal:
         return TokenRefusal("token.empty")
     if len(token) > LONGEST_TOKEN:
         return TokenRefusal("token.too_large")
-    return token if token.isascii() else TokenRefusal("token.malformed")
+    return token if _TOKEN68.fullmatch(token) else TokenRefusal("token.malformed")

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pdp.canonical import Headers, canonical_headers
+from pdp.identity import bearer
 from pdp.identity.bearer import Identity, Proven
 from pdp.identity.jwks import KeySet, read_key_set
 from pdp.identity.jwt import LONGEST_TOKEN, Issuer, TokenRefusal, Verified, Verifier
@@ -110,8 +111,10 @@ def test_a_token_is_verified_once_while_it_is_good() -> None:
     verifier = CountingVerifier([issuer()])
     identity = Identity(verifier)
     first = identity.prove((f"Bearer {GOOD}",), NOW)
-    assert identity.prove((f"bearer {GOOD}",), NOW + 629) is first
+    assert identity.prove((f"Bearer {GOOD}",), NOW + 629) is first
     assert verifier.count == 1
+    assert identity.prove((f"bearer {GOOD}",), NOW + 629) == first
+    assert verifier.count == 2  # another text: nothing but the very same one is known
     assert identity.prove((f"Bearer {GOOD}",), NOW + 630) == TokenRefusal("token.expired")
     assert identity.prove((f"Bearer {GOOD}",), NOW + 630) == TokenRefusal("token.expired")
 
@@ -135,6 +138,30 @@ def test_no_more_than_the_capacity_is_remembered_and_the_least_used_goes() -> No
     assert verifier.count == 3
     identity.prove((second,), NOW)
     assert verifier.count == 4
+
+
+def test_no_more_text_than_the_bound_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = [f"Bearer {token_of(ES, sub=str(n))}" for n in range(3)]
+    monkeypatch.setattr(bearer, "MOST_REMEMBERED_CHARACTERS", len(texts[0]) + len(texts[1]))
+    identity = Identity(Verifier([issuer()]))
+    for text in texts:
+        identity.prove((text,), NOW)
+    assert list(identity._remembered) == texts[1:]
+    assert identity._characters == len(texts[1]) + len(texts[2])
+    identity.replace(Verifier([]))
+    assert (identity._characters, len(identity._remembered)) == (0, 0)
+
+
+@pytest.mark.parametrize("place", [0, 3, 7, len(GOOD) // 2, -1])
+def test_a_text_that_differs_in_one_byte_is_not_the_remembered_one(place: int) -> None:
+    verifier = CountingVerifier([issuer()])
+    identity = Identity(verifier)
+    text = f"Bearer {GOOD}"
+    identity.prove((text,), NOW)
+    other = list(text)
+    other[place] = "A" if other[place] != "A" else "B"
+    assert isinstance(identity.prove(("".join(other),), NOW), TokenRefusal)
+    assert len(identity._remembered) == 1
 
 
 def test_a_capacity_of_nothing_remembers_nothing() -> None:
