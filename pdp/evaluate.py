@@ -32,8 +32,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from pdp.allowance import Allowance
-from pdp.audit.inputs import Evidence
-from pdp.audit.record import DISAGREEMENT, DISTRUSTED, decided_by
+from pdp.audit.inputs import Evidence, ends_ms
+from pdp.audit.record import DISAGREEMENT, DISTRUSTED, decided_by, earliest
 from pdp.canonical import Refusal
 from pdp.canonical_call import CanonicalCall, canonical_call
 from pdp.identity.asserted import stranger_refused
@@ -326,7 +326,7 @@ def _decision(engine: Engine, service: str, evidence: Evidence, verdict: Verdict
         status=verdict.status,
         shadow=verdict.shadow,
         observed=verdict.observed,
-        valid_until_ms=verdict.valid_until_ms,
+        valid_until_ms=earliest(verdict.valid_until_ms, ends_ms(evidence.principal)),
         identity_headers=_kept_back(engine, verdict),
         rules=verdict.rules,
         nearest=verdict.nearest,

@@ -119,9 +119,10 @@ class Decision(Struct, frozen=True):
     `id` is None where no record was taken (refusals by `audit`, and `deadline` before the record was).
     `authenticated`: a valid credential or a declared peer stood behind the call; without, every refusal is a plain 401.
     `policy` is the digest of the bundle that decided, in hex, "" where there was none. `duties`, `advice`, `status`,
-    `shadow`, `observed` and `valid_until_ms` are the verdict's. `identity_headers` are the names that some rule of the
-    bundle sets, and, of a call that passed under observation, those that some rule removes: no upstream may see one of
-    them that this decision does not set.
+    `shadow` and `observed` are the verdict's. `valid_until_ms` is when to ask again at the latest: the first of the
+    instants at which the verdict may change and the caller is proved no more. `identity_headers` are the names that
+    some rule of the bundle sets, and, of a call that passed under observation, those that some rule removes: no
+    upstream may see one of them that this decision does not set.
     """
 
     outcome: Outcome

@@ -7,6 +7,7 @@
               of what policy refuses: see LONGEST_TARGET in pdp/canonical_call.py), or that do not stand there at all,
               since a record could not hold them (`LARGE`)
     who as    id and type of an asserted subject
+    ends      the instant from which the caller is proved no more, Unix milliseconds
     action type id   what was asked to be done to which resource, where it never became a question (else `act`)
     now       the instant, Unix milliseconds
     at        service and host, of a call with a path       act   service, action, type and id of a resource
@@ -128,7 +129,16 @@ def inputs_of(evidence: Evidence) -> dict[str, Json]:
             stated["cut"] = list[Json](cut)
     if question is not None and inputs is not None:
         stated |= _called(question) | _read(inputs)
+        ends = ends_ms(principal)
+        if ends is not None:
+            stated["ends"] = ends
     return stated
+
+
+def ends_ms(principal: Principal | None) -> int | None:
+    """The instant from which the caller is proved no more, in Unix milliseconds; None where nothing ends it."""
+    ends_s = None if principal is None else principal.expires_at
+    return None if ends_s is None else ends_s * 1_000
 
 
 def _subject(inquiry: Inquiry, principal: Principal | None) -> dict[str, str | None]:

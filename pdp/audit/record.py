@@ -148,6 +148,11 @@ def _stated(decision: Decision, engine: Engine | None) -> dict[str, Json]:
     return clear | {name: list[Json](words) for name, words in named.items() if words}
 
 
+def earliest(*instants_ms: int | None) -> int | None:
+    """The first of several instants, of which some may never come."""
+    return min((each for each in instants_ms if each is not None), default=None)
+
+
 def duty_words(duties: Duties) -> list[str]:
     """What a gateway has to do, one text each, without the values of headers; alerts are ours and not among them."""
     words = [f"set_header {header.name}" for header in duties.headers]

@@ -23,7 +23,7 @@ from msgspec import Struct
 
 from pdp.audit.bounds import MOST_NAMED
 from pdp.audit.leaf import Leaf
-from pdp.audit.record import DISAGREEMENT, DISTRUSTED, duty_words, observed_words
+from pdp.audit.record import DISAGREEMENT, DISTRUSTED, duty_words, earliest, observed_words
 from pdp.canonical import Refusal, canonical_host, canonical_method
 from pdp.identity.asserted import kind_of, stranger_refused
 from pdp.model import capabilities_named
@@ -95,7 +95,7 @@ def _before_the_engine(stated: _Stated) -> Verdict | Undecidable:
 
 def agrees(leaf: Leaf, opened: bytes, verdict: Verdict) -> bool:
     """Whether a verdict is the answer that the record states. Errors: ReplayError."""
-    clear, observed = leaf.clear, verdict.observed
+    clear, observed, stated = leaf.clear, verdict.observed, _Stated(opened)
     by = clear.get("by")
     sayable = isinstance(was := clear.get("os"), dict) and "sj" in was
     headers = {header.name: header.value for header in (*verdict.advice.headers, *verdict.duties.headers)}
@@ -107,12 +107,12 @@ def agrees(leaf: Leaf, opened: bytes, verdict: Verdict) -> bool:
         and clear.get("ch", []) == [challenge.name for challenge in verdict.challenges]
         and clear.get("ll", "normal") == verdict.log.level
         and clear.get("st") == verdict.status
-        and clear.get("vu") == verdict.valid_until_ms
+        and clear.get("vu") == earliest(verdict.valid_until_ms, stated.whole("ends") if stated.has("ends") else None)
         and clear.get("sh", []) == _shown(clear, "sh", verdict.shadow)
         and clear.get("ob", []) == duty_words(verdict.duties)
         and clear.get("ad", []) == duty_words(verdict.advice)
         and clear.get("al", []) == sorted({*verdict.duties.alerts, *verdict.advice.alerts})
-        and _Stated(opened).mapping("sent") == headers
+        and stated.mapping("sent") == headers
         and was == (None if observed is None else _primary_only(was, observed_words(observed, sayable=sayable)))
     )
 

@@ -92,6 +92,29 @@ def sealed(record: Appended) -> dict[str, Json]:
     return found
 
 
+# ---------------------------------------------------------------- how long it holds
+
+UNTIL = """module m
+token user { issuer "https://id.example"  claim until: time }
+service desk { audience "desk"  host "desk.example"  endpoint note GET /notes/u1 }
+allow for_a_time for any user on desk.note when now < token.until because "until then"
+"""
+
+
+@pytest.mark.parametrize(("until", "ends"), [(NOW + 300, NOW + 300), (NOW + 900, NOW + 600)])
+def test_a_decision_holds_no_longer_than_its_rule_and_its_caller(until: int, ends: int) -> None:
+    made = engine_of(bundle_of({"m.pol": UNTIL.encode()}), planned=True)
+    decision, record, _ = decide(replace(VERIFIED, verified={**CLAIMS, "until": until}), made)
+    assert (decision.outcome, decision.valid_until_ms, record.clear["vu"]) == ("allow", ends * 1_000, ends * 1_000)
+    assert sealed(record)["ends"] == (NOW + 600) * 1_000
+    assert again(record, made) == "same"
+
+
+def test_nothing_ends_a_caller_that_is_asserted() -> None:
+    decision, record, _ = decide(READ)
+    assert (decision.valid_until_ms, "vu" in record.clear, "ends" in sealed(record)) == (None, False, False)
+
+
 # ---------------------------------------------------------------- two that say who calls
 
 TOKEN = (("authorization", "Bearer x"),)
