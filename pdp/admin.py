@@ -2,6 +2,9 @@
 
 Who may open the socket may administer: it lies in a folder of mode 0700 and has mode 0600 itself.
 Request: {"verb": "status"} or {"verb": "reload", "confirm": bool}; answer: {"ok": bool, …}.
+INVARIANT: every request of a known verb is in the log, with the user who made it as the kernel says (SO_PEERCRED), and
+what changes anything is done only once its record is durable. What only shows is answered in any case: somebody has to
+see that the log is full.
 """
 
 from __future__ import annotations
@@ -11,28 +14,49 @@ import contextlib
 import json
 import logging
 import socket
+import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 
-from pdp.errors import StateError
+from msgspec import Struct
+
+from pdp.errors import AuditError, StateError
 from pdp.model import Json
 
 LONGEST_LINE = 64 * 1024
 ANSWER_WITHIN_S = 150.0
 """Longer than a reload may take (pdp.runtime.compiling.COMPILE_TIMEOUT_S)."""
 
-Verb = Callable[[Mapping[str, Json]], Awaitable[Mapping[str, Json]]]
+Request = Mapping[str, Json]
+
+
+class Verb(Struct, frozen=True):
+    """What is done at a request. `changes`: something is another afterwards."""
+
+    do: Callable[[Request], Awaitable[Mapping[str, Json]]]
+    changes: bool
+
+
+Stated = Callable[[str, int | None, Request], Awaitable[None]]
+"""Puts a request into the log: its verb, the user's number where it is known, the whole of it.
+
+Errors: AuditError, TimeoutError.
+"""
+
+_CREDENTIALS = struct.Struct("3i")
+"""`struct ucred` of unix(7): process, user, group."""
 
 log = logging.getLogger(__name__)
 
 
 @contextlib.asynccontextmanager
-async def admin_server(path: Path, verbs: Mapping[str, Verb]) -> AsyncIterator[None]:
+async def admin_server(path: Path, verbs: Mapping[str, Verb], stated: Stated) -> AsyncIterator[None]:
     """Serve `verbs` at `path` while the context lasts. A socket left by a dead service is replaced."""
 
     async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            answer = await _answer(await reader.readline(), verbs)
+            user = _user(writer.get_extra_info("socket"))
+            answer = await _answer(await reader.readline(), user, verbs, stated)
             writer.write(json.dumps(answer).encode() + b"\n")
             await writer.drain()
         except (OSError, ValueError) as error:
@@ -50,14 +74,31 @@ async def admin_server(path: Path, verbs: Mapping[str, Verb]) -> AsyncIterator[N
         path.unlink(missing_ok=True)
 
 
-async def _answer(line: bytes, verbs: Mapping[str, Verb]) -> Mapping[str, Json]:
+def _user(connection: socket.socket) -> int | None:
+    """The number of the user at the other end, None where the system does not say."""
+    option = getattr(socket, "SO_PEERCRED", None)
+    if option is None:
+        return None
+    said = connection.getsockopt(socket.SOL_SOCKET, option, _CREDENTIALS.size)
+    return int(_CREDENTIALS.unpack(said)[1])
+
+
+async def _answer(line: bytes, user: int | None, verbs: Mapping[str, Verb], stated: Stated) -> Mapping[str, Json]:
     try:
         request = json.loads(line)
-        verb = verbs[request["verb"]]
+        name = str(request["verb"])
+        verb = verbs[name]
     except (ValueError, KeyError, TypeError, RecursionError):
         return {"ok": False, "detail": f"not a request; the verbs are {', '.join(sorted(verbs))}"}
     try:
-        return await verb(request)
+        await stated(name, user, request)
+    except (AuditError, TimeoutError) as error:
+        log.warning("`pdp admin %s` is not in the log: %s", name, error)
+        if verb.changes:
+            detail = f"nothing was done, since the log cannot take the record of it ({error}): mend the log first"
+            return {"ok": False, "detail": detail}
+    try:
+        return await verb.do(request)
     except Exception as error:
         log.exception("an administrator's request failed")
         return {"ok": False, "detail": f"a fault in pdp: {type(error).__name__}"}

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 import os
 import signal
@@ -18,11 +19,13 @@ import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from typing import TypeVar
 
+import orjson
 from msgspec import Struct
 
 from pdp import __version__
-from pdp.admin import admin_server
+from pdp.admin import Verb, admin_server
 from pdp.audit.files import OpenLogFile, open_log_file
+from pdp.audit.inputs import limited_text
 from pdp.audit.keys import create_keys, load_keys
 from pdp.audit.writer import LogWriter
 from pdp.config import Config
@@ -51,6 +54,9 @@ WORKER = 0
 """The writer number of the first (and so far only) worker; 255 is the command line's."""
 
 DRAIN_S = 5.0
+ADMIN_STATED_WITHIN_S = 5.0
+LONGEST_REQUEST = 4_096
+"""Bytes of an administrator's request that its record holds."""
 
 log = logging.getLogger(__name__)
 
@@ -131,7 +137,7 @@ class _Server:
                 return
             evaluator = self._evaluator(identity)
             service = self._service(evaluator, writer, receipts)
-            await self._listen(stack, service, writer, [reloader.misgiving, evaluator.misgiving], reloader)
+            await self._listen(stack, service, writer, receipts, [reloader.misgiving, evaluator.misgiving], reloader)
             await stack.enter_async_context(_background(reloader.run(), stop))
             loop.add_signal_handler(signal.SIGHUP, _Look(reloader, loop))
             log.info("ready")
@@ -160,10 +166,7 @@ class _Server:
 
     async def _first_policy(self, writer: LogWriter, receipts: Receipts) -> Reloader:
         async def record(kind: str, clear: Mapping[str, Json]) -> None:
-            receipt = writer.append(kind, {"t": self._seams.clock_us(), **clear}, None, strict=True)
-            error = await receipts.of(receipt, None)
-            if error is not None:
-                raise AuditError(error.code, error.detail)
+            await self._state_in(writer, receipts, kind, clear)
 
         store = BundleStore(self._state.bundles)
         reloader = Reloader(
@@ -179,6 +182,21 @@ class _Server:
         if self._holder.current() is None:
             raise PolicyError("P100", f"the policy in {self._source.place} was not put in force: {outcome.detail}")
         return reloader
+
+    async def _state_in(
+        self,
+        writer: LogWriter,
+        receipts: Receipts,
+        kind: str,
+        clear: Mapping[str, Json],
+        inputs: bytes | None = None,
+        within_s: float | None = None,
+    ) -> None:
+        """Put a leaf into the log and wait until it is durable. Errors: AuditError; TimeoutError after `within_s`."""
+        receipt = writer.append(kind, {"t": self._seams.clock_us(), **clear}, inputs, strict=True)
+        error = await receipts.of(receipt, within_s)
+        if error is not None:
+            raise AuditError(error.code, error.detail)
 
     def _in_force(self, engine: Engine) -> None:
         """A policy decides from now on: say what of it fits the configuration badly."""
@@ -228,6 +246,7 @@ class _Server:
         stack: contextlib.AsyncExitStack,
         service: Decider,
         writer: LogWriter,
+        receipts: Receipts,
         doubts: Sequence[Callable[[], str]],
         reloader: Reloader,
     ) -> None:
@@ -251,7 +270,12 @@ class _Server:
             in_force = outcome.state in {"activated", "unchanged"}
             return {"ok": in_force, "state": outcome.state, "detail": outcome.detail}
 
-        await stack.enter_async_context(admin_server(self._state.admin_socket, {"status": status, "reload": reload}))
+        async def stated(verb: str, user: int | None, request: Mapping[str, Json]) -> None:
+            inputs = orjson.dumps({"user": user, "asked": limited_text(json.dumps(request), LONGEST_REQUEST)})
+            await self._state_in(writer, receipts, "admin", {"verb": verb}, inputs, ADMIN_STATED_WITHIN_S)
+
+        verbs = {"status": Verb(status, changes=False), "reload": Verb(reload, changes=True)}
+        await stack.enter_async_context(admin_server(self._state.admin_socket, verbs, stated))
         running = Running(
             service,
             self._gateways,

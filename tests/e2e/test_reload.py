@@ -16,6 +16,7 @@ from tests.support.asking import Asker, check_request
 from tests.support.crowded import multiplied
 from tests.support.issuing import TestIssuer
 from tests.support.process import ROOT, ServedPdp, compilers
+from tests.support.records import all_records
 
 POLICY = ROOT / "tests" / "golden" / "decisions" / "policy"
 FACTS = Path("facts") / "cases.shared_with.csv"
@@ -106,6 +107,8 @@ def test_a_file_that_vanished_waits_for_confirmation(served: ServedPdp, policies
     confirmed = served.run("admin", "reload", "--confirm", "--state", str(served.state))
     assert confirmed.returncode == 0, confirmed.stdout
     assert _status(served)["policy"] != with_second
+    asked = [leaf.clear["verb"] for leaf in all_records(served.state).values() if leaf.kind == "admin"]
+    assert (asked.count("reload"), asked.count("status")) == (3, 3)
 
 
 def test_the_folder_gone_altogether_changes_nothing(served: ServedPdp, policies: Path) -> None:

@@ -1,16 +1,20 @@
-"""`pdp admin` against what answers at a socket: what it prints, whatever stands in the answer."""
+"""`pdp admin` against what answers at a socket: what it prints, whatever stands in the answer; and what answers."""
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
+from pdp.admin import Verb, admin_server, ask
 from pdp.cli import main
+from pdp.errors import AuditError
 from pdp.model import Json
 from pdp.state import prepare_state
 
@@ -46,6 +50,65 @@ def _said(capfd: pytest.CaptureFixture[str], tmp_path: Path, *arguments: str) ->
     with pytest.raises(SystemExit) as end:
         main(["admin", *arguments, "--state", str(tmp_path / "state")])
     return int(end.value.code or 0), capfd.readouterr().out
+
+
+class _Log:
+    """What is stated of requests; `fails` is what it raises instead."""
+
+    def __init__(self) -> None:
+        self.stated: list[tuple[str, int | None, object]] = []
+        self.fails: Exception | None = None
+
+    async def state(self, verb: str, user: int | None, request: Mapping[str, Json]) -> None:
+        if self.fails is not None:
+            raise self.fails
+        self.stated.append((verb, user, dict(request)))
+
+
+def _asked(folder: Path, log: _Log, *requests: dict[str, Json]) -> tuple[list[Mapping[str, Json]], list[str]]:
+    """The answers to requests one after another, and what was done."""
+    done: list[str] = []
+
+    def verb(name: str, *, changes: bool) -> Verb:
+        async def do(_: Mapping[str, Json]) -> Mapping[str, Json]:
+            done.append(name)
+            return {"ok": True, "stated": len(log.stated)}
+
+        return Verb(do, changes=changes)
+
+    async def run() -> list[Mapping[str, Json]]:
+        verbs = {"status": verb("status", changes=False), "reload": verb("reload", changes=True)}
+        async with admin_server(folder / "admin.sock", verbs, log.state):
+            return [await asyncio.to_thread(ask, folder / "admin.sock", request) for request in requests]
+
+    return asyncio.run(run()), done
+
+
+def test_every_request_is_in_the_log_before_it_is_done_with_who_made_it(tmp_path: Path) -> None:
+    log = _Log()
+    answers, done = _asked(tmp_path, log, {"verb": "status"}, {"verb": "reload", "confirm": True})
+    assert answers == [{"ok": True, "stated": 1}, {"ok": True, "stated": 2}]
+    assert [verb for verb, *_ in log.stated] == ["status", "reload"]
+    assert log.stated[1] == ("reload", os.getuid(), {"verb": "reload", "confirm": True})
+    assert done == ["status", "reload"]
+
+
+@pytest.mark.parametrize("fails", [AuditError("audit.full", "the disk is too slow"), TimeoutError()], ids=repr)
+def test_without_its_record_nothing_is_changed_and_what_is_asked_is_shown(tmp_path: Path, fails: Exception) -> None:
+    log = _Log()
+    log.fails = fails
+    answers, done = _asked(tmp_path, log, {"verb": "reload"}, {"verb": "status"})
+    assert (answers[0]["ok"], answers[1]["ok"]) == (False, True)
+    assert "nothing was done" in str(answers[0]["detail"])
+    assert done == ["status"]
+
+
+@pytest.mark.parametrize("request_", [{}, {"verb": "no"}, {"verb": ["reload"]}, {"verb": None}], ids=repr)
+def test_what_is_no_request_is_told_the_verbs_and_does_nothing(tmp_path: Path, request_: dict[str, Json]) -> None:
+    log = _Log()
+    answers, done = _asked(tmp_path, log, request_)
+    assert answers == [{"ok": False, "detail": "not a request; the verbs are reload, status"}]
+    assert (done, log.stated) == ([], [])
 
 
 def test_a_refused_policy_is_shown_in_its_lines_and_moves_no_terminal(
