@@ -17,7 +17,7 @@ The path is `policy_lang/request.py`'s.
 | `host.port` | a port that is not 1 to 65535 in plain digits |
 | `header.name` | a name that is not a token in lower case |
 | `header.value` | a control character other than a tab, or a surrogate that stands for no byte |
-| `header.alias` | a name that only `_` for `-` tells from a header that rules set or remove, or that is ours |
+| `header.alias` | a name that only other marks for `-` tell from a header that rules set or remove, or that is ours |
 | `header.too_many` `header.too_large` | more than 256 fields, more than 131,072 characters in all |
 | `address.malformed` | an address that is not an IPv4 or IPv6 literal |
 | `address.peer` | a peer that is no SPIFFE id |
@@ -30,6 +30,8 @@ because `127.1` and `0x7f.0.0.1` are addresses to many a back end. A v4-mapped I
 (`host.character`), not folded: a back end that compares hosts as text would see another one than the policy.
 Decision: 2026-11-21. The total of the headers leaves room for a token of 100 KB, so that it is refused by `token`.
 A tab and bytes that are not UTF-8 may stand in a value (RFC 9110 5.5); no policy reads one as text.
+Decision: 2026-11-21. All that may stand in a name beside letters and digits counts as the same mark: CGI, WSGI and PHP
+make one variable of `x-user`, `x_user`, `x.user` and `x~user` (CVE-2026-88879), and gateways hand all of them on.
 """
 
 from __future__ import annotations
@@ -51,6 +53,8 @@ OWN_PREFIX = "x-portcullis-"
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _FIELD_NAMES = re.compile(r"(?:[!#$%&'*+.^_`|~0-9a-z-]+\n)*")
+_MARK = re.compile(r"[!#$%&'*+.^_`|~]")
+"""What may stand in a name of a header beside letters, digits and `-` (RFC 9110 5.6.2)."""
 _BAD_VALUE = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\ud800-\udc7f\udd00-\udfff]")
 _PLAIN = b"\t" + bytes(range(0x20, 0x7F))
 _HOST = re.compile(r"[A-Za-z0-9.-]*")
@@ -149,7 +153,7 @@ def canonical_headers(headers: tuple[tuple[str, str], ...], guarded: frozenset[s
         return _refused("header.name")
     if not _is_plain(values) and _BAD_VALUE.search(values):
         return _refused("header.value")
-    if _has_alias(headers, "_" in names, guarded):
+    if _has_alias(headers, _MARK.search(names) is not None, guarded):
         return _refused("header.alias")
     credentials = [part for name, value in headers if name == "authorization" for part in _parts(value)]
     return Headers(headers, tuple(credentials))
@@ -165,9 +169,11 @@ def _parts(value: str) -> list[str]:
     return value.split(",")
 
 
-def _has_alias(headers: tuple[tuple[str, str], ...], underscores: bool, guarded: frozenset[str]) -> bool:
-    """Whether a name is not one of ours as it stands, but is one to a back end that reads `_` and `-` alike."""
-    if not underscores and not any("_" in name for name in guarded):
+def _has_alias(headers: tuple[tuple[str, str], ...], marked: bool, guarded: frozenset[str]) -> bool:
+    """Whether a name is not one of ours as it stands, but is one to a back end that reads all marks as `-`. `marked`:
+    some name has another mark than `-`.
+    """
+    if not marked and not any(map(_MARK.search, guarded)):
         return False
     folded_ours = {_folded(name) for name in guarded}
     return any(
@@ -178,7 +184,7 @@ def _has_alias(headers: tuple[tuple[str, str], ...], underscores: bool, guarded:
 
 
 def _folded(name: str) -> str:
-    return name.replace("_", "-")
+    return _MARK.sub("-", name)
 
 
 def canonical_address(raw: str | None) -> str | Refusal | None:

@@ -82,8 +82,9 @@ class Inquiry(Struct, frozen=True):
     `headers` are (lower-case name, value) in order, repeats kept, without pseudo-headers; a value that is not UTF-8
     has its bytes as surrogate escapes. `gateway` is the authenticated name of who asks, `identity` the SPIFFE id that
     policies know it by (None: its name), `services` what it may ask about (None: every service), `capabilities` what
-    it can do. `ip` is the source address as the gateway gives it, `peer` a `spiffe://` id or None, `tls` whether the
-    call came to the gateway encrypted. `signals` are readings by the NAME of `context.NAME`.
+    it can do. `ip` is the source address as the gateway gives it, `peer` a `spiffe://` id or None, `certificate` the
+    SHA-256 of the certificate (DER) that the client showed the gateway, `tls` whether the call came to it encrypted.
+    `signals` are readings by the NAME of `context.NAME`.
     Of these at most one says who the principal is, beside an `authorization` among the headers: `principal` (`pdp
     decide --as`), `asserted` (a subject), `verified` (the claims of a token that the gateway verified and took away).
     `body` is None where nothing was said of one.
@@ -101,6 +102,7 @@ class Inquiry(Struct, frozen=True):
     capabilities: frozenset[Capability] = frozenset()
     ip: str | None = None
     peer: str | None = None
+    certificate: bytes | None = None
     tls: bool | None = None
     principal: Principal | None = None
     asserted: Asserted | None = None

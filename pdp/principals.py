@@ -39,11 +39,11 @@ def principal_of(
     if inquiry.asserted is not None:
         return subject_of(inquiry.asserted, engine.kinds.values())
     if inquiry.verified is not None:
-        return _of_kind(engine, identity.accept(inquiry.verified, now))
+        return _of_kind(engine, identity.accept(inquiry.verified, now, inquiry.certificate))
     headers = canonical_headers(inquiry.headers, frozenset()) if isinstance(canonical, Refusal) else canonical.headers
     if isinstance(headers, Refusal):
         return ANONYMOUS
-    return _of_kind(engine, identity.prove(headers.authorization, now))
+    return _of_kind(engine, identity.prove(headers.authorization, now, inquiry.certificate))
 
 
 def _of_kind(engine: Engine, proven: Proven | TokenRefusal | None) -> Principal | TokenRefusal:

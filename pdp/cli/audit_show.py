@@ -121,7 +121,8 @@ def _why(place: State, leaf: Leaf, *, values: bool) -> Why:
         write_durably(place.root, keys, "audit.reidentify", clear)
     digest = leaf.clear.get("pb")
     if not isinstance(digest, str) or not digest:
-        return Why(None, "no policy was in force: nothing can be decided again", opened=opened)
+        asked = "was in force" if leaf.clear.get("rc") == "internal.no_policy" else "was asked"
+        return Why(None, f"no policy {asked}: nothing can be decided again", opened=opened)
     try:
         bundle = BundleStore(place.bundles).load(digest)
         engine = engine_of(bundle)

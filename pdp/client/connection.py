@@ -88,7 +88,7 @@ class Retries:
 def options_of(address: str, tls: Tls | None) -> Options:
     """The options of a channel to `address`. Errors: ValueError for one in clear that another host could read."""
     if tls is None and not _is_local(address):
-        raise ValueError(f"`{address[:LONGEST_DETAIL]}` is not of this host: give `tls`")
+        raise ValueError(f"`{address[:LONGEST_DETAIL]}` {_not_local(address)}")
     named = () if tls is None or tls.server_name is None else (("grpc.ssl_target_name_override", tls.server_name),)
     return (*_OPTIONS, *named)
 
@@ -103,6 +103,16 @@ def checked_timeout(timeout_s: float) -> float:
     if not (math.isfinite(timeout_s) and timeout_s > 0):
         raise ValueError("`timeout_s` must be a positive number of seconds")
     return timeout_s
+
+
+def _not_local(address: str) -> str:
+    """Why an address may not be asked in clear, and what to do."""
+    host, colon, port = address.rpartition(":")
+    if not (colon and port.isdecimal()):
+        return "has no port: write HOST:PORT, or unix:PATH"
+    if host == "localhost":
+        return f"is a name, which may lead elsewhere: write 127.0.0.1:{port}, or give `tls`"
+    return "is not an address of this host: give `tls`"
 
 
 def _is_local(address: str) -> bool:

@@ -128,6 +128,7 @@ def _check(failure_mode_allow: bool) -> dict[str, Json]:
             "failure_mode_allow": failure_mode_allow,
             "status_on_error": {"code": "ServiceUnavailable"},
             "encode_raw_headers": True,
+            "include_peer_certificate": True,
             "validate_mutations": True,
             "clear_route_cache": False,
         },

@@ -182,6 +182,8 @@ def way_of(text: str, what: str) -> Way:
             )
         return Unix(path)
     found = tcp_of(text, what)
+    if found.host == "localhost":  # a name, which listeners do not bind
+        return Tcp("127.0.0.1", found.port)
     return found if found.is_here else Mutual(found)
 
 

@@ -46,8 +46,10 @@ entryPoints:
       trustedIPs: []
     # Dot segments and double slashes are repaired before a router, the check and the upstream see the path: all three
     # see the same. Routers match on it, and would take `/open/../shut` for what begins with `/open`.
+    # A header that only another mark tells from one that the check sets (`X.User` for `X-User`) goes no further.
     http:
       sanitizePath: true
+      aliasHeadersStrategy: delete
     transport:
       respondingTimeouts:
         readTimeout: 30s

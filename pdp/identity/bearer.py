@@ -8,8 +8,11 @@ remembered is keyed by the exact text of the header's value, holds only tokens t
 each use, and is forgotten with the very issuer (pins and key set object) that verified it.
 Sources: RFC 6750 2.1; RFC 9110 11.2. Design: contracts.md "Who decided", row `token`; architecture.md station (2).
 
-Beside the reasons of `pdp/identity/jwt.py`: `token.repeated` (two values, or two in one), `token.scheme` (not Bearer),
-`token.empty` (nothing where the token should be), `token.malformed` (not the characters of a token).
+INVARIANT: a token with `cnf` is proven only together with the certificate that it names, at each use.
+
+Beside the reasons of `pdp/identity/jwt.py` and `pdp/identity/confirmation.py`: `token.repeated` (two values, or two in
+one), `token.scheme` (not Bearer), `token.empty` (nothing where the token should be), `token.malformed` (not the
+characters of a token).
 
 One event loop owns an `Identity`; it is not for several threads.
 
@@ -26,6 +29,7 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
+from pdp.identity.confirmation import proved
 from pdp.identity.jwt import LONGEST_TOKEN, TokenRefusal, Verified, Verifier
 from pdp.model import Json, Principal
 
@@ -54,18 +58,21 @@ class Proven(Struct, frozen=True):
             kind="token",
             name=name,
             claims=verified.claims,
-            expires_at=verified.expires_at,
+            expires_at=verified.ends_at(),
             credential=verified.credential,
             multi_audience=verified.issuer.multi_audience,
         )
 
 
 class _Remembered(Struct, frozen=True):
-    """A proven credential, and the time for which it is good, leeway included: from `begins` until before `ends`."""
+    """A proven credential, and the time for which it is good, leeway included: from `begins` until before `ends`.
+    `bound`: only with the certificate that it names.
+    """
 
     proven: Proven
     begins: int
     ends: int
+    bound: bool
 
 
 class Identity:
@@ -84,10 +91,13 @@ class Identity:
             if not verifier.trusts(known.proven.verified.issuer):
                 self._forget(text)
 
-    def prove(self, authorization: tuple[str, ...], now: int) -> Proven | TokenRefusal | None:
-        """Prove the credential of a request at `now`, Unix seconds.
+    def prove(
+        self, authorization: tuple[str, ...], now: int, certificate: bytes | None = None
+    ) -> Proven | TokenRefusal | None:
+        """Prove the credential of a request at `now`, Unix seconds, that came over a connection with this certificate.
 
         Shapes: `authorization` as `pdp.canonical.Headers` has it: one entry for each value. Empty is nobody: None.
+            `certificate` is the SHA-256 of the client's certificate in DER, None where the gateway said none.
         """
         if len(authorization) != 1:
             return TokenRefusal("token.repeated") if authorization else None
@@ -96,17 +106,18 @@ class Identity:
         if known is not None:
             if known.begins <= now < known.ends:
                 self._remembered.move_to_end(text)
-                return known.proven
+                return _held(known.proven, certificate) if known.bound else known.proven
             self._forget(text)
-        return self._prove(text, now)
+        proven = self._prove(text, now)
+        return proven if isinstance(proven, TokenRefusal) else _held(proven, certificate)
 
-    def accept(self, claims: Mapping[str, Json], now: int) -> Proven | TokenRefusal:
+    def accept(self, claims: Mapping[str, Json], now: int, certificate: bytes | None = None) -> Proven | TokenRefusal:
         """Take the claims of a token that the gateway verified; nothing of them is remembered."""
         verified = self._verifier.accept(claims, now)
-        return verified if isinstance(verified, TokenRefusal) else Proven(verified)
+        return verified if isinstance(verified, TokenRefusal) else _held(Proven(verified), certificate)
 
     def _prove(self, text: str, now: int) -> Proven | TokenRefusal:
-        """The answer for a text that is not known to be good."""
+        """The answer for a text that is not known to be good, whoever holds its key."""
         token = _token(text)
         if isinstance(token, TokenRefusal):
             return token
@@ -115,7 +126,8 @@ class Identity:
             return verified
         proven = Proven(verified)
         leeway_s = verified.issuer.leeway_s
-        self._remembered[text] = _Remembered(proven, verified.not_before - leeway_s, verified.expires_at + leeway_s)
+        begins, ends = verified.not_before - leeway_s, verified.ends_at(leeway_s)
+        self._remembered[text] = _Remembered(proven, begins, ends, bound="cnf" in verified.claims)
         self._characters += len(text)
         while len(self._remembered) > self._capacity or self._characters > MOST_REMEMBERED_CHARACTERS:
             self._forget(next(iter(self._remembered)))
@@ -124,6 +136,12 @@ class Identity:
     def _forget(self, text: str) -> None:
         del self._remembered[text]
         self._characters -= len(text)
+
+
+def _held(proven: Proven, certificate: bytes | None) -> Proven | TokenRefusal:
+    """The same where its key is held, if it is bound to one."""
+    reason = proved(proven.verified.claims, certificate)
+    return proven if reason is None else TokenRefusal(reason)
 
 
 def _token(value: str) -> str | TokenRefusal:

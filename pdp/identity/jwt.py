@@ -12,8 +12,11 @@ Sources: RFC 7515; RFC 7519; RFC 8725; RFC 9068. Design: security.md 2.1; contra
 (3) issuer, looked up by the unverified `iss`   `token.issuer`
 (4) algorithm, type, key  `token.algorithm` `token.type` `token.key`
 (5) signature             `token.signature`
-(6) claims                `token.claims` `token.unproved` (has `cnf`, and nothing proves it) `token.lifetime`
-(7) time                  `token.not_yet` `token.expired`
+(6) claims                `token.claims` `token.lifetime`
+(7) time                  `token.not_yet` `token.expired` `token.session` (the login it came of is too long ago)
+
+Whether a token with `cnf` came from who holds its key is not asked here: it belongs to the connection, and is asked
+again at each use (`pdp.identity.bearer`).
 
 Claims that a gateway verified and hands on without their token (`Verifier.accept`) take steps (0), (1), (3), (6) and
 (7). Steps (2), (4) and (5), what signs a token and what type it is, are then the gateway's configuration to settle.
@@ -37,7 +40,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from jwt.api_jws import PyJWS
 from jwt.exceptions import PyJWTError
@@ -69,19 +72,20 @@ class TokenRefusal(Struct, frozen=True):
 
 
 class Issuer(Struct, frozen=True):
-    """An issuer and its pins. `url` is compared with `iss` code point by code point.
+    """An issuer and its pins. `url` is compared with `iss` code point by code point. `keys` None: none count now.
 
     `types` are media types without `application/`, in lower case (see `type_name`). `max_lifetime_s` limits `exp` minus
-    `iat`. ValueError for pins that are none.
+    `iat`, `session_max_s` the time since `auth_time`, which then must be there. ValueError for pins that are none.
     """
 
     url: str
-    keys: KeySet
+    keys: KeySet | None
     algorithms: frozenset[Algorithm]
     types: frozenset[str]
     leeway_s: int = DEFAULT_LEEWAY_S
     max_lifetime_s: int = DEFAULT_LIFETIME_S
     multi_audience: bool = False
+    session_max_s: int | None = None
 
     def __post_init__(self) -> None:
         if not self.url or not self.algorithms or not self.algorithms <= set(ALGORITHMS) or not self.types:
@@ -90,13 +94,16 @@ class Issuer(Struct, frozen=True):
             raise ValueError("types stand in lower case, without application/")
         if not 0 <= self.leeway_s <= MOST_LEEWAY_S or self.max_lifetime_s <= 0:
             raise ValueError(f"a leeway is 0 to {MOST_LEEWAY_S} s, a lifetime above 0")
+        if self.session_max_s is not None and self.session_max_s <= 0:
+            raise ValueError("a session lasts longer than nothing")
 
 
 class Verified(Struct, frozen=True):
     """A token that passed all but the time, which passes again at each use.
 
     `expires_at` and `not_before` in Unix seconds, as the token says them, without leeway (the later of
-    `iat` and `nbf`). `credential` is 32 bytes.
+    `iat` and `nbf`). `session_ends_at`: from then on the login that the token came of is too old, None where
+    that is not limited. `credential` is 32 bytes.
     """
 
     issuer: Issuer
@@ -104,13 +111,22 @@ class Verified(Struct, frozen=True):
     expires_at: int
     not_before: int
     credential: bytes
+    session_ends_at: int | None = None
+
+    def ends_at(self, leeway_s: int = 0) -> int:
+        """The first second, in Unix seconds, at which the token is no longer good; only its own end has a leeway."""
+        expires_at = self.expires_at + leeway_s
+        return expires_at if self.session_ends_at is None else min(expires_at, self.session_ends_at)
 
     def refused_at(self, now: int) -> TokenRefusal | None:
         """Step (7), at `now` in Unix seconds: None while the token is good."""
         leeway_s = self.issuer.leeway_s
         if self.not_before > now + leeway_s:
             return TokenRefusal("token.not_yet")
-        return TokenRefusal("token.expired") if self.expires_at <= now - leeway_s else None
+        if self.expires_at <= now - leeway_s:
+            return TokenRefusal("token.expired")
+        over = self.session_ends_at is not None and self.session_ends_at <= now
+        return TokenRefusal("token.session") if over else None
 
 
 class _Parts(Struct, frozen=True):
@@ -128,10 +144,19 @@ class _RefusedError(Exception):
     """Ends a verification from within; never leaves this module. `args[0]` is the reason."""
 
 
-class Verifier:
-    """Verifies tokens of a fixed list of issuers. ValueError when two issuers have one name."""
+def _nobody(_: str) -> None:
+    """Nobody looks for a key."""
 
-    def __init__(self, issuers: Sequence[Issuer]) -> None:
+
+class Verifier:
+    """Verifies tokens of a fixed list of issuers. ValueError when two issuers have one name.
+
+    `missing` is told the name of an issuer of which a token, whose signature nobody has checked, names a key that is
+    not there; it must be quick and must not raise.
+    """
+
+    def __init__(self, issuers: Sequence[Issuer], missing: Callable[[str], None] = _nobody) -> None:
+        self._missing = missing
         self._issuers = {issuer.url: issuer for issuer in issuers}
         if len(self._issuers) != len(issuers):
             raise ValueError("two issuers have one name")
@@ -180,7 +205,7 @@ class Verifier:
         parts = _taken_apart(token)  # (1)
         _check_header(parts.header)  # (2)
         issuer = self._issuer(parts.claims)  # (3)
-        key = _pinned_key(parts.header, issuer)  # (4)
+        key = _pinned_key(parts.header, issuer, self._missing)  # (4)
         self._check_signature(parts, key)  # (5)
         return _with_claims(parts.claims, issuer, _credential(parts))  # (6)
 
@@ -251,7 +276,7 @@ def _check_header(header: Mapping[str, Json]) -> None:
         raise _RefusedError("token.type")
 
 
-def _pinned_key(header: Mapping[str, Json], issuer: Issuer) -> Key:
+def _pinned_key(header: Mapping[str, Json], issuer: Issuer, missing: Callable[[str], None]) -> Key:
     algorithm, media_type, kid = header.get("alg"), header.get("typ"), header.get("kid")
     if not isinstance(algorithm, str) or algorithm not in issuer.algorithms:
         raise _RefusedError("token.algorithm")
@@ -259,8 +284,9 @@ def _pinned_key(header: Mapping[str, Json], issuer: Issuer) -> Key:
         raise _RefusedError("token.type")
     if "kid" in header and not (isinstance(kid, str) and is_kid(kid)):
         raise _RefusedError("token.key")
-    key = issuer.keys.find(kid if isinstance(kid, str) else None)
+    key = None if issuer.keys is None else issuer.keys.find(kid if isinstance(kid, str) else None)
     if key is None:
+        missing(issuer.url)
         raise _RefusedError("token.key")
     if key.algorithm != algorithm:
         raise _RefusedError("token.algorithm")
@@ -268,20 +294,20 @@ def _pinned_key(header: Mapping[str, Json], issuer: Issuer) -> Key:
 
 
 def _with_claims(claims: Mapping[str, Json], issuer: Issuer, credential: bytes) -> Verified:
-    if "cnf" in claims:
-        raise _RefusedError("token.unproved")
     if not isinstance(claims.get("sub", ""), str) or not _is_audience(claims.get("aud", "")):
         raise _RefusedError("token.claims")
     expires_at = math.floor(_instant(claims, "exp"))
     begins = [math.ceil(_instant(claims, name)) for name in ("iat", "nbf") if name in claims]
     if not begins or expires_at - begins[0] > issuer.max_lifetime_s:
         raise _RefusedError("token.lifetime")
+    limit_s = issuer.session_max_s
     return Verified(
         issuer=issuer,
         claims=claims,
         expires_at=expires_at,
         not_before=max(begins),
         credential=credential,
+        session_ends_at=None if limit_s is None else math.floor(_instant(claims, "auth_time")) + limit_s,
     )
 
 

@@ -15,8 +15,9 @@ Design: contracts.md "Which service, which gateway, which caller".
 
 Decision: 2026-11-21. A key that others could read is refused before it is looked up, so that nobody learns whether it
 was one; whoever said it has to draw another.
-Decision: 2026-11-21. Who passes calls on (forward-auth) is known by its connection alone: the `Authorization` of such a
-request is the client's, and a client that knew a key would be taken for a gateway.
+Decision: 2026-11-21. A gateway that is not known is told 403, never 401: gateways hand that answer to the client, whose
+token it would seem to refuse. Who passes calls on (forward-auth) is known by its connection alone: the `Authorization`
+of such a request is the client's, and a client that knew a key would be taken for a gateway.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from collections.abc import Mapping
 from msgspec import Struct, field
 from starlette.requests import Request
 
-from pdp.gateways import UNKNOWN, Connection, Gateway, Gateways
+from pdp.gateways import SHORTEST_KEY, UNKNOWN, Connection, Gateway, Gateways
 
 CONNECTION = "portcullis.connection"
 """The key of a request's scope under which its `Connection` stands."""
@@ -53,17 +54,15 @@ NOBODY = Refused(
     {"www-authenticate": "Bearer"},
 )
 NO_KEY = Refused(
-    401, "this is the key of no gateway: see `keys_sha256`", {"www-authenticate": 'Bearer error="invalid_token"'}
+    401,
+    f"no gateway has this key: one has {SHORTEST_KEY} characters or more, and its SHA-256 stands in `keys_sha256`",
+    {"www-authenticate": 'Bearer error="invalid_token"'},
 )
 NOT_HERE = Refused(
     403,
     "others may have read this key: draw another, and say it over https or on the host of the service alone",
 )
-NOT_PASSING = Refused(
-    401,
-    "who passes calls on is known by its connection: ask at a listener of its own, or show a certificate",
-    {"www-authenticate": "Bearer"},
-)
+NOT_PASSING = Refused(403, "the gateway that passed this on is not known here: see `gateways` and `listeners`")
 
 
 def connection_of(request: Request) -> Connection:

@@ -194,6 +194,8 @@ def _refuse_open(listener: GrpcListener) -> None:
         return
     local = split_address(listener.address)
     if socket_path(listener.address) is None and (local is None or not is_loopback(local[0])):
+        if local is not None and local[0] == "localhost":
+            raise ConfigError("N201", f"{place}: `localhost` is a name; write 127.0.0.1:{local[1]}")
         detail = f"{place}: this listener is not encrypted"
         raise ConfigError("N201", f"{detail}; give it a certificate, a loopback address with a port, or unix:PATH")
     if listener.gateway is None:

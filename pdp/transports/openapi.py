@@ -85,8 +85,8 @@ def _metadata() -> dict[str, Json]:
 
 def _forward_auth(method: str) -> dict[str, Json]:
     said = {
-        "401": "A credential is required, was not accepted, or must be stronger; or who asks is no gateway",
-        "403": "It may not pass",
+        "401": "A credential is required, was not accepted, or must be stronger",
+        "403": "It may not pass, or who asks is no gateway",
         "404": "It may not pass, and the rule wants it answered so",
         "429": "It may not pass, and the rule wants it answered so",
         "451": "It may not pass, and the rule wants it answered so",

@@ -95,7 +95,7 @@ class Certificates:
         try:
             self.current = self._load()
         except _UnfitError as error:
-            detail = f"cannot use the certificate {files.certificate} and its key: {error}"
+            detail = f"cannot use the certificate {files.certificate} with what belongs to it: {error}"
             raise ConfigError("N110", f"{detail}; give files of PEM that belong together") from error
 
     def look(self) -> bool:
@@ -136,7 +136,9 @@ class Certificates:
         seen = hashlib.sha256(b"".join(hashlib.sha256(each).digest() for each in read)).digest()
         certificate, private_key, *authorities = read
         try:
-            leaf = x509.load_pem_x509_certificates(certificate)[0]
+            leaf = _certificates(self.files.certificate, certificate)[0]
+            for each in authorities:
+                _certificates(self.files.client_ca, each)
             context = _context(self.files, authorities[0] if authorities else None)
         except (OSError, ValueError, ssl.SSLError) as error:
             raise _UnfitError(_cause(error), seen) from error
@@ -181,6 +183,14 @@ def _context(files: TlsFiles, authorities: bytes | None) -> ssl.SSLContext:
 def _no_password() -> bytes:
     """Nobody is asked at the terminal: a key that is locked cannot be used."""
     raise ValueError("the private key is locked with a password")
+
+
+def _certificates(path: Path | None, data: bytes) -> list[x509.Certificate]:
+    """The certificates of a file. Errors: ValueError that names the file."""
+    try:
+        return x509.load_pem_x509_certificates(data)
+    except ValueError as error:
+        raise ValueError(f"{path} holds no certificate in PEM") from error
 
 
 def _cause(error: Exception) -> str:

@@ -167,7 +167,7 @@ def test_a_key_passes_no_call_on(around: Around) -> None:
     assert around.sent(around.named, forwarded(FORWARDED)) == [200]
     for key in (KEY, PLAIN_KEY):
         said = {**FORWARDED, "authorization": f"Bearer {key}"}
-        assert around.sent(around.served.http_port, forwarded(said)) == [401]
+        assert around.sent(around.served.http_port, forwarded(said)) == [403]
 
 
 ALTERED: dict[str, tuple[dict[str, str], tuple[str, ...]]] = {

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from typing import Any
@@ -159,6 +160,12 @@ def test_the_tables_are_those_of_the_scenarios() -> None:
     assert (len(TODO), len(GATEWAY)) == (40, 25)
     assert sum(allowed for _, allowed in TODO.values()) == 8 + 6 + 6 + 3 + 3
     assert sum(allowed for _, allowed in GATEWAY.values()) == 5 + 5 + 5 + 2 + 2
+
+
+def test_the_example_of_the_readme_is_answered_as_it_says(application: Application) -> None:
+    text = (ROOT / "README.md").read_text()
+    asked, answered = re.findall(r"\n(\{\"subject\".*?)\n\n(\{.*?\})\n```", text, re.DOTALL)[0]
+    assert application.ask(json.loads(asked)).text == answered
 
 
 BATCHES = {"rick": [True, True], "morty": [False, True], "jerry": [False, False]}

@@ -303,11 +303,11 @@ NOBODY: dict[str, Bad] = {
         lambda doors: doors.authzen(WHOLE, key=MUTE_KEY), 403, "request.subject", "mute"
     ),
     "a call forwarded to the address of the operators": Bad(
-        lambda doors: doors.forwarded(bearer(), port=doors.pdp.http_port), 401, "request.gateway", "unknown"
+        lambda doors: doors.forwarded(bearer(), port=doors.pdp.http_port), 403, "request.gateway", "unknown"
     ),
     "a call forwarded with a key": Bad(
         lambda doors: doors.forwarded(b"authorization: Bearer " + KEY.encode(), port=doors.pdp.http_port),
-        *(401, "request.gateway", "unknown"),
+        *(403, "request.gateway", "unknown"),
     ),
     "AuthZEN by a stranger's certificate": Bad(
         lambda doors: doors.over_tls(
@@ -317,7 +317,7 @@ NOBODY: dict[str, Bad] = {
     ),
     "a call forwarded by a stranger's certificate": Bad(
         lambda doors: doors.over_tls("GET", "/forward-auth/desk", {"x-forwarded-method": "GET"}),
-        *(401, "request.gateway", "unknown"),
+        *(403, "request.gateway", "unknown"),
     ),
     "a check by a stranger's certificate": Bad(
         lambda doors: doors.check(ledger(authorization=f"Bearer {token(aud='ledger')}"), strange=True),

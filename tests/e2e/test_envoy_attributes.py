@@ -9,6 +9,7 @@ import socket
 import ssl
 import time
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -60,17 +61,32 @@ def _verifying(manager: dict[str, Any], check: dict[str, Any]) -> None:
     check["metadata_context_namespaces"] = ["envoy.filters.http.jwt_authn"]
 
 
-def _certificate() -> dict[str, Any]:
+def _self_signed(name: str) -> tuple[x509.Certificate, bytes]:
+    """A certificate that is its own authority, and its key as PEM."""
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, HOST)])
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = dt.datetime.now(dt.UTC)
-    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    builder = x509.CertificateBuilder().subject_name(subject).issuer_name(subject).public_key(key.public_key())
     builder = builder.serial_number(1).not_valid_before(now).not_valid_after(now + dt.timedelta(days=1))
-    pem = serialization.Encoding.PEM
-    private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    shown = builder.sign(key, hashes.SHA256()).public_bytes(pem)
-    chain = {"inline_string": shown.decode()}
-    return {"tls_certificates": [{"certificate_chain": chain, "private_key": {"inline_string": private.decode()}}]}
+    builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+    pem, plain = serialization.Encoding.PEM, serialization.NoEncryption()
+    return builder.sign(key, hashes.SHA256()), key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain)
+
+
+def _pem(certificate: x509.Certificate) -> str:
+    return certificate.public_bytes(serialization.Encoding.PEM).decode()
+
+
+CLIENT = _self_signed("client")
+
+
+def _certificate(*, asking: bool = False) -> dict[str, Any]:
+    shown, private = _self_signed(HOST)
+    chain, key = {"inline_string": _pem(shown)}, {"inline_string": private.decode()}
+    context: dict[str, Any] = {"tls_certificates": [{"certificate_chain": chain, "private_key": key}]}
+    if asking:
+        context["validation_context"] = {"trusted_ca": {"inline_string": _pem(CLIENT[0])}}
+    return context
 
 
 MANNERS = {
@@ -85,6 +101,7 @@ MANNERS = {
     "one hop on this host": Manner(Gateway("here", None, trusted_hops=1)),
     "telling of TLS": Manner(Gateway("plain", None), _telling_of_tls),
     "TLS": Manner(Gateway("tls", None), _telling_of_tls, tls=_certificate()),
+    "asking for a certificate": Manner(Gateway("mtls", None), tls=_certificate(asking=True)),
 }
 
 
@@ -218,6 +235,26 @@ def test_a_proxy_on_the_gateways_own_host_says_nobody(envoy: Running) -> None:
 def test_a_plain_connection_is_not_taken_for_an_encrypted_one(envoy: Running) -> None:
     _call(envoy, "telling of TLS", {"X-Forwarded-Proto": "https"})
     assert envoy.asked().tls is None
+
+
+@pytest.mark.parametrize("shows", [True, False], ids=["a certificate", "none"])
+def test_the_certificate_that_a_client_shows_is_told_and_no_header_about_one(
+    shows: bool, envoy: Running, tmp_path: Path
+) -> None:
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    if shows:
+        (tmp_path / "client.pem").write_text(_pem(CLIENT[0]))
+        (tmp_path / "client.key").write_bytes(CLIENT[1])
+        context.load_cert_chain(tmp_path / "client.pem", tmp_path / "client.key")
+    forged = f"X-Forwarded-Client-Cert: Hash={'ab' * 32}\r\n"
+    with (
+        socket.create_connection(("127.0.0.1", envoy.ports["asking for a certificate"]), timeout=10) as plain,
+        context.wrap_socket(plain, server_hostname=HOST) as connection,
+    ):
+        connection.sendall(f"GET /a HTTP/1.1\r\nHost: {HOST}\r\n{forged}Connection: close\r\n\r\n".encode())
+        assert connection.recv(64).startswith(b"HTTP/1.1 200")
+    assert envoy.asked().certificate == (CLIENT[0].fingerprint(hashes.SHA256()) if shows else None)
 
 
 @pytest.mark.parametrize(("name", "known"), [(HOST, True), (None, None)], ids=["a name", "no name"])

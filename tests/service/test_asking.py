@@ -123,4 +123,4 @@ PASSING: dict[str, tuple[object, tuple[bytes, ...], bool]] = {
 def test_who_passes_calls_on_is_known_by_the_connection_alone(sentence: str) -> None:
     connection, said, known = PASSING[sentence]
     found = passed_on_by(request(connection, *said))
-    assert found is EDGE if known else isinstance(found, Refused) and found.status == 401
+    assert found is EDGE if known else isinstance(found, Refused) and found.status == 403

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from pdp.identity import bearer
 from pdp.identity.bearer import Identity, Proven
 from pdp.identity.jwks import KeySet, read_key_set
 from pdp.identity.jwt import LONGEST_TOKEN, Issuer, TokenRefusal, Verified, Verifier
+from pdp.model import Json
 from tests.support.tokens import ISSUER, NOW, Signer, key_set, signer, token_of
 
 ES = signer("ES256")
@@ -117,6 +120,67 @@ def test_a_token_is_verified_once_while_it_is_good() -> None:
     assert verifier.count == 2  # another text: nothing but the very same one is known
     assert identity.prove((f"Bearer {GOOD}",), NOW + 630) == TokenRefusal("token.expired")
     assert identity.prove((f"Bearer {GOOD}",), NOW + 630) == TokenRefusal("token.expired")
+
+
+HELD, OTHER = hashlib.sha256(b"a certificate").digest(), hashlib.sha256(b"another").digest()
+BOUND = base64.urlsafe_b64encode(HELD).rstrip(b"=").decode()
+
+
+def test_a_bound_token_is_proven_with_its_certificate_alone_at_each_use() -> None:
+    verifier = CountingVerifier([issuer()])
+    identity = Identity(verifier)
+    value = (f"Bearer {token_of(ES, cnf={'x5t#S256': BOUND})}",)
+    for certificate, wanted in (
+        (None, False),
+        (OTHER, False),
+        (HELD, True),
+        (OTHER, False),
+        (None, False),
+        (HELD, True),
+    ):
+        proven = identity.prove(value, NOW, certificate)
+        assert isinstance(proven, Proven) if wanted else proven == TokenRefusal("token.unproved")
+    assert verifier.count == 1
+
+
+@pytest.mark.parametrize(
+    ("cnf", "reason"),
+    [
+        ({"jkt": "x"}, "token.unproved"),
+        ({"jkt": BOUND}, "token.dpop"),
+        (None, "token.unproved"),
+        ({"x5t#S256": BOUND, "jkt": BOUND}, "token.unproved"),
+        ({}, "token.unproved"),
+    ],
+    ids=repr,
+)
+def test_a_binding_that_is_not_understood_is_not_proved(cnf: Json, reason: str) -> None:
+    identity = Identity(Verifier([issuer()]))
+    for _ in range(2):
+        assert identity.prove((f"Bearer {token_of(ES, cnf=cnf)}",), NOW, HELD) == TokenRefusal(reason)
+
+
+def test_a_session_ends_however_long_its_tokens_live() -> None:
+    identity = Identity(Verifier([issuer(session_max_s=3600)]))
+    value = (f"Bearer {token_of(ES, auth_time=NOW - 3500.5)}",)
+    proven = identity.prove(value, NOW)
+    assert isinstance(proven, Proven)
+    assert proven.principal("user").expires_at == NOW + 99
+    assert identity.prove(value, NOW + 98) is proven
+    for _ in range(2):
+        assert identity.prove(value, NOW + 99) == TokenRefusal("token.session")
+    assert identity.prove(value, NOW + 98) == proven
+
+
+@pytest.mark.parametrize("claims", [{}, {"auth_time": "1"}, {"auth_time": True}, {"auth_time": -1}], ids=repr)
+def test_where_sessions_end_a_token_says_when_it_began(claims: dict[str, Json]) -> None:
+    assert prove(f"Bearer {token_of(ES, **claims)}") != TokenRefusal("token.claims")
+    identity = Identity(Verifier([issuer(session_max_s=3600)]))
+    assert identity.prove((f"Bearer {token_of(ES, **claims)}",), NOW) == TokenRefusal("token.claims")
+
+
+def test_a_certificate_beside_a_token_that_is_bound_to_none_says_nothing() -> None:
+    assert isinstance(Identity(Verifier([issuer()])).prove((f"Bearer {GOOD}",), NOW, OTHER), Proven)
 
 
 def test_a_refused_token_is_not_remembered() -> None:

@@ -181,6 +181,8 @@ BAD_HEADERS: dict[str, tuple[tuple[tuple[str, str], ...], str]] = {
     "a low surrogate that is no byte": ((("a", "\udc7f"),), "header.value"),
     "control in the second": ((("a", "x"), ("b", "\x01")), "header.value"),
     "alias": ((("x_user_id", "root"),), "header.alias"),
+    **{f"alias by {mark}": (((f"x{mark}user{mark}id", "root"),), "header.alias") for mark in "!#$%&'*+.^_`|~"},
+    "alias of one of ours by a dot": ((("x-portcullis.decision", "x"),), "header.alias"),
     "half alias": ((("x-user_id", "root"),), "header.alias"),
     "alias of a name with an underscore": ((("x-tenant", "t"),), "header.alias"),
     "alias beside the header": ((("x-user-id", "a"), ("x_user_id", "b")), "header.alias"),

@@ -661,21 +661,21 @@ def test_clear_text_is_no_answer_to_who_asks_encrypted(ask: Asking, authority: T
     assert isinstance(decision.cause, UnreachableError)
 
 
-ELSEWHERE = [
-    "pdp.example:9191",
-    "localhost:9191",
-    "10.0.0.1:9191",
-    "0.0.0.0:9191",
-    "dns:///127.0.0.1:1",
-    "127.0.0.1",
-    "",
-]
+ELSEWHERE = {
+    "pdp.example:9191": "give `tls`",
+    "localhost:9191": "write 127.0.0.1:9191, or give `tls`",
+    "10.0.0.1:9191": "give `tls`",
+    "0.0.0.0:9191": "give `tls`",
+    "dns:///127.0.0.1:1": "give `tls`",
+    "127.0.0.1": "has no port: write HOST:PORT",
+    "": "has no port: write HOST:PORT",
+}
 
 
 @pytest.mark.parametrize("kind", [Client, AsyncClient])
 @pytest.mark.parametrize("address", ELSEWHERE)
 def test_nothing_goes_elsewhere_in_clear(kind: type, address: str) -> None:
-    with pytest.raises(ValueError, match="give `tls`"):
+    with pytest.raises(ValueError, match=ELSEWHERE[address]):
         kind(address)
 
 

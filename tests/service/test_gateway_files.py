@@ -128,7 +128,7 @@ def test_a_header_that_a_configuration_language_reads_otherwise_is_refused(name:
 
 ADDRESSES: dict[str, Way] = {
     "127.0.0.1:9191": HERE,
-    "localhost:1": Tcp("localhost", 1),
+    "localhost:1": Tcp("127.0.0.1", 1),
     "[::1]:65535": Tcp("::1", 65535),
     "unix:/run/pdp.sock": Unix("/run/pdp.sock"),
     "pdp.internal:9191": Mutual(Tcp("pdp.internal", 9191)),

@@ -145,7 +145,7 @@ def test_without_a_connection_in_its_scope_nobody_asks() -> None:
     decider = MemoryDecider()
     made_of = parts(decider)
     assert ask(EVALUATION, method="POST", json=ASKED, connection=None, made_of=made_of).status_code == 401
-    assert ask("/forward-auth/todo", headers=FORWARDED, connection=None, made_of=made_of).status_code == 401
+    assert ask("/forward-auth/todo", headers=FORWARDED, connection=None, made_of=made_of).status_code == 403
     assert decider.asked == []
 
 

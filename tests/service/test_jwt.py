@@ -283,8 +283,6 @@ BAD: dict[str, tuple[Callable[[], str], str]] = {
     "jwt_aud_null": (lambda: token_of(ES, aud=None), "token.claims"),
     "jwt_aud_list_of_numbers": (lambda: token_of(ES, aud=["orders", 7]), "token.claims"),
     "jwt_aud_object": (lambda: token_of(ES, aud={"orders": 1}), "token.claims"),
-    "jwt_cnf": (lambda: token_of(ES, cnf={"jkt": "x"}), "token.unproved"),
-    "jwt_cnf_null": (lambda: token_of(ES, cnf=None), "token.unproved"),
     "jwt_no_begin": (lambda: token_of(ES, iat=...), "token.lifetime"),
     "jwt_lifetime": (lambda: token_of(ES, iat=NOW, exp=NOW + 86_401), "token.lifetime"),
     # the time
