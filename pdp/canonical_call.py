@@ -2,6 +2,9 @@
 
 An `Inquiry` goes in, a `CanonicalCall` comes out, or the first refusal of path, host, method (or of the action and its
 resource), headers, address and peer. Of the headers only those go on that some endpoint of the policy reads. Pure.
+INVARIANT: a header that rules set or remove reaches an upstream from an answer or not at all. Where the gateway's own
+configuration names the headers it carries, and is older than the policy, a client that sends one it does not know is
+refused (`header.loose`), and nothing is set by that gateway (pdp/evaluate.py) until its files are written anew.
 Design: contracts.md "Requests", "Headers at Envoy"; language.md point B.
 
 Decision: 2026-11-21. A call that names both a path and an action is `request.ambiguous`: nobody can say which of the
@@ -52,6 +55,9 @@ def canonical_call(inquiry: Inquiry, vocabulary: Vocabulary) -> CanonicalCall | 
     headers = canonical_headers(inquiry.headers, vocabulary.guarded_headers)
     if isinstance(headers, Refusal):
         return headers
+    loose = loose_headers(inquiry, vocabulary)
+    if loose and any(name in loose for name, _ in headers.fields):
+        return Refusal("path", "header.loose")
     address = canonical_address(inquiry.ip)
     if isinstance(address, Refusal):
         return address
@@ -63,6 +69,11 @@ def canonical_call(inquiry: Inquiry, vocabulary: Vocabulary) -> CanonicalCall | 
         return CanonicalCall(called, "", headers, origin)
     call = HttpCall(called.method, called.path, called.host, _by_name(headers, vocabulary.headers))
     return CanonicalCall(call, called.host, headers, origin)
+
+
+def loose_headers(inquiry: Inquiry, vocabulary: Vocabulary) -> frozenset[str]:
+    """The headers that rules set or remove, and the gateway would neither set nor keep back."""
+    return frozenset() if inquiry.carries is None else vocabulary.guarded_headers - inquiry.carries
 
 
 class _Request(NamedTuple):

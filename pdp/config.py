@@ -15,6 +15,7 @@ and security event tokens) cannot be configured as access tokens.
 
 from __future__ import annotations
 
+import ipaddress
 import re
 import tomllib
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -26,6 +27,7 @@ from pdp.config_tables import (
     CHALLENGES,
     DEFAULT_GATEWAY,
     DEFAULT_LISTENER,
+    FETCHED,
     TABLES,
     GatewayConfig,
     HttpConfig,
@@ -237,8 +239,30 @@ def _contradictions(
     for url in repeated([issuer.url for issuer in issuers]):
         yield f"two issuers have the url `{url}`: write one, with the keys of both"
     for issuer in issuers:
+        yield from _keys_of(issuer)
         for name in sorted(NOT_ACCESS_TOKENS & set(issuer.types)):
             yield f"`types` of the issuer `{issuer.url}` names `{name}`, which is no access token: leave it out"
+
+
+def _keys_of(issuer: IssuerConfig) -> Iterator[str]:
+    """What of the place of an issuer's keys does not fit. There is exactly one."""
+    said = [issuer.keys is not None, issuer.jwks_url is not None, issuer.discovery]
+    place = f"the issuer `{issuer.url}`"
+    if sum(said) != 1:
+        yield f"{place} needs one of `keys`, `jwks_url` and `discovery = true`, which say where its public keys are"
+        return
+    asked = issuer.jwks_url or (issuer.url if issuer.discovery else None)
+    if asked is None:
+        return
+    if not FETCHED.pattern.fullmatch(asked):
+        yield f"{place}: for `discovery` its url must be {FETCHED.wanted}"
+    if not issuer.cooldown_s <= issuer.refresh_s <= issuer.max_stale_s:
+        yield f"{place}: `cooldown_s` must be at most `refresh_s`, and that at most `max_stale_s`"
+    for network in issuer.networks:
+        try:
+            ipaddress.ip_network(network)
+        except ValueError as error:
+            yield f"{place}: `networks` has `{network}`, which is none ({error}): write such as 10.1.0.0/16"
 
 
 def _gateways_told_apart(gateways: tuple[GatewayConfig, ...]) -> Iterator[str]:

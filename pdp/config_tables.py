@@ -43,6 +43,13 @@ _PUBLIC = Text(
     re.compile(r"https://[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?(?::[1-9][0-9]{0,4})?(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*"),
     "an https URL in lower case, without query, fragment and `/` at its end",
 )
+FETCHED = Text(
+    re.compile(r"https?://[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?(?::[1-9][0-9]{0,4})?(?:/[A-Za-z0-9._~!$&'()*+,;=:@/?-]*)?"),
+    "an https URL with its host in lower case, or an http URL of this host alone",
+)
+_HOST = Text(re.compile(r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?"), "a host name in lower case")
+_NETWORK = Text(re.compile(r"[0-9a-f.:]+/[0-9]{1,3}"), "a network, `10.1.0.0/16`")
+_HEADER = Text(re.compile(r"[a-z0-9_-]+"), "a header name in lower case")
 _DIGEST = Text(re.compile(r"[0-9a-f]{64}"), "64 hex digits")
 _ORIGIN = Text(re.compile(r"[!-*,-~]+"), "a string of printable characters without spaces and `+`")
 
@@ -196,6 +203,16 @@ class GatewayConfig:
             "false",
         ),
     )
+    headers: tuple[str, ...] | None = field(
+        default=None,
+        metadata=key(
+            Texts(_HEADER, may_be_empty=True, wanted="an array of header names in lower case"),
+            "the headers that its own configuration takes from our answers and keeps back from clients; where the "
+            "policy sets or removes another, no header is set by it, and a client that sends that one is refused",
+            '["x-user"]',
+            "whichever an answer names, as Envoy does",
+        ),
+    )
     explain: bool = field(
         default=False,
         metadata=key(Flag(), "whether it may ask why (`Explain` of the native API), which shows rules", "false"),
@@ -265,13 +282,84 @@ class IssuerConfig:
     url: str = field(
         metadata=key(_PRINTABLE, "the issuer, exactly as `iss` in its tokens says it", '"https://id.example"')
     )
-    keys: Path = field(metadata=key(Place(), "the file with its public keys, a JWK set (RFC 7517)", '"jwks.json"'))
     algorithms: tuple[str, ...] = field(
         metadata=key(
             Texts(choices=ALGORITHMS, wanted="an array of names"),
             "the algorithms its tokens may be signed with; a token only selects among them",
             '["ES256"]',
         )
+    )
+    keys: Path | None = field(
+        default=None,
+        metadata=key(
+            Place(),
+            "the file with its public keys, a JWK set (RFC 7517); this, `jwks_url` or `discovery`",
+            '"jwks.json"',
+            "they are asked for over the network",
+        ),
+    )
+    jwks_url: str | None = field(
+        default=None,
+        metadata=key(
+            FETCHED,
+            "where its public keys are asked for, again and again (`refresh_s`)",
+            '"https://id.example/keys"',
+            "`keys`, or what its own document says",
+        ),
+    )
+    discovery: bool = field(
+        default=False,
+        metadata=key(
+            Flag(),
+            "whether the document at `/.well-known/openid-configuration` under `url` says where its public keys are",
+            "false",
+        ),
+    )
+    hosts: tuple[str, ...] = field(
+        default=(),
+        metadata=key(
+            Texts(_HOST, wanted="an array of host names in lower case"),
+            "other hosts that may be asked for its keys, beside that of `jwks_url` or `url`",
+            '["www.keys.example"]',
+            "none",
+        ),
+    )
+    networks: tuple[str, ...] = field(
+        default=(),
+        metadata=key(
+            Texts(_NETWORK, wanted="an array of networks, `10.1.0.0/16`"),
+            "networks that are not public, in which these hosts may be; elsewhere no private address is asked",
+            '["10.1.0.0/16"]',
+            "none",
+        ),
+    )
+    authorities: Path | None = field(
+        default=None,
+        metadata=key(
+            Place(),
+            "the file with the authorities (PEM) that sign the certificates of these hosts",
+            '"internal-ca.pem"',
+            "those of the system",
+        ),
+    )
+    refresh_s: int = field(
+        default=300, metadata=key(Whole(1, 86_400), "how often its keys are asked for, in seconds", "300")
+    )
+    cooldown_s: int = field(
+        default=30,
+        metadata=key(
+            Whole(1, 3_600),
+            "the least time between two times of asking, in seconds, whatever keys tokens name",
+            "30",
+        ),
+    )
+    max_stale_s: int = field(
+        default=86_400,
+        metadata=key(
+            Whole(1, YEAR_S),
+            "how long its last keys count while it cannot be asked, in seconds; then all its tokens are refused",
+            "86400",
+        ),
     )
     types: tuple[str, ...] = field(
         default=("at+jwt",),
@@ -296,6 +384,15 @@ class IssuerConfig:
     allow_multi_audience: bool = field(
         default=False,
         metadata=key(Flag(), "whether one token may name several of our services in `aud`", "false"),
+    )
+    session_max_s: int | None = field(
+        default=None,
+        metadata=key(
+            Whole(1, YEAR_S),
+            "how long after the login (`auth_time`, which every token must then have) its tokens are taken, in seconds",
+            "28800",
+            "as long as they are good",
+        ),
     )
 
 

@@ -35,11 +35,11 @@ from pdp.allowance import Allowance
 from pdp.audit.inputs import Evidence, ends_ms
 from pdp.audit.record import DISAGREEMENT, DISTRUSTED, decided_by, earliest
 from pdp.canonical import Refusal
-from pdp.canonical_call import CanonicalCall, canonical_call
+from pdp.canonical_call import CanonicalCall, canonical_call, loose_headers
 from pdp.identity.asserted import stranger_refused
 from pdp.identity.bearer import Identity
 from pdp.identity.jwt import TokenRefusal
-from pdp.model import Decision, Inquiry, Principal
+from pdp.model import HEADERS, Capability, Decision, Inquiry, Principal
 from pdp.principals import principal_of
 from pdp.runtime.engine import Engine, place_of, same
 from pdp.runtime.work import MOST_TRACED
@@ -168,7 +168,7 @@ class Evaluator:
             facts=engine.facts if inquiry.facts is None else inquiry.facts,
             origin=canonical.origin,
             signals=read_signals(signals, inquiry.signals) if signals else NO_SIGNALS,
-            capabilities=inquiry.capabilities,
+            capabilities=_able(engine, inquiry),
         )
         call = engine.admit(question)
         try:
@@ -243,6 +243,11 @@ class Evaluator:
         if inquiry.services is not None and service not in inquiry.services:
             return Refusal("route", "route.gateway")
         return service
+
+
+def _able(engine: Engine, inquiry: Inquiry) -> frozenset[Capability]:
+    """What the gateway can do; one whose own configuration is older than the policy sets and removes no header."""
+    return inquiry.capabilities - HEADERS if loose_headers(inquiry, engine.vocabulary) else inquiry.capabilities
 
 
 def _acting(engine: Engine, inquiry: Inquiry, call: ActionCall) -> tuple[str, ...]:

@@ -25,8 +25,8 @@ class Gateway(Struct, frozen=True):
     """Who asks, and what it may ask about (None: every service).
 
     `capabilities` None: what the protocol says it can do, or the request lists. `signals`: its readings are believed.
-    `trusted_hops`, `verified_claims`, `subjects`, `peers`, `explain` and `per_second` (0: any number) as
-    `GatewayConfig` has them.
+    `trusted_hops`, `verified_claims`, `subjects`, `peers`, `explain`, `headers` (None: any) and `per_second` (0: any
+    number) as `GatewayConfig` has them.
     """
 
     name: str
@@ -40,6 +40,7 @@ class Gateway(Struct, frozen=True):
     explain: bool = False
     per_second: int = 0
     peers: bool = False
+    headers: frozenset[str] | None = None
 
     @property
     def passing_on(self) -> frozenset[Capability]:
@@ -110,4 +111,5 @@ def gateway_of(declared: GatewayConfig) -> Gateway:
         declared.explain,
         declared.requests_per_second,
         declared.peers,
+        None if declared.headers is None else frozenset(declared.headers),
     )

@@ -53,6 +53,10 @@ EXT_AUTHZ: frozenset[Capability] = frozenset({"set_header", "remove_header", "an
 no key to sign one with."""
 
 
+HEADERS: frozenset[Capability] = frozenset({"set_header", "remove_header"})
+"""What a gateway cannot do with headers that its own configuration does not know."""
+
+
 def capabilities_named(words: Collection[str]) -> frozenset[Capability]:
     """The capabilities among `words`; any other word names none."""
     return frozenset(each for each in CAPABILITIES if each in words)
@@ -87,7 +91,8 @@ class Inquiry(Struct, frozen=True):
     `signals` are readings by the NAME of `context.NAME`.
     Of these at most one says who the principal is, beside an `authorization` among the headers: `principal` (`pdp
     decide --as`), `asserted` (a subject), `verified` (the claims of a token that the gateway verified and took away).
-    `body` is None where nothing was said of one.
+    `body` is None where nothing was said of one. `carries` are the headers that the gateway sets and keeps back, None
+    where it does so with any.
     A call with `action` is not HTTP: it has a `resource` (`type`, `id`, `properties`) and no method, path or host.
     """
 
@@ -108,6 +113,7 @@ class Inquiry(Struct, frozen=True):
     asserted: Asserted | None = None
     verified: Mapping[str, Json] | None = None
     body: Body | None = None
+    carries: frozenset[str] | None = None
     signals: Mapping[str, Json] = field(default_factory=dict)
     facts: Facts | None = None
     action: str | None = None

@@ -16,7 +16,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from typing import TypeVar
 
 import orjson
@@ -33,13 +33,13 @@ from pdp.errors import AuditError, PolicyError
 from pdp.evaluate import Evaluator
 from pdp.gateways import Gateways
 from pdp.identity.bearer import Identity
-from pdp.identity.issuers import read_issuers
-from pdp.identity.jwt import Verifier
+from pdp.identity.network import trusted
+from pdp.identity.trust import Trust
 from pdp.listening import Listeners, Running
 from pdp.metrics import Metrics
 from pdp.model import Decider, Json
 from pdp.rehearsal import rehearse
-from pdp.runtime.acceptance import Conditions, misgivings, observations
+from pdp.runtime.acceptance import Conditions, loose_headers, misgivings, observations
 from pdp.runtime.engine import Engine
 from pdp.runtime.reload import Reloader
 from pdp.runtime.sources import Source, source_of
@@ -54,6 +54,8 @@ WORKER = 0
 """The writer number of the first (and so far only) worker; 255 is the command line's."""
 
 DRAIN_S = 5.0
+FIRST_KEYS_WITHIN_S = 3.0
+"""So long a start waits for keys that are asked for over a network; then it goes on without them."""
 ADMIN_STATED_WITHIN_S = 5.0
 LONGEST_REQUEST = 4_096
 """Bytes of an administrator's request that its record holds."""
@@ -125,9 +127,9 @@ class _Server:
         loop = asyncio.get_running_loop()
         for name in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(name, stop.set)
-        identity = Identity(Verifier(read_issuers(self._config.issuers)))
         receipts = Receipts(loop)
         async with contextlib.AsyncExitStack() as stack:
+            trust = await stack.enter_async_context(trusted(self._config.issuers, self._state.issuers))
             if not (self._state.keys / "log.key").exists():
                 create_keys(self._state.keys, self._config.log.origin, self._seams.entropy)
             await stack.enter_async_context(_background(self._sequencer.run(), stop))
@@ -135,9 +137,11 @@ class _Server:
             reloader = await _unless_stopped(self._first_policy(writer, receipts), stop)
             if reloader is None:
                 return
-            evaluator = self._evaluator(identity)
+            await stack.enter_async_context(_background(trust.run(), stop))
+            await trust.settled(FIRST_KEYS_WITHIN_S)
+            evaluator = self._evaluator(trust.identity)
             service = self._service(evaluator, writer, receipts)
-            await self._listen(stack, service, writer, receipts, [reloader.misgiving, evaluator.misgiving], reloader)
+            await self._listen(stack, service, writer, receipts, self._doubts(reloader, evaluator, trust), reloader)
             await stack.enter_async_context(_background(reloader.run(), stop))
             loop.add_signal_handler(signal.SIGHUP, _Look(reloader, loop))
             log.info("ready")
@@ -206,8 +210,19 @@ class _Server:
         gateways = [(each.name, each.services) for each in config.gateways]
         for sentence in misgivings(engine.program, {each.url for each in config.issuers}, gateways):
             log.warning("%s", sentence)
+        for sentence in self._loose():
+            log.warning("%s", sentence)
         for sentence in self._observations():
             log.warning("%s: what its policy refuses passes", sentence)
+
+    @staticmethod
+    def _doubts(reloader: Reloader, evaluator: Evaluator, trust: Trust) -> Callable[[], list[str]]:
+        """What is to be said of the parts."""
+        return lambda: [*filter(None, (reloader.misgiving(), evaluator.misgiving())), *trust.misgivings()]
+
+    def _loose(self) -> list[str]:
+        engine, gateways = self._holder.current(), [(each.name, each.headers) for each in self._config.gateways]
+        return [] if engine is None else loose_headers(engine.vocabulary.guarded_headers, gateways)
 
     def _observations(self) -> list[str]:
         engine = self._holder.current()
@@ -247,7 +262,7 @@ class _Server:
         service: Decider,
         writer: LogWriter,
         receipts: Receipts,
-        doubts: Sequence[Callable[[], str]],
+        doubts: Callable[[], list[str]],
         reloader: Reloader,
     ) -> None:
         def ready() -> bool:
@@ -255,7 +270,7 @@ class _Server:
 
         def warnings() -> list[str]:
             certificates = self._listeners.misgivings(self._seams.clock_us())
-            return [*filter(None, [doubt() for doubt in doubts]), *certificates, *self._observations()]
+            return [*doubts(), *certificates, *self._observations(), *self._loose()]
 
         def shown() -> Shown:
             engine, observed = self._holder.current(), self._observed()

@@ -2,6 +2,7 @@
 
     wal/      write-ahead logs, one a writer and start       log/   the tree: checkpoint, tiles
     bundles/  every policy that was in force, by digest      keys/  signing, sealing and id keys
+    issuers/  the last keys of issuers that are asked for over a network
     serve.lock, admin.sock
 
 INVARIANT: the folder is ours (mode 0700, owned by us); one service uses it at a time.
@@ -41,6 +42,10 @@ class State(Struct, frozen=True):
     @property
     def keys(self) -> Path:
         return self.root / "keys"
+
+    @property
+    def issuers(self) -> Path:
+        return self.root / "issuers"
 
     @property
     def admin_socket(self) -> Path:

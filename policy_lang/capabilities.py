@@ -34,12 +34,15 @@ Form = Literal["path", "action"]
 
 
 class Gateway(Struct, frozen=True):
-    """A gateway that may ask about calls of these forms, of these services (None: of all)."""
+    """A gateway that may ask about calls of these forms, of these services (None: of all). `carries` are the headers
+    that its own configuration knows, None where it needs to know none.
+    """
 
     name: str
     can: frozenset[Capability]
     asks: frozenset[Form]
     services: frozenset[str] | None = None
+    carries: frozenset[str] | None = None
 
     def serves(self, endpoint: ir.Endpoint) -> bool:
         """Whether calls of `endpoint` may come through this gateway."""

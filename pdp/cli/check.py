@@ -29,7 +29,7 @@ from msgspec.structs import replace
 from rich.console import Console
 
 from pdp.cli.check_ages import written_ms
-from pdp.cli.check_gateway import complete_gateway, gateways_named
+from pdp.cli.check_gateway import as_served, complete_gateway, gateways_named
 from pdp.cli.check_inventory import show_inventory
 from pdp.cli.check_progress import working
 from pdp.cli.check_report import BuiltFile, Checked, remarks, report_json, report_sarif, summary
@@ -129,7 +129,7 @@ def _checked(folder: Path, bundle: Bundle, environment: str | None, gateways: tu
     program, sources = compiled.program, compiled.sources
     diagnostics: list[Diagnostic] = [*compiled.warnings, *_misfits(program, bundle.files)]
     for gateway in gateways:
-        diagnostics += check_gateway(program, gateway, sources)
+        diagnostics += check_gateway(program, as_served(gateway, program), sources)
     absent = [f"{FOLDER}{relation.id}.csv" for relation in program.relations if not _has_facts(relation, bundle.files)]
     return Checked(environment, ordered(diagnostics), sources, compiled, tuple(absent), gateways)
 

@@ -16,8 +16,10 @@ from pdp.cli.options import CONFIG_NAME, configured
 from pdp.errors import PdpError
 from pdp.gateways import Gateway as OurGateway
 from pdp.gateways import gateway_of
-from pdp.model import capabilities_named
+from pdp.model import HEADERS, capabilities_named
+from pdp.runtime.vocabulary import Vocabulary
 from policy_lang.capabilities import KNOWN, Form, Gateway
+from policy_lang.ir import Program
 from policy_lang.verdict import CAPABILITIES
 
 _ALL: frozenset[Form] = frozenset({"path", "action"})
@@ -48,7 +50,13 @@ def _ours() -> dict[str, Gateway]:
 
 def _of_ours(gateway: OurGateway) -> Gateway:
     able = gateway.passing_on if gateway.capabilities is None else gateway.capabilities
-    return Gateway(gateway.name, able, _ALL if gateway.subjects else _PATHS, gateway.services)
+    return Gateway(gateway.name, able, _ALL if gateway.subjects else _PATHS, gateway.services, gateway.headers)
+
+
+def as_served(gateway: Gateway, program: Program) -> Gateway:
+    """What the gateway can do under a policy: one whose own files do not know all its headers sets and removes none."""
+    loose = gateway.carries is not None and not Vocabulary.of(program).guarded_headers <= gateway.carries
+    return replace(gateway, can=gateway.can - HEADERS) if loose else gateway
 
 
 def _named(text: str, ours: Mapping[str, Gateway]) -> Gateway:

@@ -18,6 +18,7 @@ import click
 from msgspec.structs import replace
 
 from pdp.cli.decide_inquiry import Asked, inquiry_of, what_is_missing, written_request
+from pdp.cli.decide_reach import report, shown
 from pdp.cli.options import (
     config_option,
     configured,
@@ -48,8 +49,14 @@ from policy_lang.meaning.background import Background
 from policy_lang.meaning.explain import duty_texts, sentence, trace_json
 from policy_lang.verdict import CAPABILITIES
 
+REACH_JSON = """With --reach, --json writes verified, reason, at, issuer, kind, audience, scopes, issued_at, not_before,
+expires_at, seconds_left, bound, personal (each: claim, declared, private), reach (endpoints, endpoints_opened,
+services, services_opened, and a count for each state) and endpoints (each: id, service, call, state, reason, subject,
+rules, challenges, unsettled). A state is opens, opens_after_step_up, may_open or closed; what hangs on the rest of the
+call stands in unsettled (each: rule, clause, inputs)."""
 
-@click.command(short_help="Decide one call, without a server.")
+
+@click.command(short_help="Decide one call, without a server.", epilog=REACH_JSON)
 @click.argument("method", required=False)
 @click.argument("url", required=False)
 @click.option("--service", help="The service asked about; without it the host decides.")
@@ -63,6 +70,7 @@ from policy_lang.verdict import CAPABILITIES
 @click.option("--request", "request_path", type=path_type, help="A file with the whole request, JSON or YAML.")
 @click.option("--now", help="The instant to decide at, such as 2026-03-01T12:00:00Z; without it, now.")
 @click.option("--explain", is_flag=True, help="Print the trace: each rule, each clause, and what it read.")
+@click.option("--reach", is_flag=True, help="Decide no call: say what --token is, and which endpoints it opens.")
 @config_option
 @policies_option
 @settings_option
@@ -87,6 +95,7 @@ def decide(
     state: Path | None,
     *,
     explain: bool,
+    reach: bool,
     as_json: bool,
 ) -> None:
     """Decide one call by the policy, without a server.
@@ -99,29 +108,50 @@ def decide(
 
     A private claim, and a header made of one, stands as a fingerprint under the key of the state.
 
-    No record is taken. Ends 0 for allow, 1 for deny and step-up, 2 for bad input.
+    With --reach, says of a token what it is, which endpoints it opens whatever the call, which perhaps, and what in it
+    looks personal.
+
+    No record is taken. Ends 0 for allow, 1 for deny and step-up, 2 for bad input; with --reach 0 for a token that is
+    verified, 1 for another.
     """
     config = configured(config_path)
     digest = None if policies is not None and policies.is_dir() else config.bundle_digest
     bundle, engine = _engine(config, policies or config.policies or Path(), digest, settings or config.settings)
-    if request_path is not None:
-        if any(each for each in (method, service, token, kind, claims, ip, peer)):
-            why = "give no METHOD, --service, --token, --as, --set, --ip or --peer beside it"
-            raise ConfigError("C202", f"--request holds the whole request: {why}")
-        written = written_request(engine, request_path)
-    else:
-        if method is None or url is None:
-            raise click.UsageError("give METHOD and URL, or --request FILE")
-        asked = Asked(method, url, service, token, kind, claims, ip, peer)
-        written = WrittenRequest(inquiry_of(engine, asked), None)
+    beside = any((method, service, kind, claims, ip, peer))
+    if reach:
+        if token is None or beside or url is not None or request_path is not None or explain:
+            raise click.UsageError("--reach tells of --token FILE: give no call beside it, and no --explain")
+        told_us = time.time_ns() // 1_000 if now is None else instant_us(now, "--now")
+        told = shown(engine, _verifier(config), config.issuers, token, told_us)
+        ctx.exit(report(told, as_json=as_json))
+    is_call = method is not None and url is not None
+    asked = Asked(method or "", url or "", service, token, kind, claims, ip, peer) if is_call else None
+    written = _written(engine, asked, request_path, beside=beside or token is not None)
     at_us = instant_us(now, "--now") if now is not None else written.now_us
     at_us = time.time_ns() // 1_000 if at_us is None else at_us
-    identity = Identity(Verifier(() if kind is not None else read_issuers(config.issuers)))
+    identity = Identity(Verifier(()) if kind is not None else _verifier(config))
     evaluator = Evaluator(lambda: engine, identity, service_from_host=config.service_from_host)
     evaluation = evaluator.evaluate(_asked_by(config, written.inquiry), at_us)
     key = fingerprint_key(State(state or config.state).keys)
     _show(evaluation, bundle, engine, key, at_us, explain=explain, as_json=as_json)
     ctx.exit(0 if evaluation.decision.outcome == "allow" else 1)
+
+
+def _verifier(config: Config) -> Verifier:
+    """What verifies tokens of the configured issuers."""
+    return Verifier(read_issuers(config.issuers))
+
+
+def _written(engine: Engine, asked: Asked | None, request_path: Path | None, *, beside: bool) -> WrittenRequest:
+    """The request of a file, or the one that the command line says; `beside`: it says something of one."""
+    if request_path is not None:
+        if beside:
+            why = "give no METHOD, --service, --token, --as, --set, --ip or --peer beside it"
+            raise ConfigError("C202", f"--request holds the whole request: {why}")
+        return written_request(engine, request_path)
+    if asked is None:
+        raise click.UsageError("give METHOD and URL, or --request FILE")
+    return WrittenRequest(inquiry_of(engine, asked), None)
 
 
 def _engine(config: Config, place: Path, digest: str | None, settings: str | None) -> tuple[Bundle, Engine]:

@@ -94,6 +94,13 @@ def tables(kind: Kind, setting: Setting) -> str:
             "# `auth_request` refuses by 401 or 403 alone: a rule's other answer is given as 403.",
             'capabilities = ["remove_header", "set_header", "step_up"]',
         ]
+    if kind not in OVER_GRPC:
+        named = ", ".join(map(_text, setting.guarded))
+        lines += [
+            "# What its files take from our answers and keep back from clients. A policy that sets or removes another",
+            "# header is not served in full until these files are written anew.",
+            f"headers = [{named}]",
+        ]
     mutual = isinstance(setting.way, Mutual) and kind != "istio"
     if mutual:
         lines += ["# The SPIFFE id in the gateway's certificate.", 'identity = "spiffe://shop.example/edge"']

@@ -1,6 +1,6 @@
-"""The issuers of a configuration, with their keys read from files.
+"""The issuers of a configuration, with their keys read from files, or without any where these are asked for.
 
-`IssuerConfig`s come in, `Issuer`s go out, ready for a `Verifier`. The only module of identity that touches files.
+`IssuerConfig`s come in, `Issuer`s go out, ready for a `Verifier` or for `pdp.identity.network`.
 Errors: ConfigError C104, naming the file, the reason and the remedy, for all issuers together.
 """
 
@@ -17,7 +17,9 @@ from pdp.identity.jwt import Issuer
 
 
 def read_issuers(configured: Sequence[IssuerConfig]) -> tuple[Issuer, ...]:
-    """The issuers with the keys that stand in their files now. Errors: ConfigError C104.
+    """The issuers with the keys that stand in their files now; without keys, where those are asked for over a network.
+
+    Errors: ConfigError C104.
 
     A key set that leaves an issuer without a single usable key is an error, and so is one without a key for any of its
     algorithms; single keys that were left out stand in `KeySet.refused`.
@@ -30,11 +32,11 @@ def read_issuers(configured: Sequence[IssuerConfig]) -> tuple[Issuer, ...]:
 
 
 def _issuer(configured: IssuerConfig) -> Issuer | str:
-    keys = _keys(configured.keys)
+    keys = None if configured.keys is None else _keys(configured.keys)
     if isinstance(keys, str):
         return f"{configured.url}: {keys}"
     algorithms = cast("frozenset[Algorithm]", frozenset(configured.algorithms))
-    if not any(key.algorithm in algorithms for key in keys.usable):
+    if keys is not None and not any(key.algorithm in algorithms for key in keys.usable):
         named = ", ".join(sorted(algorithms))
         return f"{configured.url}: {configured.keys} holds no key for {named}: correct `algorithms` or the file"
     return Issuer(
@@ -45,6 +47,7 @@ def _issuer(configured: IssuerConfig) -> Issuer | str:
         leeway_s=configured.leeway_s,
         max_lifetime_s=configured.max_lifetime_s,
         multi_audience=configured.allow_multi_audience,
+        session_max_s=configured.session_max_s,
     )
 
 

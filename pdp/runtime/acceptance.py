@@ -95,6 +95,19 @@ def misgivings(
     return found
 
 
+def loose_headers(guarded: Collection[str], gateways: Sequence[tuple[str, Collection[str] | None]]) -> list[str]:
+    """Sentences about headers that rules set or remove and gateways do not know. `gateways` are names with the headers
+    that their own configuration carries, None for any.
+    """
+    found = []
+    for gateway, carried in gateways:
+        loose = [] if carried is None else sorted(set(guarded) - set(carried))
+        if loose:
+            named = ", ".join(loose)
+            found.append(f"the files of the gateway {gateway} do not know the headers {named}: write them anew")
+    return found
+
+
 def observations(program: Program, now_ms: int) -> list[str]:
     """A sentence for each service that is observed now: what policy refuses there passes."""
     return [f"`{each.id}` is observed until {_day(each)}" for each in program.services if _is_observed(each, now_ms)]

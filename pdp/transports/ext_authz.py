@@ -103,6 +103,7 @@ def read(check: Wire, gateway: Gateway) -> Inquiry:
         services=gateway.services,
         identity=gateway.identity,
         capabilities=gateway.passing_on,
+        carries=gateway.headers,
         ip=address_of(attributes.source, sent, gateway.trusted_hops),
         peer=peer if peer.startswith("spiffe://") else None,
         certificate=thumbprint(attributes.source.certificate) if attributes.source.certificate else None,

@@ -83,6 +83,7 @@ def read(headers: Pairs, service: str, gateway: Gateway) -> Inquiry:
         services=gateway.services,
         identity=gateway.identity,
         capabilities=gateway.passing_on,
+        carries=gateway.headers,
         ip=client_address([said["for"] or ""], gateway.trusted_hops) if whole else None,
         tls=tls if whole else None,
         request_id=sole(headers, "x-request-id"),

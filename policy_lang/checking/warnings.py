@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 
 from policy_lang import ir, tree
 from policy_lang.checking.out_of_reach import out_of_reach
+from policy_lang.checking.personal import personal_claims
 from policy_lang.checking.rules import CheckedRule
 from policy_lang.declared.endpoints import EndpointEntry, ServiceEntry
 from policy_lang.declared.entries import Inventory
@@ -51,6 +52,7 @@ def warnings(
     """The warnings; `today_ms` and `written_ms` (by rule id: when it was written) in Unix milliseconds."""
     yield from _unreached(inventory, rules)
     yield from out_of_reach(inventory, rules)
+    yield from personal_claims(inventory.kinds)
     sensitive = {
         index: lowest for index, entry in enumerate(inventory.endpoints) if (lowest := _lowest_below(entry)) is not None
     }

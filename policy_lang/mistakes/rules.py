@@ -438,3 +438,15 @@ class LooksLikeRegex(Diagnostic, frozen=True, kw_only=True):
 
     pattern: str
     character: str
+
+
+class LooksPersonal(Diagnostic, frozen=True, kw_only=True):
+    code = "W824"
+    severity = "warning"
+    title = "the {word} `{name}` looks personal, and is not `private`"
+    label = "its values may be shown in traces, and passed on in tokens that are made here"
+    help = "write `{written}`: then no command shows its value, and no token that is made here carries it"
+
+    word: str
+    name: str
+    written: str

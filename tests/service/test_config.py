@@ -126,9 +126,15 @@ def test_a_whole_file_is_read() -> None:
     )
     assert config.issuers == (
         IssuerConfig(
-            "https://id.example", BASE / "keys/jwks.json", ("ES256", "EdDSA"), ("at+jwt", "jwt"), 0, 600, True
+            "https://id.example",
+            ("ES256", "EdDSA"),
+            keys=BASE / "keys/jwks.json",
+            types=("at+jwt", "jwt"),
+            leeway_s=0,
+            max_lifetime_s=600,
+            allow_multi_audience=True,
         ),
-        IssuerConfig("accounts.example", Path("/keys.json"), ("RS256",), ("at+jwt",), 30, 86_400, False),
+        IssuerConfig("accounts.example", ("RS256",), keys=Path("/keys.json")),
     )
     assert config.challenges == {"mfa": "urn:example:mfa"}
     assert (config.limits.message_bytes, config.limits.http_body_bytes) == (2048, 4096)

@@ -1,0 +1,104 @@
+"""The list of revocations that an operator drops as a file: JSON lines, taken whole or not at all.
+
+    {"kind": "session", "issuer": "https://id.example.com", "value": "s-81"}
+
+Members: `kind` and `issuer`, `value` but for a whole issuer, and `at` and `until` in Unix seconds where the revocation
+is not without an end (`Revocation` says what they mean). Empty lines count for nothing. Bytes come in, revocations or
+the problems of every line go out; nothing is opened here.
+INVARIANT: a file with any problem changes nothing: what the last good one revoked stays revoked.
+
+Decision: 2026-11-21. A file without a byte is a problem, and so is a last line without its end: that is what a file
+    looks like that is being written. A list that revokes nothing is one empty line.
+Decision: 2026-11-21. What stands twice counts as the stricter of the two says.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct, ValidationError, convert
+
+from pdp.identity.strict import JsonRefusedError, decode_json_object
+from pdp.shared_state.model import MOST_REVOCATIONS, Identity, Kind, Revocation, Revocations, merged
+from policy_lang.diagnostics import printable
+
+MOST_BYTES = 32 * 1024 * 1024
+MOST_PROBLEMS = 100
+BY = "watched file"
+
+_SECOND_US = 1_000_000
+
+
+class Problem(Struct, frozen=True):
+    """What is wrong with a line, counted from 1, or with the file as a whole: 0."""
+
+    line: int
+    text: str
+
+
+class FileRefused(Struct, frozen=True):
+    """Why a file changes nothing: at least one problem, a hundred at most."""
+
+    problems: tuple[Problem, ...]
+
+
+class _Line(Struct, frozen=True, forbid_unknown_fields=True):
+    kind: Kind
+    issuer: str
+    value: str = ""
+    at: int = 0
+    until: int | None = None
+
+
+def read_watched(data: bytes) -> tuple[Revocation, ...] | FileRefused:
+    """The revocations of a file, each thing once, or what is wrong with it; never some of both."""
+    if len(data) > MOST_BYTES:
+        return _refused(0, f"the file has more than {MOST_BYTES} bytes: revoke subjects or keys in place of tokens")
+    if not data.endswith(b"\n"):
+        return _refused(0, "the file does not end with a line end: write it whole, an empty line where it is empty")
+    found: dict[Identity, Revocation] = {}
+    problems: list[Problem] = []
+    for number, line in enumerate(data.split(b"\n"), start=1):
+        if not line.strip():
+            continue
+        read = _read(line)
+        if isinstance(read, str):
+            problems.append(Problem(number, read))
+        else:
+            found[read.identity] = merged(found.get(read.identity), read)
+        if len(problems) == MOST_PROBLEMS:
+            break
+        if len(found) > MOST_REVOCATIONS:
+            return _refused(number, f"the file holds more than {MOST_REVOCATIONS} revocations: take some out")
+    return FileRefused(tuple(problems)) if problems else tuple(found.values())
+
+
+class Watched:
+    """What the last good file revokes. `index` is asked like that of a store."""
+
+    def __init__(self) -> None:
+        self.index = Revocations()
+
+    def offer(self, data: bytes) -> tuple[Problem, ...]:
+        """Take the file's bytes, or keep what there is and say why."""
+        read = read_watched(data)
+        if isinstance(read, FileRefused):
+            return read.problems
+        index = Revocations()
+        index.apply(read, self.index.revision + 1)
+        self.index = index
+        return ()
+
+
+def _refused(line: int, text: str) -> FileRefused:
+    return FileRefused((Problem(line, text),))
+
+
+def _read(line: bytes) -> Revocation | str:
+    """The revocation, or what is wrong."""
+    try:
+        read = convert(decode_json_object(line, 1), _Line)
+        until = None if read.until is None else read.until * _SECOND_US
+        if until == 0:
+            return "`until` is an instant after `at`, or absent"
+        return Revocation(read.kind, read.issuer, read.value, read.at * _SECOND_US, until, BY)
+    except (JsonRefusedError, ValidationError, ValueError) as error:
+        return printable(str(error))

@@ -1,0 +1,825 @@
+"""The stores: the same for every one, found by every process at the next decision, and whole whatever fails.
+
+A real Redis stands in where this machine has one (tests/support/redis.py).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+import timeit
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pdp.shared_state.following import Following
+from pdp.shared_state.generation import Generation
+from pdp.shared_state.memory import MemoryStore, Shelf
+from pdp.shared_state.model import GRACE_US, LONGEST, Identity, Kind, Revocation, Revocations, Store, StoreError
+from pdp.shared_state.sqlite import COALESCED_US, DATABASE, GENERATION, KEPT_US, SqliteStore, connect
+from tests.support.process import eventually
+from tests.support.redis import RedisServer, redis_program, redis_server
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+ISSUER = "https://id.example.com"
+NOW_US = 1_800_000_000_000_000
+SESSION = bytes(range(32))
+NEVER_S = 1e9
+"""A look that is never due by time: what is found is found by the generation."""
+
+WORKER = """
+import os, signal, sqlite3, sys
+from pathlib import Path
+from pdp.shared_state.following import Following
+from pdp.shared_state.model import Revocation, Revocations
+from pdp.shared_state.sqlite import SqliteStore
+
+def opened(place):
+    if place.startswith("redis:"):
+        from pdp.shared_state.redis import RedisStore
+        return RedisStore(place, poll_s=0.05)
+    return SqliteStore(Path(place), opened=lambda path: sqlite3.connect(
+        path, timeout=5, isolation_level=None, factory=Dying))
+
+class Dying(sqlite3.Connection):
+    at = None
+    def execute(self, statement, *given):
+        if self.at == "before " + statement.split()[0]:
+            os.kill(os.getpid(), signal.SIGKILL)
+        done = super().execute(statement, *given)
+        if self.at == "after " + statement.split()[0]:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return done
+
+store = opened(sys.argv[1])
+following = Following(store, Revocations(), recheck_s=1e9)
+print("ready", flush=True)
+for line in sys.stdin:
+    verb, _, value = line.rstrip("\\n").partition(" ")
+    said = "done"
+    if verb == "die":
+        Dying.at = value
+    elif verb == "revoke":
+        said = store.revoke(Revocation("session", "https://id.example.com", value, 1, None, "worker"))
+    elif verb == "flood":
+        for number in range(1_000_000):
+            store.revoke(Revocation("session", "https://id.example.com", str(number), 1, None, "worker"))
+            print(number, flush=True)
+    elif verb == "decide":
+        failure = following.keep_up(0.0)
+        said = failure or following.index.refused("https://id.example.com", {"sid": value}, b"", None)
+    elif verb == "seen":
+        store.seen(bytes.fromhex(value), 1_800_000_000_000_000)
+    elif verb == "end":
+        store.close()
+        break
+    print(said, flush=True)
+"""
+"""A worker of its own process: does what each line says, and says what came of it."""
+
+
+class Worker:
+    def __init__(self, place: str) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", WORKER, place],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self.heard() == "ready"
+
+    def told(self, line: str) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(line + "\n")
+        self._process.stdin.flush()
+
+    def heard(self) -> str:
+        assert self._process.stdout is not None
+        return self._process.stdout.readline().strip()
+
+    def asked(self, line: str) -> str:
+        self.told(line)
+        return self.heard()
+
+    def killed(self) -> int:
+        """Kill it, if it does not live no more, and say of what it died."""
+        self._process.kill()
+        return self.ended()
+
+    def ended(self) -> int:
+        with self._process:
+            return self._process.wait(20)
+
+
+@contextmanager
+def workers(place: str, count: int) -> Iterator[list[Worker]]:
+    started: list[Worker] = []
+    try:
+        started += (Worker(place) for _ in range(count))
+        yield started
+    finally:
+        for worker in started:
+            worker.killed()
+
+
+def revoked(value: str, kind: Kind = "session", until_us: int | None = None, at_us: int = NOW_US) -> Revocation:
+    return Revocation(kind, ISSUER, value, at_us, until_us, "test")
+
+
+def decides(following: Following, session: str, now_s: float = 0.0) -> str | None:
+    """What a decision on a session comes to, the store's failure first."""
+    failure = following.keep_up(now_s)
+    return failure.code if failure is not None else following.index.refused(ISSUER, {"sid": session}, b"", None)
+
+
+def following_of(store: Store) -> Following:
+    return Following(store, Revocations(), recheck_s=NEVER_S)
+
+
+@pytest.fixture(scope="module")
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    program = redis_program()
+    if program is None:
+        pytest.skip("no redis-server on the path or in a package here, or no driver")
+    with redis_server(program, tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+def _redis_store(address: str, **given: Any) -> Store:
+    from pdp.shared_state.redis import RedisStore
+
+    return RedisStore(address, **{"poll_s": 0.05, **given})
+
+
+def _emptied(server: RedisServer) -> str:
+    from redis import Redis
+
+    with closing(Redis.from_url(server.address)) as client:
+        client.flushall()
+    return server.address
+
+
+@pytest.fixture(params=["memory", "sqlite", "redis"])
+def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], Store]]:
+    """Opens one more store on the same data, of at most five revocations."""
+    stores: list[Store] = []
+    shelf = Shelf(most=5)
+    address = _emptied(request.getfixturevalue("redis")) if request.param == "redis" else ""
+
+    def another() -> Store:
+        match request.param:
+            case "memory":
+                made: Store = MemoryStore(shelf)
+            case "sqlite":
+                made = SqliteStore(tmp_path, most=5)
+            case _:
+                made = _redis_store(address, most=5)
+        stores.append(made)
+        return made
+
+    yield another
+    for store in stores:
+        store.close()
+
+
+def test_every_store_gives_what_changed_since_a_revision(opened: Callable[[], Store]) -> None:
+    store = opened()
+    assert store.revocations(0) == ([], 0)
+    first = store.revoke(revoked("s-1"))
+    second = store.revoke(revoked("s-2", until_us=NOW_US + 9))
+    assert 0 < first < second
+    assert store.revocations(0) == ([revoked("s-1"), revoked("s-2", until_us=NOW_US + 9)], second)
+    assert store.revocations(first) == ([revoked("s-2", until_us=NOW_US + 9)], second)
+    assert store.revocations(second) == ([], second)
+
+
+def test_in_every_store_a_withdrawal_is_a_change(opened: Callable[[], Store]) -> None:
+    store = opened()
+    first = store.revoke(revoked("s-1"))
+    assert store.withdraw(("session", ISSUER, "s-1"), NOW_US + 5, "me")
+    changes, revision = store.revocations(first)
+    assert (list(changes), revision > first) == ([Revocation("session", ISSUER, "s-1", NOW_US + 5, 0, "me")], True)
+    assert not store.withdraw(("session", ISSUER, "s-1"), NOW_US, "me"), "it is withdrawn already"
+    assert not store.withdraw(("session", ISSUER, "s-2"), NOW_US, "me"), "it never was revoked"
+    assert store.revocations(revision) == ([], revision)
+
+
+def test_in_every_store_a_withdrawal_of_nothing_is_a_mistake_that_changes_nothing(opened: Callable[[], Store]) -> None:
+    store = opened()
+    store.revoke(revoked("s-1"))
+    for identity in (("session", ISSUER, ""), ("session", ISSUER, "\ud800"), ("user", ISSUER, "s-1")):
+        with pytest.raises(ValueError, match="revocation"):
+            store.withdraw(cast("Identity", identity), NOW_US, "me")
+    assert store.revocations(0) == ([revoked("s-1")], 1)
+    assert store.generation() is not None
+
+
+def test_in_every_store_revoking_again_is_the_stricter_of_the_two(opened: Callable[[], Store]) -> None:
+    store = opened()
+    store.revoke(revoked("ann", "subject", until_us=None, at_us=NOW_US))
+    store.revoke(revoked("ann", "subject", until_us=NOW_US + 5, at_us=NOW_US - 5))
+    assert list(store.revocations(0)[0]) == [revoked("ann", "subject")]
+
+
+def test_every_store_keeps_odd_texts_whole(opened: Callable[[], Store]) -> None:
+    store = opened()
+    entries = [
+        revoked("'; DROP TABLE revocation; --"),
+        revoked("\0"),
+        revoked("{portcullis}:about"),
+        revoked("\U0001f511" * LONGEST),
+        Revocation("issuer", "\n", "", 0, None, ""),
+    ]
+    for entry in entries:
+        store.revoke(entry)
+    assert list(store.revocations(0)[0]) == entries
+
+
+def test_a_full_store_refuses_by_name_and_forgets_nothing(opened: Callable[[], Store]) -> None:
+    store = opened()
+    entries = [revoked(f"s-{number}", until_us=NOW_US + 10**15) for number in range(5)]
+    for entry in entries:
+        store.revoke(entry)
+    with pytest.raises(StoreError, match="withdraw some") as caught:
+        store.revoke(revoked("s-5"))
+    assert caught.value.code == "S112"
+    store.revoke(entries[0])
+    assert {entry.value for entry in store.revocations(0)[0]} == {entry.value for entry in entries}
+    assert store.status().usable, "a full store still says what is revoked"
+
+
+def test_every_store_is_found_by_another_at_its_next_decision(opened: Callable[[], Store]) -> None:
+    here, there = opened(), opened()
+    following = following_of(there)
+    assert decides(following, "s-1") is None
+    here.revoke(revoked("s-1"))
+    eventually(lambda: decides(following, "s-1") == "token.revoked", 5.0)
+    here.withdraw(("session", ISSUER, "s-1"), NOW_US, "test")
+    eventually(lambda: decides(following, "s-1") is None, 5.0)
+
+
+def test_every_store_knows_when_a_session_was_last_seen(opened: Callable[[], Store]) -> None:
+    here, there = opened(), opened()
+    assert here.last_seen(SESSION) is None
+    here.seen(SESSION, NOW_US)
+    assert (here.last_seen(SESSION), there.last_seen(SESSION)) == (NOW_US, NOW_US)
+    assert there.last_seen(bytes(32)) is None
+    here.seen(SESSION, NOW_US + COALESCED_US)
+    assert there.last_seen(SESSION) == NOW_US + COALESCED_US
+
+
+def test_every_store_may_be_closed_twice(opened: Callable[[], Store]) -> None:
+    store = opened()
+    store.close()
+    store.close()
+
+
+def test_what_stores_hold_is_the_same_opened_again(opened: Callable[[], Store]) -> None:
+    store = opened()
+    store.revoke(revoked("s-1"))
+    store.seen(SESSION, NOW_US)
+    before = store.revocations(0)
+    store.close()
+    again = opened()
+    assert again.revocations(0) == before
+    assert again.last_seen(SESSION) == NOW_US
+
+
+# One SQLite file
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[SqliteStore]:
+    with closing(SqliteStore(tmp_path)) as made:
+        yield made
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["revoke", "withdraw"]),
+        st.sampled_from(["a", "b", "c"]),
+        st.integers(1, 5),
+        st.sampled_from([None, 10, 20]),
+    ),
+    max_size=12,
+)
+
+
+@settings(max_examples=30, deadline=None)
+@given(STEPS)
+def test_sqlite_does_as_memory_does(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, str, int, int | None]]
+) -> None:
+    """revocations(sqlite after steps, since) = revocations(memory after steps, since), for every revision."""
+    memory = MemoryStore(Shelf())
+    with closing(SqliteStore(tmp_path_factory.mktemp("law"))) as sqlite:
+        for verb, value, at_us, until_us in steps:
+            for each in (memory, sqlite):
+                if verb == "revoke":
+                    each.revoke(revoked(value, until_us=until_us, at_us=at_us))
+                else:
+                    each.withdraw(("session", ISSUER, value), at_us, "test")
+        for since in range(memory.revocations(0)[1] + 1):
+            (ours, now), (theirs, then) = sqlite.revocations(since), memory.revocations(since)
+            assert (now, {e.identity: e for e in ours}) == (then, {e.identity: e for e in theirs})
+
+
+def test_its_files_are_ours_alone(store: SqliteStore, tmp_path: Path) -> None:
+    store.revoke(revoked("s-1"))
+    modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+    assert {DATABASE, GENERATION} <= modes.keys()
+    assert set(modes.values()) == {0o600}
+
+
+def test_two_workers_find_a_revocation_at_their_next_decision(tmp_path: Path) -> None:
+    with workers(str(tmp_path), 2) as (here, there):
+        for number in range(20):
+            assert there.asked(f"decide s-{number}") == "None"
+            here.asked(f"revoke s-{number}")
+            assert there.asked(f"decide s-{number}") == "token.revoked"
+            assert here.asked(f"decide s-{number}") == "token.revoked"
+
+
+def test_a_session_seen_by_one_worker_is_known_to_others_and_after_a_kill(tmp_path: Path, store: SqliteStore) -> None:
+    with workers(str(tmp_path), 1) as (worker,):
+        worker.asked(f"seen {SESSION.hex()}")
+        assert store.last_seen(SESSION) == NOW_US
+        worker.killed()
+    assert store.last_seen(SESSION) == NOW_US
+
+
+KILLS = {
+    "before it has the file's lock": ("before BEGIN", None),
+    "before the commit": ("before COMMIT", None),
+    "between the commit and the generation": ("after COMMIT", "token.revoked"),
+}
+
+
+@pytest.mark.parametrize(("moment", "wanted"), KILLS.values(), ids=KILLS.keys())
+def test_a_writer_killed_in_the_middle_has_revoked_or_has_not(
+    tmp_path: Path, store: SqliteStore, moment: str, wanted: str | None
+) -> None:
+    following = following_of(store)
+    store.revoke(revoked("before"))
+    with workers(str(tmp_path), 1) as (worker,):
+        assert decides(following, "before") == "token.revoked", "and what the worker did when it began is known"
+        worker.asked(f"die {moment}")
+        assert worker.asked("revoke s-1") == "", "it died in it"
+        assert worker.ended() == -signal.SIGKILL
+    assert decides(following, "s-1") == wanted
+    assert decides(following, "before") == "token.revoked"
+    assert store.generation() is not None, "who found nobody writing made it even"
+    store.revoke(revoked("s-2"))
+    assert decides(following, "s-2") == "token.revoked"
+
+
+def test_what_was_acknowledged_before_a_kill_at_any_moment_is_there(tmp_path: Path) -> None:
+    acknowledged = -1
+    with workers(str(tmp_path), 1) as (worker,):
+        worker.told("flood")
+        while acknowledged < 30:
+            acknowledged = int(worker.heard())
+        worker.killed()
+    with closing(SqliteStore(tmp_path)) as store:
+        found = {entry.value for entry in store.revocations(0)[0]}
+    assert {str(number) for number in range(acknowledged + 1)} <= found
+
+
+def test_a_decision_while_another_writes_asks_the_file_each_time(tmp_path: Path, store: SqliteStore) -> None:
+    following = following_of(store)
+    with closing(Generation(tmp_path / GENERATION)) as writer:
+        with writer.writing(1.0):
+            assert store.generation() is None
+            assert decides(following, "s-1") is None
+            with closing(connect(tmp_path / DATABASE)) as other:
+                row = ("session", ISSUER, "s-1", NOW_US, None, "other", 1)
+                other.execute("INSERT INTO revocation VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+                other.execute("UPDATE about SET revision = 1")
+            assert decides(following, "s-1") == "token.revoked"
+            assert store.generation() is None, "a reader does not end the write of another"
+        assert store.generation() is not None
+
+
+def test_a_generation_that_is_written_by_nobody_is_found_by_time(tmp_path: Path, store: SqliteStore) -> None:
+    following = Following(store, Revocations(), recheck_s=1.0)
+    assert decides(following, "s-1", 0.0) is None
+    with closing(connect(tmp_path / DATABASE)) as other:
+        row = ("session", ISSUER, "s-1", NOW_US, None, "other", 1)
+        other.execute("INSERT INTO revocation VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+        other.execute("UPDATE about SET revision = 1")
+    assert decides(following, "s-1", 0.9) is None
+    assert decides(following, "s-1", 1.0) == "token.revoked"
+
+
+def test_the_generation_costs_well_under_a_microsecond(store: SqliteStore) -> None:
+    assert min(timeit.repeat(store.generation, number=2_000, repeat=25)) / 2_000 < 1e-6
+
+
+def test_only_what_is_over_makes_room(tmp_path: Path) -> None:
+    end = NOW_US + 60_000_000
+    clock = [end + GRACE_US - 1]
+    with closing(SqliteStore(tmp_path, most=2, clock_us=lambda: clock[0])) as store:
+        store.revoke(revoked("s-1", until_us=end))
+        store.revoke(revoked("s-2"))
+        with pytest.raises(StoreError, match="S112"):
+            store.revoke(revoked("s-3"))
+        clock[0] += 1
+        store.revoke(revoked("s-3"))
+        assert {entry.value for entry in store.revocations(0)[0]} == {"s-2", "s-3"}
+        store.withdraw(("session", ISSUER, "s-2"), clock[0], "test")
+        with pytest.raises(StoreError, match="S112"):
+            store.revoke(revoked("s-4"))
+        clock[0] += GRACE_US
+        store.revoke(revoked("s-4"))
+        assert {entry.value for entry in store.revocations(0)[0]} == {"s-3", "s-4"}
+
+
+def test_a_begin_in_the_future_makes_no_room(tmp_path: Path) -> None:
+    with closing(SqliteStore(tmp_path, most=1, clock_us=lambda: NOW_US)) as store:
+        store.revoke(revoked("s-1", until_us=NOW_US + 9))
+        with pytest.raises(StoreError, match="S112"):
+            store.revoke(revoked("s-2", at_us=NOW_US * 100))
+
+
+def test_a_session_is_written_once_in_some_seconds_and_never_goes_back(store: SqliteStore, tmp_path: Path) -> None:
+    with closing(SqliteStore(tmp_path)) as other:
+        store.seen(SESSION, NOW_US)
+        store.seen(SESSION, NOW_US + COALESCED_US - 1)
+        assert other.last_seen(SESSION) == NOW_US
+        store.seen(SESSION, NOW_US + COALESCED_US)
+        other.seen(SESSION, NOW_US + 1)
+        assert store.last_seen(SESSION) == NOW_US + COALESCED_US
+
+
+def test_a_clock_that_was_ahead_does_not_keep_a_session_alive(store: SqliteStore, tmp_path: Path) -> None:
+    store.seen(SESSION, NOW_US + 365 * 24 * 3_600 * 1_000_000)
+    store.seen(SESSION, NOW_US)
+    with closing(SqliteStore(tmp_path)) as other:
+        assert store.last_seen(SESSION) == other.last_seen(SESSION) == NOW_US
+
+
+def test_sessions_not_used_for_long_are_forgotten(store: SqliteStore, tmp_path: Path) -> None:
+    store.seen(SESSION, NOW_US)
+    store.seen(bytes(32), NOW_US + KEPT_US + 1)
+    with closing(SqliteStore(tmp_path)) as other:
+        assert other.last_seen(SESSION) is None
+        assert other.last_seen(bytes(32)) == NOW_US + KEPT_US + 1
+
+
+def test_a_session_is_a_digest(store: SqliteStore) -> None:
+    with pytest.raises(ValueError, match="digest"):
+        store.seen(b"s-1", NOW_US)
+
+
+def _deleted(folder: Path) -> None:
+    (folder / DATABASE).unlink()
+
+
+def _generation_deleted(folder: Path) -> None:
+    (folder / GENERATION).unlink()
+
+
+def _replaced(folder: Path) -> None:
+    (folder / "new").write_bytes((folder / DATABASE).read_bytes())
+    (folder / "new").rename(folder / DATABASE)
+
+
+def _set_back(folder: Path) -> None:
+    with closing(connect(folder / DATABASE)) as other:
+        other.execute("DELETE FROM revocation")
+        other.execute("UPDATE about SET revision = 0")
+
+
+def _folder_gone(folder: Path) -> None:
+    folder.rename(folder.with_name("gone"))
+
+
+def _overwritten(folder: Path) -> None:
+    with closing(connect(folder / DATABASE)) as other:
+        other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    with (folder / DATABASE).open("r+b") as file:
+        file.write(b"\xff" * 16_384)
+
+
+def _nonsense_inside(folder: Path) -> None:
+    with closing(connect(folder / DATABASE)) as other:
+        other.execute("INSERT INTO revocation VALUES ('all', 'x', 'y', 1, NULL, 'z', 99)")
+
+
+GONE: dict[str, tuple[Callable[[Path], None], str]] = {
+    "the file deleted": (_deleted, "S113"),
+    "the generation deleted": (_generation_deleted, "S113"),
+    "the file replaced by another": (_replaced, "S113"),
+    "an older state in the file": (_set_back, "S113"),
+    "the folder gone": (_folder_gone, "S113"),
+    "rubbish in the file": (_overwritten, "S114"),
+    "a row that no store wrote": (_nonsense_inside, "S114"),
+}
+
+
+@pytest.mark.parametrize(("harm", "code"), GONE.values(), ids=GONE.keys())
+def test_a_store_that_is_harmed_is_named_and_what_was_refused_stays_refused(
+    tmp_path: Path, harm: Callable[[Path], None], code: str
+) -> None:
+    folder = tmp_path / "state"
+    folder.mkdir()
+    # A page of SQLite's own is in no cache, so that what lies in the file is what is read.
+    with closing(SqliteStore(folder, opened=_uncached)) as store:
+        following = Following(store, Revocations(), recheck_s=1.0)
+        store.revoke(revoked("s-1"))
+        assert decides(following, "s-1", 0.0) == "token.revoked"
+        harm(folder)
+        failure = following.keep_up(2.0)
+        assert failure is not None
+        assert failure.code == code
+        assert DATABASE in failure.detail
+        assert following.index.refused(ISSUER, {"sid": "s-1"}, b"", None) == "token.revoked"
+        assert not store.status().usable
+        assert store.status().detail == failure.detail
+        if code == "S113":
+            with pytest.raises(StoreError, match="S113"):
+                store.revoke(revoked("s-2"))
+
+
+def _uncached(path: Path) -> sqlite3.Connection:
+    made = connect(path)
+    made.execute("PRAGMA cache_size = 0")
+    made.execute("PRAGMA mmap_size = 0")
+    return made
+
+
+@contextmanager
+def _held(tmp_path: Path) -> Iterator[tuple[SqliteStore, sqlite3.Connection]]:
+    """A store, and the very connection it has."""
+    held: list[sqlite3.Connection] = []
+
+    def kept(path: Path) -> sqlite3.Connection:
+        held.append(sqlite3.connect(path, timeout=0.01, isolation_level=None))
+        return held[0]
+
+    with closing(SqliteStore(tmp_path, opened=kept)) as store:
+        yield store, held[0]
+
+
+def _fill(store: Store) -> None:
+    for number in range(100):
+        store.revoke(revoked(str(number) * 400))
+
+
+def test_a_full_disk_refuses_the_revocation_by_name_and_all_else_stays(tmp_path: Path) -> None:
+    with _held(tmp_path) as (store, connection):
+        following = following_of(store)
+        store.revoke(revoked("s-1"))
+        pages = connection.execute("PRAGMA page_count").fetchone()[0]
+        connection.execute(f"PRAGMA max_page_count = {pages}")
+        with pytest.raises(StoreError, match=r"shared\.db does not answer: .*full: .*room") as caught:
+            _fill(store)
+        assert caught.value.code == "S111"
+        assert not store.status().usable
+        assert decides(following, "s-1") == "token.revoked"
+        connection.execute("PRAGMA max_page_count = 100000")
+        store.revoke(revoked("s-2"))
+        assert decides(following, "s-2") == "token.revoked"
+        assert store.status().usable
+
+
+def test_a_file_that_cannot_be_written_any_more_still_says_what_is_revoked(tmp_path: Path) -> None:
+    with _held(tmp_path) as (store, connection):
+        store.revoke(revoked("s-1"))
+        connection.execute("PRAGMA query_only = ON")
+        for change in (lambda: store.revoke(revoked("s-2")), lambda: store.seen(SESSION, NOW_US)):
+            with pytest.raises(StoreError, match="may be written"):
+                change()
+        assert [entry.value for entry in store.revocations(0)[0]] == ["s-1"]
+        assert store.last_seen(SESSION) is None, "what could not be written was not seen"
+
+
+def test_a_file_that_another_locks_is_refused_in_time_and_may_still_be_read(tmp_path: Path) -> None:
+    with _held(tmp_path) as (store, _), closing(connect(tmp_path / DATABASE)) as other:
+        store.revoke(revoked("s-1"))
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreError, match="locked"):
+            store.revoke(revoked("s-2"))
+        assert [entry.value for entry in store.revocations(0)[0]] == ["s-1"]
+        other.execute("ROLLBACK")
+        store.revoke(revoked("s-2"))
+
+
+def test_a_generation_that_another_holds_is_refused_in_time(tmp_path: Path) -> None:
+    now = [0.0]
+
+    def sleep(seconds: float) -> None:
+        now[0] += max(seconds, 0.5)
+
+    with (
+        closing(Generation(tmp_path / GENERATION)) as holder,
+        closing(Generation(tmp_path / GENERATION, lambda: now[0], sleep)) as waiting,
+        holder.writing(0.0),
+    ):
+        with pytest.raises(TimeoutError, match="locked"), waiting.writing(2.0):
+            pass
+        assert waiting.current() is None
+
+
+def _write(name: str, data: bytes, mode: int = 0o600) -> Callable[[Path], None]:
+    def written(folder: Path) -> None:
+        (folder / name).write_bytes(data)
+        (folder / name).chmod(mode)
+
+    return written
+
+
+def _of_version_two(folder: Path) -> None:
+    SqliteStore(folder).close()
+    with closing(connect(folder / DATABASE)) as other:
+        other.execute("UPDATE about SET version = 2")
+
+
+def _link(name: str) -> Callable[[Path], None]:
+    def linked(folder: Path) -> None:
+        (folder.parent / "elsewhere").write_bytes(b"")
+        (folder / name).symlink_to(folder.parent / "elsewhere")
+
+    return linked
+
+
+NOT_OURS: dict[str, Callable[[Path], None]] = {
+    "others may read the file": _write(DATABASE, b"", 0o644),
+    "others may write the generation": _write(GENERATION, bytes(8), 0o622),
+    "a link in place of the file": _link(DATABASE),
+    "a link in place of the generation": _link(GENERATION),
+    "a folder in place of the file": lambda folder: (folder / DATABASE).mkdir(),
+    "a pipe in place of the generation": lambda folder: os.mkfifo(folder / GENERATION, 0o600),
+    "a generation cut short": _write(GENERATION, b"1234"),
+    "no database in the file": _write(DATABASE, b"revocations\n" * 2_000),
+    "a newer version": _of_version_two,
+    "no folder": lambda folder: folder.rmdir(),
+}
+
+
+@pytest.mark.parametrize("made", NOT_OURS.values(), ids=NOT_OURS.keys())
+def test_what_is_not_ours_is_not_opened(tmp_path: Path, made: Callable[[Path], None]) -> None:
+    folder = tmp_path / "state"
+    folder.mkdir()
+    made(folder)
+    with pytest.raises(StoreError, match=r"shared\.(db|gen)") as caught:
+        SqliteStore(folder)
+    assert caught.value.code == "S114"
+
+
+def test_an_opener_that_fails_is_named(tmp_path: Path) -> None:
+    def failing(path: Path) -> sqlite3.Connection:
+        raise sqlite3.OperationalError("unable to open database file")
+
+    with pytest.raises(StoreError, match=r"shared\.db does not answer: unable to open") as caught:
+        SqliteStore(tmp_path, opened=failing)
+    assert caught.value.code == "S111"
+
+
+def test_many_processes_may_make_the_file_at_once(tmp_path: Path) -> None:
+    with ExitStack() as ended:
+        started = []
+        for _ in range(4):
+            command = [sys.executable, "-c", WORKER, str(tmp_path)]
+            process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            ended.enter_context(process)
+            ended.callback(process.kill)
+            started.append(process)
+        said = [each.communicate(f"revoke s-{number}\nend\n", 30)[0] for number, each in enumerate(started)]
+    assert sorted(said) == [f"ready\n{number}\n" for number in range(1, 5)]
+
+
+# One Redis, several hosts
+
+
+def test_two_hosts_on_one_redis_find_a_revocation_soon(redis: RedisServer) -> None:
+    with workers(_emptied(redis), 2) as (here, there):
+        assert there.asked("decide s-1") == "None"
+        here.asked("revoke s-1")
+        eventually(lambda: there.asked("decide s-1") == "token.revoked", 5.0)
+        assert here.asked("decide s-1") == "token.revoked", "who revoked knows at once"
+        here.asked(f"seen {SESSION.hex()}")
+        with closing(_redis_store(redis.address)) as third:
+            assert third.last_seen(SESSION) == NOW_US
+            assert [entry.value for entry in third.revocations(0)[0]] == ["s-1"]
+
+
+def test_what_is_revoked_at_once_by_many_is_all_there(redis: RedisServer) -> None:
+    with workers(_emptied(redis), 2) as both:
+        for number in range(40):
+            both[number % 2].told(f"revoke s-{number}")
+        revisions = [int(both[number % 2].heard()) for number in range(40)]
+        assert sorted(revisions) == list(range(1, 41))
+
+
+@pytest.fixture
+def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
+    program = redis_program()
+    if program is None:
+        pytest.skip("no redis-server on the path or in a package here, or no driver")
+    with redis_server(program, tmp_path) as server:
+        yield server
+
+
+@pytest.mark.parametrize("harm", [RedisServer.stop, RedisServer.pause], ids=["dead", "silent"])
+def test_a_redis_that_does_not_answer_is_said_once_stale_and_what_was_refused_stays_refused(
+    own_redis: RedisServer, harm: Callable[[RedisServer], None]
+) -> None:
+    ahead = [0.0]
+    with closing(_redis_store(own_redis.address, clock=lambda: time.monotonic() + ahead[0])) as store:
+        following = Following(store, Revocations())
+        store.revoke(revoked("s-1"))
+        assert decides(following, "s-1", 0.0) == "token.revoked"
+        harm(own_redis)
+        eventually(lambda: store.status().detail != "", 10.0)
+        assert store.status().usable, "the last word is young"
+        assert decides(following, "s-1", 2.0) == "token.revoked"
+        with pytest.raises(StoreError, match="S111"):
+            store.revoke(revoked("s-2"))
+        ahead[0] = 11.0
+        status = store.status()
+        assert not status.usable
+        assert status.stale_s > 10.0
+        assert "see that it runs" in status.detail
+        assert decides(following, "s-1", 4.0) == "S111"
+        assert following.index.refused(ISSUER, {"sid": "s-1"}, b"", None) == "token.revoked"
+        own_redis.stop()
+        own_redis.start()
+        eventually(lambda: store.status().usable, 10.0)
+        store.revoke(revoked("s-3"))
+        assert decides(following, "s-3", 6.0) == "token.revoked"
+
+
+def test_a_redis_that_lost_its_data_is_refused_by_name(own_redis: RedisServer) -> None:
+    with closing(_redis_store(own_redis.address, max_stale_s=0.5)) as store:
+        following = Following(store, Revocations())
+        store.revoke(revoked("s-1"))
+        assert decides(following, "s-1", 0.0) == "token.revoked"
+        _emptied(own_redis)
+        eventually(lambda: not store.status().usable, 10.0)
+        assert decides(following, "s-1", 2.0) == "S113"
+        assert following.index.refused(ISSUER, {"sid": "s-1"}, b"", None) == "token.revoked"
+        with closing(_redis_store(own_redis.address)) as fresh:
+            fresh.revoke(revoked("s-2"))
+            fresh.revoke(revoked("s-3"))
+        with pytest.raises(StoreError, match=r"S113.*revoke again what is missing"):
+            store.revoke(revoked("s-4"))
+        assert decides(following, "s-1", 4.0) == "S113", "other data of a higher revision is other data"
+
+
+@pytest.mark.parametrize("lost", ["{portcullis}:order", "{portcullis}:revocations"])
+def test_a_part_that_is_evicted_is_found_by_the_next_host(redis: RedisServer, lost: str) -> None:
+    from redis import Redis
+
+    with closing(_redis_store(_emptied(redis))) as store:
+        store.revoke(revoked("s-1"))
+        with closing(Redis.from_url(redis.address)) as client:
+            client.delete(lost)
+        with pytest.raises(StoreError, match="S113"):
+            _redis_store(redis.address)
+
+
+def test_only_what_is_over_makes_room_in_redis(redis: RedisServer) -> None:
+    end = NOW_US + 60_000_000
+    clock = [end + GRACE_US - 1]
+    with closing(_redis_store(_emptied(redis), most=2, clock_us=lambda: clock[0])) as store:
+        store.revoke(revoked("s-1", until_us=end))
+        store.revoke(revoked("s-2"))
+        with pytest.raises(StoreError, match="S112"):
+            store.revoke(revoked("s-3"))
+        clock[0] += 1
+        store.revoke(revoked("s-3"))
+        with pytest.raises(StoreError, match="S112"):
+            store.revoke(revoked("s-4"))
+        with closing(_redis_store(redis.address)) as other:
+            assert {entry.value for entry in other.revocations(0)[0]} == {"s-2", "s-3"}
+
+
+@pytest.mark.parametrize(("field", "value"), [("version", "2"), ("revision", "many")])
+def test_a_redis_of_somebody_else_is_not_opened(redis: RedisServer, field: str, value: str) -> None:
+    from redis import Redis
+
+    with closing(Redis.from_url(_emptied(redis))) as client:
+        client.hset("{portcullis}:about", field, value)
+    with pytest.raises(StoreError, match="S114"):
+        _redis_store(redis.address)
+
+
+def test_no_message_holds_the_password(redis: RedisServer) -> None:
+    port = redis.address.rpartition(":")[2]
+    for address in (f"redis://me:opensesame@127.0.0.1:{port}", "redis://me:opensesame@127.0.0.1:1", "opensesame://x:y"):
+        with pytest.raises(StoreError) as caught:
+            _redis_store(address)
+        assert "opensesame@" not in str(caught.value)
+        assert "opensesame" not in str(caught.value.detail).removeprefix("opensesame://")
