@@ -37,6 +37,7 @@ from pdp.config_tables import (
     LogConfig,
 )
 from pdp.errors import ConfigError
+from pdp.identity.profiles import PROFILES
 from pdp.toml_keys import Flag, Made, Place, TableReader, Text, Texts, Whole, key, keys_of, repeated
 from policy_lang.diagnostics import nearest
 
@@ -240,7 +241,8 @@ def _contradictions(
         yield f"two issuers have the url `{url}`: write one, with the keys of both"
     for issuer in issuers:
         yield from _keys_of(issuer)
-        for name in sorted(NOT_ACCESS_TOKENS & set(issuer.types)):
+        yield from _profile_of(issuer)
+        for name in sorted(NOT_ACCESS_TOKENS & set(issuer.types or ())):
             yield f"`types` of the issuer `{issuer.url}` names `{name}`, which is no access token: leave it out"
 
 
@@ -254,8 +256,8 @@ def _keys_of(issuer: IssuerConfig) -> Iterator[str]:
     asked = issuer.jwks_url or (issuer.url if issuer.discovery else None)
     if asked is None:
         return
-    if not FETCHED.pattern.fullmatch(asked):
-        yield f"{place}: for `discovery` its url must be {FETCHED.wanted}"
+    if not FETCHED.pattern.fullmatch(asked) or (issuer.discovery and "?" in asked):
+        yield f"{place}: for `discovery` its url must be {FETCHED.wanted}, without a query"
     if not issuer.cooldown_s <= issuer.refresh_s <= issuer.max_stale_s:
         yield f"{place}: `cooldown_s` must be at most `refresh_s`, and that at most `max_stale_s`"
     for network in issuer.networks:
@@ -263,6 +265,20 @@ def _keys_of(issuer: IssuerConfig) -> Iterator[str]:
             ipaddress.ip_network(network)
         except ValueError as error:
             yield f"{place}: `networks` has `{network}`, which is none ({error}): write such as 10.1.0.0/16"
+
+
+def _profile_of(issuer: IssuerConfig) -> Iterator[str]:
+    """What of the form of an issuer's tokens does not fit its profile."""
+    place = f"the issuer `{issuer.url}`"
+    profile = PROFILES.get(issuer.profile or "")
+    if profile is None:
+        if issuer.audience_from is not None:
+            yield f"{place}: `audience_from` goes with a `profile`, which says when `aud` may be absent"
+        return
+    if beyond := set(issuer.algorithms) - profile.algorithms:
+        yield f"{place}: tokens of `{profile.name}` are not signed with {', '.join(sorted(beyond))}: leave it out"
+    if beyond := set(issuer.types or ()) - profile.types:
+        yield f"{place}: tokens of `{profile.name}` have no `typ` {', '.join(sorted(beyond))}: leave `types` out"
 
 
 def _gateways_told_apart(gateways: tuple[GatewayConfig, ...]) -> Iterator[str]:

@@ -26,7 +26,8 @@ from pathlib import Path
 from types import MappingProxyType
 
 from pdp.identity.jwks import ALGORITHMS
-from pdp.identity.jwt import DEFAULT_LEEWAY_S, DEFAULT_LIFETIME_S, MOST_LEEWAY_S, type_name
+from pdp.identity.jwt import DEFAULT_LEEWAY_S, DEFAULT_LIFETIME_S, MOST_LEEWAY_S
+from pdp.identity.profiles import PROFILES, type_name
 from pdp.toml_keys import Address, Flag, Place, Text, Texts, Whole, key
 from policy_lang.verdict import CAPABILITIES
 
@@ -361,12 +362,31 @@ class IssuerConfig:
             "86400",
         ),
     )
-    types: tuple[str, ...] = field(
-        default=("at+jwt",),
+    types: tuple[str, ...] | None = field(
+        default=None,
         metadata=key(
             Texts(_PRINTABLE, fold=type_name, wanted="an array of media types"),
             "the `typ` its tokens may have, with or without `application/`, in any case",
             '["at+jwt"]',
+            "those of `profile`, else `at+jwt`",
+        ),
+    )
+    profile: str | None = field(
+        default=None,
+        metadata=key(
+            Text(re.compile("|".join(PROFILES)), f"one of {', '.join(PROFILES)}"),
+            "what its tokens look like besides: which claims must be there, and what tells them from its other tokens",
+            '"keycloak"',
+            "nothing is asked beyond the keys here",
+        ),
+    )
+    audience_from: tuple[str, ...] | None = field(
+        default=None,
+        metadata=key(
+            Texts(_PRINTABLE, wanted="an array of names, from the outermost claim inwards"),
+            "the claim that stands in for `aud` where a token of this `profile` has none",
+            '["azp"]',
+            "that of `profile`: `client_id` for cognito, none for others",
         ),
     )
     leeway_s: int = field(

@@ -10,10 +10,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
+from msgspec.structs import replace
+
 from pdp.config_tables import IssuerConfig
 from pdp.errors import ConfigError
 from pdp.identity.jwks import MOST_BYTES, Algorithm, KeySet, SetRefusal, read_key_set
 from pdp.identity.jwt import Issuer
+from pdp.identity.profiles import PROFILES, FromClaim, Profile
+
+DEFAULT_TYPES = frozenset({"at+jwt"})
+"""Access tokens of RFC 9068."""
 
 
 def read_issuers(configured: Sequence[IssuerConfig]) -> tuple[Issuer, ...]:
@@ -39,16 +45,32 @@ def _issuer(configured: IssuerConfig) -> Issuer | str:
     if keys is not None and not any(key.algorithm in algorithms for key in keys.usable):
         named = ", ".join(sorted(algorithms))
         return f"{configured.url}: {configured.keys} holds no key for {named}: correct `algorithms` or the file"
+    profile = _profile(configured)
     return Issuer(
         url=configured.url,
         keys=keys,
         algorithms=algorithms,
-        types=frozenset(configured.types),
+        types=_types(configured, profile),
+        profile=profile,
         leeway_s=configured.leeway_s,
         max_lifetime_s=configured.max_lifetime_s,
         multi_audience=configured.allow_multi_audience,
         session_max_s=configured.session_max_s,
     )
+
+
+def _profile(configured: IssuerConfig) -> Profile | None:
+    if configured.profile is None:
+        return None
+    profile = PROFILES[configured.profile]
+    path = configured.audience_from
+    return profile if path is None else replace(profile, stand_in=FromClaim(path))
+
+
+def _types(configured: IssuerConfig, profile: Profile | None) -> frozenset[str]:
+    if configured.types is not None:
+        return frozenset(configured.types)
+    return DEFAULT_TYPES if profile is None else profile.types
 
 
 def _keys(path: Path) -> KeySet | str:

@@ -47,6 +47,7 @@ from jwt.exceptions import PyJWTError
 from msgspec import Struct
 
 from pdp.identity.jwks import ALGORITHMS, Algorithm, Key, KeySet, is_kid
+from pdp.identity.profiles import Profile, conform, type_name
 from pdp.identity.strict import JsonRefusedError, decode_base64url, decode_json_object
 from policy_lang.verdict import Json
 
@@ -74,8 +75,9 @@ class TokenRefusal(Struct, frozen=True):
 class Issuer(Struct, frozen=True):
     """An issuer and its pins. `url` is compared with `iss` code point by code point. `keys` None: none count now.
 
-    `types` are media types without `application/`, in lower case (see `type_name`). `max_lifetime_s` limits `exp` minus
-    `iat`, `session_max_s` the time since `auth_time`, which then must be there. ValueError for pins that are none.
+    `types` are media types without `application/`, in lower case (see `type_name`); `profile` says what its tokens look
+    like besides. `max_lifetime_s` limits `exp` minus `iat`, `session_max_s` the time since `auth_time`, which then must
+    be there. ValueError for pins that are none.
     """
 
     url: str
@@ -86,10 +88,13 @@ class Issuer(Struct, frozen=True):
     max_lifetime_s: int = DEFAULT_LIFETIME_S
     multi_audience: bool = False
     session_max_s: int | None = None
+    profile: Profile | None = None
 
     def __post_init__(self) -> None:
-        if not self.url or not self.algorithms or not self.algorithms <= set(ALGORITHMS) or not self.types:
-            raise ValueError("an issuer needs a name, algorithms of ours, and types")
+        if not self.url or not self.algorithms or not self.algorithms <= set(ALGORITHMS):
+            raise ValueError("an issuer needs a name, and algorithms of ours")
+        if not self.types and self.profile is None:
+            raise ValueError("an issuer needs types, or a profile that says when there is none")
         if any(name != type_name(name) for name in self.types):
             raise ValueError("types stand in lower case, without application/")
         if not 0 <= self.leeway_s <= MOST_LEEWAY_S or self.max_lifetime_s <= 0:
@@ -190,7 +195,8 @@ class Verifier:
         if not _is_exact(claims):
             raise _RefusedError("token.malformed")
         issuer = self._issuer(claims)  # (3)
-        return _with_claims(claims, issuer, hashlib.sha256(b"claims " + text).digest())  # (6)
+        credential = hashlib.sha256(b"claims " + text).digest()
+        return _with_claims(_conforming(issuer, None, claims), issuer, credential)  # (6)
 
     def _issuer(self, claims: Mapping[str, Json]) -> Issuer:
         name = claims.get("iss")
@@ -207,7 +213,7 @@ class Verifier:
         issuer = self._issuer(parts.claims)  # (3)
         key = _pinned_key(parts.header, issuer, self._missing)  # (4)
         self._check_signature(parts, key)  # (5)
-        return _with_claims(parts.claims, issuer, _credential(parts))  # (6)
+        return _with_claims(_conforming(issuer, parts.header, parts.claims), issuer, _credential(parts))  # (6)
 
     def _check_signature(self, parts: _Parts, key: Key) -> None:
         algorithm = self._jws.get_algorithm_by_name(key.algorithm)
@@ -217,11 +223,6 @@ class Verifier:
             good = False
         if good is not True:
             raise _RefusedError("token.signature")
-
-
-def type_name(text: str) -> str:
-    """A media type as `typ` and the configuration may spell it, folded: RFC 7515 4.1.9, RFC 8725 3.11."""
-    return text.lower().removeprefix("application/")
 
 
 def _taken_apart(token: str) -> _Parts:
@@ -280,7 +281,8 @@ def _pinned_key(header: Mapping[str, Json], issuer: Issuer, missing: Callable[[s
     algorithm, media_type, kid = header.get("alg"), header.get("typ"), header.get("kid")
     if not isinstance(algorithm, str) or algorithm not in issuer.algorithms:
         raise _RefusedError("token.algorithm")
-    if not isinstance(media_type, str) or type_name(media_type) not in issuer.types:
+    typed = isinstance(media_type, str) and type_name(media_type) in issuer.types
+    if not typed and ("typ" in header or issuer.profile is None):  # whether it may be absent, the profile says
         raise _RefusedError("token.type")
     if "kid" in header and not (isinstance(kid, str) and is_kid(kid)):
         raise _RefusedError("token.key")
@@ -291,6 +293,16 @@ def _pinned_key(header: Mapping[str, Json], issuer: Issuer, missing: Callable[[s
     if key.algorithm != algorithm:
         raise _RefusedError("token.algorithm")
     return key
+
+
+def _conforming(issuer: Issuer, header: Mapping[str, Json] | None, claims: Mapping[str, Json]) -> Mapping[str, Json]:
+    """The claims as the issuer's profile has them."""
+    if issuer.profile is None:
+        return claims
+    found = conform(issuer.profile, header, claims)
+    if isinstance(found, str):
+        raise _RefusedError(found)
+    return found
 
 
 def _with_claims(claims: Mapping[str, Json], issuer: Issuer, credential: bytes) -> Verified:
