@@ -16,7 +16,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from typing import TypeVar
 
 import orjson
@@ -33,12 +33,15 @@ from pdp.errors import AuditError, PolicyError
 from pdp.evaluate import Evaluator
 from pdp.gateways import Gateways
 from pdp.identity.bearer import Identity
+from pdp.identity.issuers import read_issuers
+from pdp.identity.jwt import Issuer
 from pdp.identity.network import trusted
 from pdp.identity.trust import Trust
 from pdp.listening import Listeners, Running
 from pdp.metrics import Metrics
 from pdp.model import Decider, Json
 from pdp.rehearsal import rehearse
+from pdp.revoking import Revoking
 from pdp.runtime.acceptance import Conditions, loose_headers, misgivings, observations
 from pdp.runtime.engine import Engine
 from pdp.runtime.reload import Reloader
@@ -46,6 +49,7 @@ from pdp.runtime.sources import Source, source_of
 from pdp.runtime.store import BundleStore, EngineHolder
 from pdp.sequencing import SequencerProcess
 from pdp.service import DecisionService, Receipts
+from pdp.shared_state.sqlite import SqliteStore
 from pdp.state import State, prepare_state, sole_use
 from pdp.transports.readiness import Shown
 from pdp.transports.tls import ReadFile, read_file
@@ -129,7 +133,10 @@ class _Server:
             loop.add_signal_handler(name, stop.set)
         receipts = Receipts(loop)
         async with contextlib.AsyncExitStack() as stack:
-            trust = await stack.enter_async_context(trusted(self._config.issuers, self._state.issuers))
+            issuers = read_issuers(self._config.issuers)
+            revoking = self._revoking(stack, issuers)
+            trusting = trusted(self._config.issuers, issuers, self._state.issuers, revoking.refused)
+            trust = await stack.enter_async_context(trusting)
             if not (self._state.keys / "log.key").exists():
                 create_keys(self._state.keys, self._config.log.origin, self._seams.entropy)
             await stack.enter_async_context(_background(self._sequencer.run(), stop))
@@ -141,7 +148,9 @@ class _Server:
             await trust.settled(FIRST_KEYS_WITHIN_S)
             evaluator = self._evaluator(trust.identity)
             service = self._service(evaluator, writer, receipts)
-            await self._listen(stack, service, writer, receipts, self._doubts(reloader, evaluator, trust), reloader)
+            doubts = self._doubts(reloader, evaluator, trust, revoking)
+            await self._listen(stack, service, writer, receipts, doubts, reloader, revoking)
+            await stack.enter_async_context(_background(revoking.run(), stop))
             await stack.enter_async_context(_background(reloader.run(), stop))
             loop.add_signal_handler(signal.SIGHUP, _Look(reloader, loop))
             log.info("ready")
@@ -216,9 +225,16 @@ class _Server:
             log.warning("%s: what its policy refuses passes", sentence)
 
     @staticmethod
-    def _doubts(reloader: Reloader, evaluator: Evaluator, trust: Trust) -> Callable[[], list[str]]:
+    def _doubts(reloader: Reloader, evaluator: Evaluator, trust: Trust, revoking: Revoking) -> Callable[[], list[str]]:
         """What is to be said of the parts."""
-        return lambda: [*filter(None, (reloader.misgiving(), evaluator.misgiving())), *trust.misgivings()]
+        parts = (reloader, evaluator, revoking)
+        return lambda: [*filter(None, [part.misgiving() for part in parts]), *trust.misgivings()]
+
+    def _revoking(self, stack: contextlib.AsyncExitStack, issuers: Sequence[Issuer]) -> Revoking:
+        """What is revoked, kept in a file of the state that all workers share. Errors: StoreError."""
+        store = SqliteStore(self._state.root)
+        stack.callback(store.close)
+        return Revoking(store, issuers, monotonic=self._seams.monotonic, clock_us=self._seams.clock_us)
 
     def _loose(self) -> list[str]:
         engine, gateways = self._holder.current(), [(each.name, each.headers) for each in self._config.gateways]
@@ -264,6 +280,7 @@ class _Server:
         receipts: Receipts,
         doubts: Callable[[], list[str]],
         reloader: Reloader,
+        revoking: Revoking,
     ) -> None:
         def ready() -> bool:
             return self._holder.current() is not None and writer.status().poisoned is None
@@ -289,7 +306,11 @@ class _Server:
             inputs = orjson.dumps({"user": user, "asked": limited_text(json.dumps(request), LONGEST_REQUEST)})
             await self._state_in(writer, receipts, "admin", {"verb": verb}, inputs, ADMIN_STATED_WITHIN_S)
 
-        verbs = {"status": Verb(status, changes=False), "reload": Verb(reload, changes=True)}
+        verbs = {
+            "status": Verb(status, changes=False),
+            "reload": Verb(reload, changes=True),
+            "revoke": Verb(revoking.revoke, changes=True),
+        }
         await stack.enter_async_context(admin_server(self._state.admin_socket, verbs, stated))
         running = Running(
             service,

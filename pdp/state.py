@@ -3,6 +3,7 @@
     wal/      write-ahead logs, one a writer and start       log/   the tree: checkpoint, tiles
     bundles/  every policy that was in force, by digest      keys/  signing, sealing and id keys
     issuers/  the last keys of issuers that are asked for over a network
+    shared.db, shared.gen   what is revoked, for all workers
     serve.lock, admin.sock
 
 INVARIANT: the folder is ours (mode 0700, owned by us); one service uses it at a time.

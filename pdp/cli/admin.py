@@ -12,6 +12,7 @@ from pdp.admin import ask
 from pdp.cli.options import config_option, configured, json_option, state_option
 from pdp.errors import printable_lines
 from pdp.model import Json
+from pdp.shared_state.model import KINDS
 from pdp.state import State
 
 
@@ -32,6 +33,43 @@ def reload(ctx: click.Context, *, confirm: bool, config_path: Path | None, state
     Ends 0 where the policy of the folder is in force afterwards, 1 where it was refused or waits.
     """
     answer = _ask(config_path, state, {"verb": "reload", "confirm": confirm})
+    show_answer(answer, as_json=as_json)
+    ctx.exit(0 if answer.get("ok") else 1)
+
+
+@admin.command(short_help="Revoke a token, a subject, a session, a key or an issuer.")
+@click.argument("kind", type=click.Choice(KINDS))
+@click.argument("value", default="")
+@click.option("--issuer", required=True, help="The issuer, as `url` of pdp.toml names it.")
+@click.option("--outright", is_flag=True, help="Of a subject: also the tokens of later logins.")
+@click.option("--withdraw", is_flag=True, help="Take it back.")
+@config_option
+@state_option
+@json_option
+@click.pass_context
+def revoke(
+    ctx: click.Context,
+    *,
+    kind: str,
+    value: str,
+    issuer: str,
+    outright: bool,
+    withdraw: bool,
+    config_path: Path | None,
+    state: Path | None,
+    as_json: bool,
+) -> None:
+    """Refuse, from the next decision on, what stands on the KIND called VALUE of an issuer.
+
+    VALUE is the `jti` of a token; the `sub` of a subject, whose tokens of before are refused; the `sid` of a session;
+    the `kid` of a key. An issuer needs none. What is revoked stays so across restarts.
+
+    Ends 0 where it is done, 1 where it is not.
+    """
+    if kind != "issuer" and not value:
+        raise click.UsageError(f"name the {kind}: its VALUE is missing")
+    request: dict[str, Json] = {"verb": "revoke", "kind": kind, "issuer": issuer, "value": value}
+    answer = _ask(config_path, state, request | {"outright": outright, "withdraw": withdraw})
     show_answer(answer, as_json=as_json)
     ctx.exit(0 if answer.get("ok") else 1)
 

@@ -8,7 +8,8 @@ remembered is keyed by the exact text of the header's value, holds only tokens t
 each use, and is forgotten with the very issuer (pins and key set object) that verified it.
 Sources: RFC 6750 2.1; RFC 9110 11.2. Design: contracts.md "Who decided", row `token`; architecture.md station (2).
 
-INVARIANT: a token with `cnf` is proven only together with the certificate that it names, at each use.
+INVARIANT: a token with `cnf` is proven only together with the certificate that it names, and none that is revoked is
+proven, at each use.
 
 Beside the reasons of `pdp/identity/jwt.py` and `pdp/identity/confirmation.py`: `token.repeated` (two values, or two in
 one), `token.scheme` (not Bearer), `token.empty` (nothing where the token should be), `token.malformed` (not the
@@ -25,7 +26,7 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from msgspec import Struct
 
@@ -75,11 +76,20 @@ class _Remembered(Struct, frozen=True):
     bound: bool
 
 
+def _nothing(_: Verified) -> str | None:
+    """Nothing is revoked."""
+    return None
+
+
 class Identity:
     """Proves credentials, and remembers at most `capacity` of them, the least recently used going first."""
 
-    def __init__(self, verifier: Verifier, capacity: int = MOST_REMEMBERED) -> None:
+    def __init__(
+        self, verifier: Verifier, capacity: int = MOST_REMEMBERED, revoked: Callable[[Verified], str | None] = _nothing
+    ) -> None:
+        """`revoked` says at each use why a token that is good is refused all the same; None where it is not."""
         self._verifier = verifier
+        self._revoked = revoked
         self._capacity = capacity
         self._remembered: OrderedDict[str, _Remembered] = OrderedDict()
         self._characters = 0
@@ -106,15 +116,18 @@ class Identity:
         if known is not None:
             if known.begins <= now < known.ends:
                 self._remembered.move_to_end(text)
+                reason = self._revoked(known.proven.verified)
+                if reason is not None:
+                    return TokenRefusal(reason)
                 return _held(known.proven, certificate) if known.bound else known.proven
             self._forget(text)
         proven = self._prove(text, now)
-        return proven if isinstance(proven, TokenRefusal) else _held(proven, certificate)
+        return proven if isinstance(proven, TokenRefusal) else self._standing(proven, certificate)
 
     def accept(self, claims: Mapping[str, Json], now: int, certificate: bytes | None = None) -> Proven | TokenRefusal:
         """Take the claims of a token that the gateway verified; nothing of them is remembered."""
         verified = self._verifier.accept(claims, now)
-        return verified if isinstance(verified, TokenRefusal) else _held(Proven(verified), certificate)
+        return verified if isinstance(verified, TokenRefusal) else self._standing(Proven(verified), certificate)
 
     def _prove(self, text: str, now: int) -> Proven | TokenRefusal:
         """The answer for a text that is not known to be good, whoever holds its key."""
@@ -132,6 +145,11 @@ class Identity:
         while len(self._remembered) > self._capacity or self._characters > MOST_REMEMBERED_CHARACTERS:
             self._forget(next(iter(self._remembered)))
         return proven
+
+    def _standing(self, proven: Proven, certificate: bytes | None) -> Proven | TokenRefusal:
+        """The same where it is not revoked, and its key is held."""
+        reason = self._revoked(proven.verified)
+        return _held(proven, certificate) if reason is None else TokenRefusal(reason)
 
     def _forget(self, text: str) -> None:
         del self._remembered[text]

@@ -108,7 +108,7 @@ class Verified(Struct, frozen=True):
 
     `expires_at` and `not_before` in Unix seconds, as the token says them, without leeway (the later of
     `iat` and `nbf`). `session_ends_at`: from then on the login that the token came of is too old, None where
-    that is not limited. `credential` is 32 bytes.
+    that is not limited. `credential` is 32 bytes. `kid` is that of the key that verified it.
     """
 
     issuer: Issuer
@@ -117,6 +117,7 @@ class Verified(Struct, frozen=True):
     not_before: int
     credential: bytes
     session_ends_at: int | None = None
+    kid: str | None = None
 
     def ends_at(self, leeway_s: int = 0) -> int:
         """The first second, in Unix seconds, at which the token is no longer good; only its own end has a leeway."""
@@ -196,7 +197,7 @@ class Verifier:
             raise _RefusedError("token.malformed")
         issuer = self._issuer(claims)  # (3)
         credential = hashlib.sha256(b"claims " + text).digest()
-        return _with_claims(_conforming(issuer, None, claims), issuer, credential)  # (6)
+        return _with_claims(_conforming(issuer, None, claims), issuer, credential, None)  # (6)
 
     def _issuer(self, claims: Mapping[str, Json]) -> Issuer:
         name = claims.get("iss")
@@ -213,7 +214,8 @@ class Verifier:
         issuer = self._issuer(parts.claims)  # (3)
         key = _pinned_key(parts.header, issuer, self._missing)  # (4)
         self._check_signature(parts, key)  # (5)
-        return _with_claims(_conforming(issuer, parts.header, parts.claims), issuer, _credential(parts))  # (6)
+        claims = _conforming(issuer, parts.header, parts.claims)
+        return _with_claims(claims, issuer, _credential(parts), key.kid)  # (6)
 
     def _check_signature(self, parts: _Parts, key: Key) -> None:
         algorithm = self._jws.get_algorithm_by_name(key.algorithm)
@@ -305,7 +307,7 @@ def _conforming(issuer: Issuer, header: Mapping[str, Json] | None, claims: Mappi
     return found
 
 
-def _with_claims(claims: Mapping[str, Json], issuer: Issuer, credential: bytes) -> Verified:
+def _with_claims(claims: Mapping[str, Json], issuer: Issuer, credential: bytes, kid: str | None) -> Verified:
     if not isinstance(claims.get("sub", ""), str) or not _is_audience(claims.get("aud", "")):
         raise _RefusedError("token.claims")
     expires_at = math.floor(_instant(claims, "exp"))
@@ -320,6 +322,7 @@ def _with_claims(claims: Mapping[str, Json], issuer: Issuer, credential: bytes) 
         not_before=max(begins),
         credential=credential,
         session_ends_at=None if limit_s is None else math.floor(_instant(claims, "auth_time")) + limit_s,
+        kid=kid,
     )
 
 

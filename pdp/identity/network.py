@@ -3,7 +3,7 @@
 `IssuerConfig`s come in; `Trust` goes out, with a fetcher of its own for each issuer whose keys are asked for: hosts,
 networks and authorities of one issuer say nothing about those of another. What was fetched last is kept in a folder of
 the state, so that a start while an issuer is down refuses no valid token.
-Errors: ConfigError C104 for authorities that cannot be read, besides those of `read_issuers`.
+Errors: ConfigError C104 for authorities that cannot be read.
 Design: security.md 2.1 (rows JWKS, SSRF); contracts.md "Bundles, places, configuration".
 
 Decision: 2026-11-21. The age of what is kept is that of its file by the clock of the host. A clock that was set back
@@ -30,8 +30,8 @@ from pdp.audit.files import atomic_write
 from pdp.config_tables import IssuerConfig
 from pdp.errors import ConfigError
 from pdp.identity.fetching import Fetcher, Resolve, system_resolve, trusting
-from pdp.identity.issuers import read_issuers
 from pdp.identity.jwks import KeySet
+from pdp.identity.jwt import Issuer, Verified
 from pdp.identity.key_sources import KeySource, KeySourceSettings, StoredKeys
 from pdp.identity.trust import MakeSource, Trust
 
@@ -48,13 +48,16 @@ class Outside(Struct, frozen=True):
 
 @contextlib.asynccontextmanager
 async def trusted(
-    configured: Sequence[IssuerConfig], folder: Path, outside: Outside | None = None
+    configured: Sequence[IssuerConfig],
+    issuers: Sequence[Issuer],
+    folder: Path,
+    revoked: Callable[[Verified], str | None],
+    outside: Outside | None = None,
 ) -> AsyncIterator[Trust]:
-    """Trust these issuers while the context lasts; `Trust.run` is its user's to run. `folder` is made where it is
-    needed, and must be the service's own.
+    """Trust these issuers, as `read_issuers` made them of what is configured, while the context lasts; `Trust.run` is
+    its user's to run. `folder` is made where it is needed, and must be the service's own.
     """
     world = Outside() if outside is None else outside
-    issuers = read_issuers(configured)
     async with contextlib.AsyncExitStack() as stack:
         sources: dict[str, MakeSource] = {}
         for each in configured:
@@ -62,7 +65,7 @@ async def trusted(
                 folder.mkdir(mode=0o700, exist_ok=True)
                 fetcher = await stack.enter_async_context(_fetcher(each, world))
                 sources[each.url] = partial(_source, each, fetcher, folder / _file_name(each.url), world)
-        yield Trust(issuers, sources, monotonic=world.monotonic, sleep=world.sleep)
+        yield Trust(issuers, sources, monotonic=world.monotonic, sleep=world.sleep, revoked=revoked)
 
 
 def _fetcher(configured: IssuerConfig, world: Outside) -> Fetcher:

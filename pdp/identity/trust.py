@@ -21,7 +21,7 @@ from msgspec.structs import replace
 
 from pdp.identity.bearer import Identity
 from pdp.identity.jwks import KeySet
-from pdp.identity.jwt import Issuer, Verifier
+from pdp.identity.jwt import Issuer, Verified, Verifier
 from pdp.identity.key_sources import KeySource
 
 LOOK_EVERY_S = 1.0
@@ -40,12 +40,13 @@ class Trust:
         *,
         monotonic: Callable[[], float],
         sleep: Callable[[float], Awaitable[None]],
+        revoked: Callable[[Verified], str | None],
     ) -> None:
         self._issuers = {issuer.url: issuer for issuer in issuers}
         self._sources = {url: make(self._changed) for url, make in sources.items()}
         self._monotonic = monotonic
         self._sleep = sleep
-        self.identity = Identity(self._verifier())
+        self.identity = Identity(self._verifier(), revoked=revoked)
         self.look()
 
     async def run(self) -> None:

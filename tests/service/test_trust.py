@@ -34,7 +34,9 @@ class World:
             )  # fmt: skip
 
         issuer = Issuer(ISSUER, None, frozenset({"ES256"}), frozenset({"at+jwt"}))
-        self.trust = Trust([issuer], {ISSUER: make}, monotonic=lambda: self.now, sleep=self._sleep)
+        self.trust = Trust(
+            [issuer], {ISSUER: make}, monotonic=lambda: self.now, sleep=self._sleep, revoked=lambda _: None
+        )
 
     async def _fetch(self, _: str) -> bytes:
         self.fetches += 1
