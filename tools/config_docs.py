@@ -49,8 +49,16 @@ FORMS: Mapping[str, Sequence[Mapping[str, str]]] = {
     "listeners": (
         {"address": "", "gateway": ""},
         {"address": '"0.0.0.0:9443"', "protocol": '"http"', "certificate": "", "private_key": "", "client_ca": ""},
-    )
-}
+    ),
+    "issuers": (
+        {name: "" for name in ("url", "algorithms", "keys", "types", "leeway_s", "max_lifetime_s", "session_max_s")},
+        {
+            "url": '"https://login.example/realms/shop"', "algorithms": '["RS256"]', "discovery": "true", "hosts": "",
+            "networks": "", "authorities": "", "refresh_s": "", "cooldown_s": "", "max_stale_s": "", "profile": "",
+            "audience_from": "", "allow_multi_audience": "",
+        },
+    ),
+}  # fmt: skip
 """Where not all keys of a table go together: those that do."""
 
 

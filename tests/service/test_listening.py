@@ -158,7 +158,7 @@ def test_forwarded_calls_are_believed_of_a_connection_alone(
             urls += [f"https://127.0.0.1:{port}" for port in (by_certificate, by_key)]
             return [(await http.get(f"{url}/forward-auth/todo", headers=headers)).status_code for url in urls]
 
-    assert asyncio.run(all_of_them()) == [401, 200, 200, 401]
+    assert asyncio.run(all_of_them()) == [403, 200, 200, 403]
 
 
 def test_what_is_for_operators_is_at_their_address_alone(
