@@ -51,7 +51,7 @@ FORMS: Mapping[str, Sequence[Mapping[str, str]]] = {
         {"address": '"0.0.0.0:9443"', "protocol": '"http"', "certificate": "", "private_key": "", "client_ca": ""},
     ),
     "issuers": (
-        {name: "" for name in ("url", "algorithms", "keys", "types", "leeway_s", "max_lifetime_s", "session_max_s")},
+        dict.fromkeys(("url", "algorithms", "keys", "types", "leeway_s", "max_lifetime_s", "session_max_s"), ""),
         {
             "url": '"https://login.example/realms/shop"', "algorithms": '["RS256"]', "discovery": "true", "hosts": "",
             "networks": "", "authorities": "", "refresh_s": "", "cooldown_s": "", "max_stale_s": "", "profile": "",
