@@ -27,7 +27,10 @@ EXPIRE_EVERY_S = 3_600.0
 
 
 class Revoking:
-    """Belongs to one event loop. `issuers` are those whose tokens may be revoked."""
+    """Belongs to one event loop. `issuers` are those whose tokens may be revoked.
+
+    Errors: StoreError where the store cannot be read: nobody may decide as if nothing were revoked.
+    """
 
     def __init__(
         self,
@@ -42,6 +45,9 @@ class Revoking:
         self._lives_s = {each.url: each.max_lifetime_s + each.leeway_s for each in issuers}
         self._monotonic = monotonic
         self._clock_us = clock_us
+        failure = self._following.keep_up(monotonic())
+        if failure is not None:
+            raise failure
 
     def refused(self, verified: Verified) -> str | None:
         """`token.revoked`, or None."""

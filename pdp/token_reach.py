@@ -33,21 +33,17 @@ from policy_lang.ir import (
     All,
     AnyOf,
     Atom,
-    Attr,
     Cell,
     CellRule,
     Clause,
-    Const,
     Has,
     IssueToken,
     Kind,
     Lit,
     Lookup,
-    Now,
     Operand,
     Program,
     SetHeader,
-    Shift,
     Value,
     Vote,
     attrs_of,
@@ -63,7 +59,7 @@ from policy_lang.meaning.baselines import (
     scope_refusal,
 )
 from policy_lang.meaning.evaluation import Environment, truth_of_atom
-from policy_lang.meaning.horizon import Clockwork, reads_time, valid_until
+from policy_lang.meaning.horizon import Clockwork, has_now, reads_time, valid_until
 from policy_lang.meaning.obligations import Conflict, merged_duties, terms_of
 from policy_lang.meaning.reference import OBSERVABLE
 from policy_lang.meaning.schema import SchemaRefusal, conform_claims
@@ -286,7 +282,7 @@ def _conflicts(program: Program, call: Call, requires: Sequence[CellRule]) -> It
     terms = terms_of(call, program.signals)
 
     def text_of(operand: Operand) -> str | None:
-        return None if _has_now(operand) else terms.text_of(operand)
+        return None if has_now(operand) else terms.text_of(operand)
 
     musts = [must for each in requires for must in program.bodies[each.body].must]
     merged = merged_duties(musts, replace(terms, text_of=text_of))
@@ -307,18 +303,6 @@ def _asks(program: Program, rule: CellRule, conflict: Conflict) -> bool:
 def _subject(conflict: Conflict) -> str:
     word = "scope" if conflict.reason == "conflict.scope" else "header"
     return f"{word} {conflict.subject}"
-
-
-def _has_now(operand: Operand) -> bool:
-    match operand:
-        case Now():
-            return True
-        case Shift(left, _, right):
-            return _has_now(left) or _has_now(right)
-        case Attr() | Const():
-            return False
-        case _:
-            assert_never(operand)
 
 
 def _observed(opening: Opening, until_ms: int | None) -> Opening:

@@ -66,14 +66,11 @@ class Proven(Struct, frozen=True):
 
 
 class _Remembered(Struct, frozen=True):
-    """A proven credential, and the time for which it is good, leeway included: from `begins` until before `ends`.
-    `bound`: only with the certificate that it names.
-    """
+    """A proven credential, and the time for which it is good, leeway included: from `begins` until before `ends`."""
 
     proven: Proven
     begins: int
     ends: int
-    bound: bool
 
 
 def _nothing(_: Verified) -> str | None:
@@ -116,10 +113,7 @@ class Identity:
         if known is not None:
             if known.begins <= now < known.ends:
                 self._remembered.move_to_end(text)
-                reason = self._revoked(known.proven.verified)
-                if reason is not None:
-                    return TokenRefusal(reason)
-                return _held(known.proven, certificate) if known.bound else known.proven
+                return self._standing(known.proven, certificate)
             self._forget(text)
         proven = self._prove(text, now)
         return proven if isinstance(proven, TokenRefusal) else self._standing(proven, certificate)
@@ -140,26 +134,21 @@ class Identity:
         proven = Proven(verified)
         leeway_s = verified.issuer.leeway_s
         begins, ends = verified.not_before - leeway_s, verified.ends_at(leeway_s)
-        self._remembered[text] = _Remembered(proven, begins, ends, bound="cnf" in verified.claims)
+        self._remembered[text] = _Remembered(proven, begins, ends)
         self._characters += len(text)
         while len(self._remembered) > self._capacity or self._characters > MOST_REMEMBERED_CHARACTERS:
             self._forget(next(iter(self._remembered)))
         return proven
 
     def _standing(self, proven: Proven, certificate: bytes | None) -> Proven | TokenRefusal:
-        """The same where it is not revoked, and its key is held."""
-        reason = self._revoked(proven.verified)
-        return _held(proven, certificate) if reason is None else TokenRefusal(reason)
+        """The same where it is not revoked, and its key is held if it is bound to one."""
+        verified = proven.verified
+        reason = self._revoked(verified) or proved(verified.claims, certificate)
+        return proven if reason is None else TokenRefusal(reason)
 
     def _forget(self, text: str) -> None:
         del self._remembered[text]
         self._characters -= len(text)
-
-
-def _held(proven: Proven, certificate: bytes | None) -> Proven | TokenRefusal:
-    """The same where its key is held, if it is bound to one."""
-    reason = proved(proven.verified.claims, certificate)
-    return proven if reason is None else TokenRefusal(reason)
 
 
 def _token(value: str) -> str | TokenRefusal:

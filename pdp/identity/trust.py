@@ -93,11 +93,6 @@ class Trust:
                 said.append(f"the keys of the issuer {url} are {status.age_s:.0f} s old ({status.reason})")
         return said
 
-    def ages_s(self) -> Mapping[str, float | None]:
-        """The age of the keys of each source, None where there are none, for metrics."""
-        now = self._monotonic()
-        return {url: source.status(now).age_s for url, source in self._sources.items()}
-
     def _verifier(self) -> Verifier:
         return Verifier(tuple(self._issuers.values()), self._missing)
 

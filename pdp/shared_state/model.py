@@ -47,6 +47,8 @@ CREDENTIAL = "sha256:"
 """Begins the value of a token that is named by its `Principal.credential`, in lower-case hex, and not by its `jti`."""
 
 SESSION_BYTES = 32
+COALESCED_US = 5_000_000
+"""Uses of a session that are nearer to each other are one."""
 GRACE_US = 24 * 60 * 60 * 1_000_000
 LATEST_US = 253_402_300_799_000_000
 """9999-12-31T23:59:59Z."""

@@ -39,6 +39,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from pdp.shared_state.model import (
+    COALESCED_US,
     MOST_REVOCATIONS,
     SESSION_BYTES,
     Identity,
@@ -53,7 +54,6 @@ from pdp.shared_state.redis_driver import Asked, Change, Client, RedisError, Wat
 VERSION = 1
 POLL_S = 1.0
 MAX_STALE_S = 10.0
-COALESCED_US = 5_000_000
 KEPT_S = 30 * 24 * 60 * 60
 
 _ABOUT = "{portcullis}:about"

@@ -33,6 +33,7 @@ from msgspec import ValidationError, convert
 
 from pdp.shared_state.generation import Generation
 from pdp.shared_state.model import (
+    COALESCED_US,
     GRACE_US,
     MOST_REVOCATIONS,
     SESSION_BYTES,
@@ -48,7 +49,6 @@ DATABASE = "shared.db"
 GENERATION = "shared.gen"
 VERSION = 1
 BUSY_S = 2.0
-COALESCED_US = 5_000_000
 KEPT_US = 30 * 24 * 60 * 60 * 1_000_000
 
 _AHEAD_US = 60_000_000

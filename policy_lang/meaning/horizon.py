@@ -71,7 +71,7 @@ class Clockwork(Struct, frozen=True):
                 elif reads_time(atom):
                     found[id(atom)] = atom
         lookups = any(isinstance(atom, Lookup) for atom in found.values())
-        headers = any(_has_now(each.value) for each in set_headers_of(program, cell))
+        headers = any(has_now(each.value) for each in set_headers_of(program, cell))
         return cls(tuple(found.values()), lookups or headers, frozenset(tables))
 
 
@@ -85,15 +85,16 @@ def valid_until(clockwork: Clockwork, environment: Environment) -> int | None:
 
 def reads_time(atom: Atom) -> bool:
     """Whether what an atom is worth may depend on the time."""
-    return isinstance(atom, Age) or any(_has_now(operand) for operand in operands_of(atom))
+    return isinstance(atom, Age) or any(has_now(operand) for operand in operands_of(atom))
 
 
-def _has_now(operand: Operand) -> bool:
+def has_now(operand: Operand) -> bool:
+    """Whether an operand is the time, or is worked out from it."""
     match operand:
         case Now():
             return True
         case Shift(left, _, right):
-            return _has_now(left) or _has_now(right)
+            return has_now(left) or has_now(right)
         case Attr() | Const():
             return False
         case _:

@@ -13,6 +13,7 @@ from pdp.identity.jwt import Issuer, TokenRefusal, Verifier
 from pdp.model import Json
 from pdp.revoking import Revoking
 from pdp.shared_state.memory import MemoryStore, Shelf
+from pdp.shared_state.model import StoreError
 from tests.support.tokens import ISSUER, NOW, key_set, signer, token_of
 
 ES = signer("ES256")
@@ -120,6 +121,14 @@ def test_a_store_that_fails_takes_nothing_back_and_is_told_of() -> None:
     worker.shelf.broken = None
     worker.now += 5
     assert (worker.says(), worker.revoking.misgiving()) == ("token.revoked", "")
+
+
+def test_a_worker_that_cannot_read_what_is_revoked_does_not_begin() -> None:
+    shelf = Shelf()
+    assert Worker(shelf).does("session", "s1")
+    shelf.broken = "the disk is gone"
+    with pytest.raises(StoreError, match="the disk is gone"):
+        Worker(shelf)
 
 
 def test_claims_that_a_gateway_verified_are_asked_too() -> None:

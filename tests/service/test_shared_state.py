@@ -24,8 +24,18 @@ from hypothesis import strategies as st
 from pdp.shared_state.following import Following
 from pdp.shared_state.generation import Generation
 from pdp.shared_state.memory import MemoryStore, Shelf
-from pdp.shared_state.model import GRACE_US, LONGEST, Identity, Kind, Revocation, Revocations, Store, StoreError
-from pdp.shared_state.sqlite import COALESCED_US, DATABASE, GENERATION, KEPT_US, SqliteStore, connect
+from pdp.shared_state.model import (
+    COALESCED_US,
+    GRACE_US,
+    LONGEST,
+    Identity,
+    Kind,
+    Revocation,
+    Revocations,
+    Store,
+    StoreError,
+)
+from pdp.shared_state.sqlite import DATABASE, GENERATION, KEPT_US, SqliteStore, connect
 from tests.support.process import eventually
 from tests.support.redis import RedisServer, redis_program, redis_server
 
