@@ -9,6 +9,7 @@ GATEWAY_PORT ?= 8080
 GRPC_PORT ?= 9191
 HTTP_PORT ?= 8181
 UPSTREAM_PORT ?= 8282
+ISSUER_PORT ?= 8383
 
 # A slice of the long tests: which one, for how long, from which seed.
 PART ?=
@@ -27,7 +28,7 @@ help: ## list the targets
 serve: setup-serve ## set up and run the service behind a real Envoy, with lines to try; Ctrl-C ends it
 	@exec $(BIN)/python -m pdp.demo --state build/demo --envoy "$$(cat build/envoy/path)" \
 		--gateway-port $(GATEWAY_PORT) --grpc-port $(GRPC_PORT) \
-		--http-port $(HTTP_PORT) --upstream-port $(UPSTREAM_PORT)
+		--http-port $(HTTP_PORT) --upstream-port $(UPSTREAM_PORT) --issuer-port $(ISSUER_PORT)
 
 test: setup-test ## set up and run all the tests (the long ones apart)
 	@PORTCULLIS_ENVOY="$$(cat build/envoy/path)" exec $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder --ignore tests/nightly $(PYTEST_ARGS)

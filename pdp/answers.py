@@ -4,14 +4,16 @@ A `Decision` goes in; out come the status, the headers and the title of an HTTP 
 Pure and total: any decision has an answer, and whatever is not an allow has a status of 401, 403 or 503 and a code that
 is not 0. What leaves shows no `by`, no `reason` and no rule. Header values are printable ASCII, so that nothing in them
 can end a line.
-INVARIANT: the code is 0 for an allow that bears the id of its record, and for nothing else.
+INVARIANT: the code is 0 for an allow that bears the id of its record, and the token that it asks for, if it asks for
+one; and for nothing else.
 Design: contracts.md "Who decided". RFC 6750 3 (challenges), RFC 9470 3 (step-up), RFC 9110 5.6.4 (quoted strings).
 
 Decision: 2026-11-21. A refusal that a rule wants answered by another status than 403 has that status and a title of
 its own, and nothing else that tells it from any other: the code stays 7, and the decision id goes along.
 Decision: 2026-11-21. A step-up for a caller without a credential is a plain 401: the 401 row for "no valid credential"
 stands above it, so that nobody learns what an endpoint asks for before saying who they are.
-Decision: 2026-11-21. An allow without a decision id has no record, whatever went wrong; it is answered as `internal`.
+Decision: 2026-11-21. An allow without a decision id has no record, whatever went wrong; it is answered as `internal`,
+and so is one whose token is missing: the caller's own must not go on in its place.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from collections.abc import Collection, Iterable, Mapping
 
 from msgspec import Struct
 
-from pdp.model import Capability, Challenge, Decision
+from pdp.model import AUTHORIZATION, Capability, Challenge, Decision
 
 DECISION_HEADER = "x-portcullis-decision"
 
@@ -63,7 +65,7 @@ _UNRECORDED = _Row(503, 14, "no decision can be given now")
 def _row(decision: Decision) -> _Row:
     """The row of the table: the first that fits, from the strictest promise down."""
     if decision.outcome == "allow":
-        return _ALLOWED if decision.id else _FAILED
+        return _ALLOWED if decision.id and not lacks_token(decision) else _FAILED
     match decision.by:
         case ("internal" | "deadline", *_):
             return _FAILED
@@ -79,6 +81,11 @@ def _row(decision: Decision) -> _Row:
             return _SCOPE
         case _:
             return _FORBIDDEN if decision.status is None else _ANSWERS.get(decision.status, _FORBIDDEN)
+
+
+def lacks_token(decision: Decision) -> bool:
+    """Whether a decision asks for a token in place of the caller's, and has none."""
+    return decision.duties.token_scopes is not None and decision.minted is None
 
 
 def check_code(decision: Decision) -> int:
@@ -105,11 +112,13 @@ def http_answer(decision: Decision, acr_values: Mapping[str, str]) -> HttpAnswer
 
 def headers_to_set(decision: Decision, able: Collection[Capability]) -> dict[str, str]:
     """The headers that the upstream is to get, by name. A duty goes before advice, which is followed as far as the
-    gateway can; the id of the decision is nobody else's.
+    gateway can; the id of the decision is nobody else's, and the credential is a token that was made here.
     """
     advised = decision.advice.headers if "set_header" in able else ()
     both = sorted((each.name, visible(each.value)) for each in advised)
     both += sorted((each.name, visible(each.value)) for each in decision.duties.headers)
+    if decision.minted is not None:
+        both.append((AUTHORIZATION, f"Bearer {decision.minted.token}"))
     return {name: value for name, value in both if name != DECISION_HEADER}
 
 

@@ -9,48 +9,38 @@ Design: contracts.md "Bundles, places, configuration".
 
 Decision: 2026-11-21. Without `[[listeners]]` and `[[gateways]]` there is one of each: at 127.0.0.1:9191 `edge` asks,
 about every service. Who declares one of them says it all.
-Decision: 2026-11-21. Types of tokens that were never meant to be presented to an API (ID tokens, DPoP proofs, logout
-and security event tokens) cannot be configured as access tokens.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import re
 import tomllib
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from pdp import config_fit as fit
+from pdp.config_identity import AdminConfig, IssuerConfig, MintingConfig, SharedConfig
 from pdp.config_tables import (
     ARRAYS,
     CHALLENGES,
     DEFAULT_GATEWAY,
     DEFAULT_LISTENER,
-    FETCHED,
     TABLES,
     GatewayConfig,
     HttpConfig,
-    IssuerConfig,
     LimitsConfig,
     ListenerConfig,
     LogConfig,
 )
+from pdp.config_words import DIGEST, PRINTABLE
 from pdp.errors import ConfigError
-from pdp.identity.profiles import PROFILES
-from pdp.toml_keys import Flag, Made, Place, TableReader, Text, Texts, Whole, key, keys_of, repeated
-from policy_lang.diagnostics import nearest
+from pdp.toml_keys import Flag, Made, Place, TableReader, Text, Texts, Whole, key, keys_of
 
 LARGEST_FILE = 1024 * 1024
 
-NOT_ACCESS_TOKENS = frozenset(
-    {"dpop+jwt", "id-token", "id_token", "id-token+jwt", "id_token+jwt", "logout+jwt", "secevent+jwt"}
-)
-
-_DIGEST = Text(re.compile(r"[0-9a-f]{64}"), "64 hex digits")
 _LABEL = Text(re.compile(r"[a-z][a-z0-9_]*(?:\.[a-z][a-z0-9_]*)*"), "a label, with or without its module")
 _SETTINGS = Text(re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*"), "a name of letters, digits, `.`, `_` and `-`")
-_PRINTABLE = Text(re.compile(r"[!-~]+"), "a string of printable characters without spaces")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +66,7 @@ class Config:
     bundle_digest: str | None = field(
         default=None,
         metadata=key(
-            _DIGEST,
+            DIGEST,
             "the SHA-256 of the built policy that is served; a file is served only with it",
             f'"{64 * "0"}"',
             "none: only a folder is served",
@@ -125,6 +115,9 @@ class Config:
     issuers: tuple[IssuerConfig, ...] = ()
     challenges: Mapping[str, str] = field(default_factory=dict)
     limits: LimitsConfig = field(default=LimitsConfig())
+    minting: MintingConfig = field(default=MintingConfig())
+    shared: SharedConfig = field(default=SharedConfig())
+    admin: AdminConfig = field(default=AdminConfig())
 
     @classmethod
     def default(cls) -> Config:
@@ -158,45 +151,55 @@ def parse_config(text: str, base: Path, name: str = "pdp.toml") -> Config:
         raise ConfigError("C102", f"{name} is not TOML: {error}") from error
     reader = TableReader(base)
     config = _read_document(document, reader)
-    problems = reader.problems
-    if config is None or problems:
+    gateways_read = not any(problem.startswith("`gateways") for problem in reader.problems)
+    problems = [*reader.problems, *_problems_of(config, gateways_read=gateways_read)]
+    if problems:
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
         raise ConfigError("C103", f"{count} in {name}:\n" + "\n".join(f"  {problem}" for problem in problems))
     return config
 
 
-def _read_document(document: Mapping[str, object], reader: TableReader) -> Config | None:
+def _read_document(document: Mapping[str, object], reader: TableReader) -> Config:
+    """What the document says; of a table with problems, its defaults."""
     own = keys_of(Config)
     sections = (*TABLES, *ARRAYS, CHALLENGES)
     reader.unknown(document, (*(declared.name for declared in own), *sections), "")
     above = {name: value for name, value in document.items() if name in {declared.name for declared in own}}
     above.setdefault("state", str(Config.default().state))
-    log = reader.table(keys_of(LogConfig), LogConfig, _table(document, "log", reader), "log")
-    http = reader.table(keys_of(HttpConfig), HttpConfig, _table(document, "http", reader), "http")
-    limits = reader.table(keys_of(LimitsConfig), LimitsConfig, _table(document, "limits", reader), "limits")
-    config = reader.table(own, Config, above, "")
+    config = reader.table(own, Config, above, "") or Config.default()
     gateways = _read_array(document, "gateways", GatewayConfig, reader)
     listeners = _read_array(document, "listeners", ListenerConfig, reader)
-    issuers = _read_array(document, "issuers", IssuerConfig, reader)
-    challenges = _read_challenges(_table(document, CHALLENGES, reader), reader)
     if not {"gateways", "listeners"} & set(document):
         gateways, listeners = (DEFAULT_GATEWAY,), (DEFAULT_LISTENER,)
-    reader.problems.extend(_contradictions(http, listeners, issuers))
-    reader.problems.extend(_gateways_told_apart(gateways))
-    if not any(problem.startswith("`gateways") for problem in reader.problems):
-        reader.problems.extend(_listening_for(listeners, {each.name for each in gateways}))
-    if config is None or log is None or http is None or limits is None:
-        return None
     return replace(
         config,
-        log=log,
-        http=http,
-        limits=limits,
+        log=_read_table(document, "log", LogConfig, reader),
+        http=_read_table(document, "http", HttpConfig, reader),
+        limits=_read_table(document, "limits", LimitsConfig, reader),
+        minting=_read_table(document, "minting", MintingConfig, reader),
+        shared=_read_table(document, "shared", SharedConfig, reader),
+        admin=_read_table(document, "admin", AdminConfig, reader),
         gateways=gateways,
         listeners=listeners,
-        issuers=issuers,
-        challenges=challenges,
+        issuers=_read_array(document, "issuers", IssuerConfig, reader),
+        challenges=_read_challenges(_table(document, CHALLENGES, reader), reader),
     )
+
+
+def _problems_of(config: Config, *, gateways_read: bool) -> Iterator[str]:
+    """A sentence for each thing that does not go with another. `gateways_read`: every gateway is there."""
+    yield from fit.of_addresses(config.listeners, config.http, config.admin)
+    yield from fit.of_issuers(config.issuers)
+    yield from fit.of_gateways(config.gateways)
+    if gateways_read:
+        yield from fit.of_listeners(config.listeners, {each.name for each in config.gateways})
+    yield from fit.of_minting(config.minting, config.gateways)
+    yield from fit.of_shared(config.shared)
+    yield from fit.of_admin(config.admin)
+
+
+def _read_table(document: Mapping[str, object], name: str, make: Callable[..., Made], reader: TableReader) -> Made:
+    return reader.table(keys_of(TABLES[name]), make, _table(document, name, reader), name) or make()
 
 
 def _table(document: Mapping[str, object], name: str, reader: TableReader) -> Mapping[str, object]:
@@ -224,91 +227,8 @@ def _read_array(
 def _read_challenges(table: Mapping[str, object], reader: TableReader) -> dict[str, str]:
     read: dict[str, str] = {}
     for name, value in table.items():
-        if isinstance(value, str) and _PRINTABLE.pattern.fullmatch(value):
+        if isinstance(value, str) and PRINTABLE.pattern.fullmatch(value):
             read[name] = value
         else:
-            reader.problems.append(f"`{CHALLENGES}.{name}` must be {_PRINTABLE.wanted}: the `acr` value to ask for")
+            reader.problems.append(f"`{CHALLENGES}.{name}` must be {PRINTABLE.wanted}: the `acr` value to ask for")
     return read
-
-
-def _contradictions(
-    http: HttpConfig | None, listeners: tuple[ListenerConfig, ...], issuers: tuple[IssuerConfig, ...]
-) -> Iterator[str]:
-    addresses = [listener.address for listener in listeners] + ([] if http is None else [http.address])
-    for address in repeated([address for address in addresses if not address.endswith(":0")]):
-        yield f"two listeners have the address `{address}`: give each its own"
-    for url in repeated([issuer.url for issuer in issuers]):
-        yield f"two issuers have the url `{url}`: write one, with the keys of both"
-    for issuer in issuers:
-        yield from _keys_of(issuer)
-        yield from _profile_of(issuer)
-        for name in sorted(NOT_ACCESS_TOKENS & set(issuer.types or ())):
-            yield f"`types` of the issuer `{issuer.url}` names `{name}`, which is no access token: leave it out"
-
-
-def _keys_of(issuer: IssuerConfig) -> Iterator[str]:
-    """What of the place of an issuer's keys does not fit. There is exactly one."""
-    said = [issuer.keys is not None, issuer.jwks_url is not None, issuer.discovery]
-    place = f"the issuer `{issuer.url}`"
-    if sum(said) != 1:
-        yield f"{place} needs one of `keys`, `jwks_url` and `discovery = true`, which say where its public keys are"
-        return
-    asked = issuer.jwks_url or (issuer.url if issuer.discovery else None)
-    if asked is None:
-        return
-    if not FETCHED.pattern.fullmatch(asked) or (issuer.discovery and "?" in asked):
-        yield f"{place}: for `discovery` its url must be {FETCHED.wanted}, without a query"
-    if not issuer.cooldown_s <= issuer.refresh_s <= issuer.max_stale_s:
-        yield f"{place}: `cooldown_s` must be at most `refresh_s`, and that at most `max_stale_s`"
-    for network in issuer.networks:
-        try:
-            ipaddress.ip_network(network)
-        except ValueError as error:
-            yield f"{place}: `networks` has `{network}`, which is none ({error}): write such as 10.1.0.0/16"
-
-
-def _profile_of(issuer: IssuerConfig) -> Iterator[str]:
-    """What of the form of an issuer's tokens does not fit its profile."""
-    place = f"the issuer `{issuer.url}`"
-    profile = PROFILES.get(issuer.profile or "")
-    if profile is None:
-        if issuer.audience_from is not None:
-            yield f"{place}: `audience_from` goes with a `profile`, which says when `aud` may be absent"
-        return
-    if beyond := set(issuer.algorithms) - profile.algorithms:
-        yield f"{place}: tokens of `{profile.name}` are not signed with {', '.join(sorted(beyond))}: leave it out"
-    if beyond := set(issuer.types or ()) - profile.types:
-        yield f"{place}: tokens of `{profile.name}` have no `typ` {', '.join(sorted(beyond))}: leave `types` out"
-
-
-def _gateways_told_apart(gateways: tuple[GatewayConfig, ...]) -> Iterator[str]:
-    for name in repeated([each.name for each in gateways]):
-        yield f"two gateways have the name `{name}`: give each its own"
-    for identity in repeated([each.identity for each in gateways if each.identity is not None]):
-        yield f"two gateways have the identity `{identity}`: give each its own"
-    for digest in repeated([digest for each in gateways for digest in each.keys_sha256]):
-        yield f"two gateways have the key `{digest[:8]}…`: draw one for each"
-
-
-def _listening_for(listeners: tuple[ListenerConfig, ...], gateways: Collection[str]) -> Iterator[str]:
-    for number, listener in enumerate(listeners):
-        yield from _listening(f"listeners[{number}]", listener, gateways)
-
-
-def _listening(place: str, listener: ListenerConfig, gateways: Collection[str]) -> Iterator[str]:
-    """What of a listener does not fit the rest. Who asks there must be known by exactly one thing."""
-    named, encrypted = listener.gateway, listener.certificate is not None
-    if named is not None and named not in gateways:
-        hint = nearest(named, gateways) or "write its [[gateways]]"
-        yield f"`{place}.gateway` is `{named}`, which no [[gateways]] has for a name: {hint}"
-    by_certificate = listener.client_ca is not None
-    if encrypted != (listener.private_key is not None):
-        yield f"`{place}` has one of `certificate` and `private_key`: give both for TLS, or neither"
-    elif by_certificate and not encrypted:
-        yield f"`{place}.client_ca` takes a `certificate` and a `private_key`: without TLS nobody shows a certificate"
-    elif by_certificate and named is not None:
-        yield f"`{place}` has a `gateway` and a `client_ca`: the certificate says who asks, so leave `gateway` out"
-    elif named is None and not by_certificate and listener.protocol == "grpc":
-        yield f"`{place}.gateway` is missing: name who asks there, or give a `client_ca` that gateways prove it by"
-    elif named is not None and encrypted and not listener.address.startswith("unix:"):
-        yield f"`{place}` is for a network and names its `gateway`: anybody could be that; give a `client_ca` instead"

@@ -25,34 +25,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
-from pdp.identity.jwks import ALGORITHMS
-from pdp.identity.jwt import DEFAULT_LEEWAY_S, DEFAULT_LIFETIME_S, MOST_LEEWAY_S
-from pdp.identity.profiles import PROFILES, type_name
+from pdp.config_identity import AdminConfig, IssuerConfig, MintingConfig, SharedConfig
+from pdp.config_words import DIGEST, HEADER, METHOD, NAME, ORIGIN, PRINTABLE, PUBLIC, SPIFFE
 from pdp.toml_keys import Address, Flag, Place, Text, Texts, Whole, key
 from policy_lang.verdict import CAPABILITIES
 
-YEAR_S = 365 * 24 * 60 * 60
-
-ABLE: tuple[str, ...] = tuple(sorted(CAPABILITIES - {"issue_token"}))
+ABLE: tuple[str, ...] = tuple(sorted(CAPABILITIES))
 """What a gateway can be said to do."""
-
-_PRINTABLE = Text(re.compile(r"[!-~]+"), "a string of printable characters without spaces")
-_NAME = Text(re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]*"), "a name of letters, digits, `.`, `_`, `/` and `-`")
-_METHOD = Text(re.compile(r"[A-Z][A-Z-]{0,31}"), "an HTTP method in upper case")
-_SPIFFE = Text(re.compile(r"spiffe://[a-z0-9._-]{1,255}(?:/[A-Za-z0-9._-]+)+"), "a SPIFFE id, `spiffe://domain/path`")
-_PUBLIC = Text(
-    re.compile(r"https://[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?(?::[1-9][0-9]{0,4})?(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*"),
-    "an https URL in lower case, without query, fragment and `/` at its end",
-)
-FETCHED = Text(
-    re.compile(r"https?://[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?(?::[1-9][0-9]{0,4})?(?:/[A-Za-z0-9._~!$&'()*+,;=:@/?-]*)?"),
-    "an https URL with its host in lower case, or an http URL of this host alone",
-)
-_HOST = Text(re.compile(r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?"), "a host name in lower case")
-_NETWORK = Text(re.compile(r"[0-9a-f.:]+/[0-9]{1,3}"), "a network, `10.1.0.0/16`")
-_HEADER = Text(re.compile(r"[a-z0-9_-]+"), "a header name in lower case")
-_DIGEST = Text(re.compile(r"[0-9a-f]{64}"), "64 hex digits")
-_ORIGIN = Text(re.compile(r"[!-*,-~]+"), "a string of printable characters without spaces and `+`")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +41,7 @@ class LogConfig:
     origin: str = field(
         default="portcullis.local/log",
         metadata=key(
-            _ORIGIN,
+            ORIGIN,
             "the name of this log in its checkpoints, fixed when the log begins; best under a domain name of yours",
             '"pdp.shop.example/log"',
         ),
@@ -70,7 +49,7 @@ class LogConfig:
     strict_by_default: tuple[str, ...] = field(
         default=(),
         metadata=key(
-            Texts(_METHOD, may_be_empty=True, wanted="an array of HTTP methods"),
+            Texts(METHOD, may_be_empty=True, wanted="an array of HTTP methods"),
             "calls by these methods are answered only when their record is synced to disk, whatever the policy says",
             '["POST", "DELETE"]',
         ),
@@ -107,7 +86,7 @@ class HttpConfig:
     public_url: str | None = field(
         default=None,
         metadata=key(
-            _PUBLIC,
+            PUBLIC,
             "what this service is known as to those who ask over AuthZEN: the address of whatever ends their TLS, "
             "which its metadata document names",
             '"https://pdp.shop.example"',
@@ -121,12 +100,12 @@ class GatewayConfig:
     """One table of `[[gateways]]`."""
 
     name: str = field(
-        metadata=key(_NAME, "the name of who asks, as records and `pdp check --gateway` call it", '"edge"')
+        metadata=key(NAME, "the name of who asks, as records and `pdp check --gateway` call it", '"edge"')
     )
     services: tuple[str, ...] | None = field(
         default=None,
         metadata=key(
-            Texts(_NAME, wanted="an array of names of services"),
+            Texts(NAME, wanted="an array of names of services"),
             "the services it may ask about; any other is refused",
             '["orders", "payments"]',
             "every service",
@@ -135,7 +114,7 @@ class GatewayConfig:
     identity: str | None = field(
         default=None,
         metadata=key(
-            _SPIFFE,
+            SPIFFE,
             "its SPIFFE id: what its certificate says where a listener asks for one, and the name by which policies "
             "know it (`via`)",
             '"spiffe://shop.example/edge"',
@@ -145,7 +124,7 @@ class GatewayConfig:
     keys_sha256: tuple[str, ...] = field(
         default=(),
         metadata=key(
-            Texts(_DIGEST, may_be_empty=True, wanted="an array of SHA-256 digests, 64 hex digits each"),
+            Texts(DIGEST, may_be_empty=True, wanted="an array of SHA-256 digests, 64 hex digits each"),
             "digests of the keys by which it may say over HTTP who it is (`Authorization: Bearer KEY`); two while one "
             "takes the other's place. A key is drawn at random, 32 bytes or more",
             f'["{64 * "0"}"]',
@@ -182,7 +161,7 @@ class GatewayConfig:
     verified_claims: str | None = field(
         default=None,
         metadata=key(
-            _PRINTABLE,
+            PRINTABLE,
             "the key (Envoy: `payload_in_metadata`) under which its filter `jwt_authn` hands on the claims of a token "
             "that it verified and took away; the issuer must be one of `[[issuers]]`",
             '"jwt_payload"',
@@ -207,7 +186,7 @@ class GatewayConfig:
     headers: tuple[str, ...] | None = field(
         default=None,
         metadata=key(
-            Texts(_HEADER, may_be_empty=True, wanted="an array of header names in lower case"),
+            Texts(HEADER, may_be_empty=True, wanted="an array of header names in lower case"),
             "the headers that its own configuration takes from our answers and keeps back from clients; where the "
             "policy sets or removes another, no header is set by it, and a client that sends that one is refused",
             '["x-user"]',
@@ -244,7 +223,7 @@ class ListenerConfig:
     gateway: str | None = field(
         default=None,
         metadata=key(
-            _NAME,
+            NAME,
             "who asks here, by its name in `[[gateways]]`: for an address that nobody else can reach",
             '"edge"',
             "whoever proves to be one of `[[gateways]]`, by a certificate, or over HTTP by a key",
@@ -277,146 +256,6 @@ class ListenerConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class IssuerConfig:
-    """One table of `[[issuers]]`."""
-
-    url: str = field(
-        metadata=key(_PRINTABLE, "the issuer, exactly as `iss` in its tokens says it", '"https://id.example"')
-    )
-    algorithms: tuple[str, ...] = field(
-        metadata=key(
-            Texts(choices=ALGORITHMS, wanted="an array of names"),
-            "the algorithms its tokens may be signed with; a token only selects among them",
-            '["ES256"]',
-        )
-    )
-    keys: Path | None = field(
-        default=None,
-        metadata=key(
-            Place(),
-            "the file with its public keys, a JWK set (RFC 7517); this, `jwks_url` or `discovery`",
-            '"jwks.json"',
-            "they are asked for over the network",
-        ),
-    )
-    jwks_url: str | None = field(
-        default=None,
-        metadata=key(
-            FETCHED,
-            "where its public keys are asked for, again and again (`refresh_s`)",
-            '"https://id.example/keys"',
-            "`keys`, or what its own document says",
-        ),
-    )
-    discovery: bool = field(
-        default=False,
-        metadata=key(
-            Flag(),
-            "whether the document at `/.well-known/openid-configuration` under `url` says where its public keys are",
-            "false",
-        ),
-    )
-    hosts: tuple[str, ...] = field(
-        default=(),
-        metadata=key(
-            Texts(_HOST, wanted="an array of host names in lower case"),
-            "other hosts that may be asked for its keys, beside that of `jwks_url` or `url`",
-            '["www.keys.example"]',
-            "none",
-        ),
-    )
-    networks: tuple[str, ...] = field(
-        default=(),
-        metadata=key(
-            Texts(_NETWORK, wanted="an array of networks, `10.1.0.0/16`"),
-            "networks that are not public, in which these hosts may be; elsewhere no private address is asked",
-            '["10.1.0.0/16"]',
-            "none",
-        ),
-    )
-    authorities: Path | None = field(
-        default=None,
-        metadata=key(
-            Place(),
-            "the file with the authorities (PEM) that sign the certificates of these hosts",
-            '"internal-ca.pem"',
-            "those of the system",
-        ),
-    )
-    refresh_s: int = field(
-        default=300, metadata=key(Whole(1, 86_400), "how often its keys are asked for, in seconds", "300")
-    )
-    cooldown_s: int = field(
-        default=30,
-        metadata=key(
-            Whole(1, 3_600),
-            "the least time between two times of asking, in seconds, whatever keys tokens name",
-            "30",
-        ),
-    )
-    max_stale_s: int = field(
-        default=86_400,
-        metadata=key(
-            Whole(1, YEAR_S),
-            "how long its last keys count while it cannot be asked, in seconds; then all its tokens are refused",
-            "86400",
-        ),
-    )
-    types: tuple[str, ...] | None = field(
-        default=None,
-        metadata=key(
-            Texts(_PRINTABLE, fold=type_name, wanted="an array of media types"),
-            "the `typ` its tokens may have, with or without `application/`, in any case",
-            '["at+jwt"]',
-            "those of `profile`, else `at+jwt`",
-        ),
-    )
-    profile: str | None = field(
-        default=None,
-        metadata=key(
-            Text(re.compile("|".join(PROFILES)), f"one of {', '.join(PROFILES)}"),
-            "what its tokens look like besides: which claims must be there, and what tells them from its other tokens",
-            '"keycloak"',
-            "nothing is asked beyond the keys here",
-        ),
-    )
-    audience_from: tuple[str, ...] | None = field(
-        default=None,
-        metadata=key(
-            Texts(_PRINTABLE, wanted="an array of names, from the outermost claim inwards"),
-            "the claim that stands in for `aud` where a token of this `profile` has none",
-            '["azp"]',
-            "that of `profile`: `client_id` for cognito, none for others",
-        ),
-    )
-    leeway_s: int = field(
-        default=DEFAULT_LEEWAY_S,
-        metadata=key(Whole(0, MOST_LEEWAY_S), "how far its clock and ours may differ, in seconds", "30"),
-    )
-    max_lifetime_s: int = field(
-        default=DEFAULT_LIFETIME_S,
-        metadata=key(
-            Whole(1, YEAR_S),
-            "the longest time from `iat` (else `nbf`) to `exp`, in seconds; a token with neither is refused",
-            "3600",
-        ),
-    )
-    allow_multi_audience: bool = field(
-        default=False,
-        metadata=key(Flag(), "whether one token may name several of our services in `aud`", "false"),
-    )
-    session_max_s: int | None = field(
-        default=None,
-        metadata=key(
-            Whole(1, YEAR_S),
-            "how long after the login (`auth_time`, which every token must then have) its tokens are taken, in seconds",
-            "28800",
-            "as long as they are good",
-        ),
-    )
-
-
-@dataclass(frozen=True, slots=True)
 class LimitsConfig:
     """The table `[limits]`."""
 
@@ -438,7 +277,16 @@ DEFAULT_GATEWAY = GatewayConfig(name="edge")
 DEFAULT_LISTENER = ListenerConfig(address="127.0.0.1:9191", gateway="edge")
 CHALLENGES = "challenges"
 CHALLENGE_EXAMPLE = 'mfa = "urn:example:acr:mfa"'
-TABLES: Mapping[str, type] = MappingProxyType({"log": LogConfig, "http": HttpConfig, "limits": LimitsConfig})
+TABLES: Mapping[str, type] = MappingProxyType(
+    {
+        "log": LogConfig,
+        "http": HttpConfig,
+        "limits": LimitsConfig,
+        "minting": MintingConfig,
+        "shared": SharedConfig,
+        "admin": AdminConfig,
+    }
+)
 ARRAYS: Mapping[str, type] = MappingProxyType(
     {"gateways": GatewayConfig, "listeners": ListenerConfig, "issuers": IssuerConfig}
 )

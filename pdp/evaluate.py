@@ -39,7 +39,7 @@ from pdp.canonical_call import CanonicalCall, canonical_call, loose_headers
 from pdp.identity.asserted import stranger_refused
 from pdp.identity.bearer import Identity
 from pdp.identity.jwt import TokenRefusal
-from pdp.model import HEADERS, Capability, Decision, Inquiry, Principal
+from pdp.model import AUTHORIZATION, HEADERS, ISSUE, Capability, Decision, Inquiry, Principal
 from pdp.principals import principal_of
 from pdp.runtime.engine import Engine, place_of, same
 from pdp.runtime.work import MOST_TRACED
@@ -81,7 +81,7 @@ class Evaluator:
 
     `explained_per_second` bounds the refusals by `default` whose nearest rule is looked for; all that is traced is
     bounded besides. `compare_every` 0 compares no others than those that are explained. An engine without plans
-    explains every decision.
+    explains every decision. `issues_tokens`: there is somebody who makes the tokens that rules ask for.
     """
 
     def __init__(
@@ -90,12 +90,14 @@ class Evaluator:
         identity: Identity,
         *,
         service_from_host: bool,
+        issues_tokens: bool = False,
         explained_per_second: int = EXPLAINED_PER_SECOND,
         compare_every: int = COMPARE_EVERY,
     ) -> None:
         self._engine = engine
         self._identity = identity
         self._service_from_host = service_from_host
+        self._issues_tokens = issues_tokens
         self._compare_every = compare_every
         self._explained = Allowance(explained_per_second)
         self._steps = Allowance(STEPS_PER_SECOND)
@@ -168,7 +170,7 @@ class Evaluator:
             facts=engine.facts if inquiry.facts is None else inquiry.facts,
             origin=canonical.origin,
             signals=read_signals(signals, inquiry.signals) if signals else NO_SIGNALS,
-            capabilities=_able(engine, inquiry),
+            capabilities=self._able(engine, inquiry),
         )
         call = engine.admit(question)
         try:
@@ -178,6 +180,15 @@ class Evaluator:
         except Exception as error:
             raise JudgingError(place_of(call), error) from error
         return Evaluation(_decision(engine, service, evidence, verdict), evidence, engine)
+
+    def _able(self, engine: Engine, inquiry: Inquiry) -> frozenset[Capability]:
+        """What the gateway can do; one whose own configuration is older than the policy sets and removes no header, and
+        one that does not take the credential from our answer passes the caller's own on.
+        """
+        able, carries = inquiry.capabilities, inquiry.carries
+        if not self._issues_tokens or (carries is not None and AUTHORIZATION not in carries):
+            able -= ISSUE
+        return able - HEADERS if loose_headers(inquiry, engine.vocabulary) else able
 
     def _judge(self, engine: Engine, question: Question, call: Call | Refused) -> Verdict:
         """Station (3): the verdict, with the clauses that its record is to show."""
@@ -243,11 +254,6 @@ class Evaluator:
         if inquiry.services is not None and service not in inquiry.services:
             return Refusal("route", "route.gateway")
         return service
-
-
-def _able(engine: Engine, inquiry: Inquiry) -> frozenset[Capability]:
-    """What the gateway can do; one whose own configuration is older than the policy sets and removes no header."""
-    return inquiry.capabilities - HEADERS if loose_headers(inquiry, engine.vocabulary) else inquiry.capabilities
 
 
 def _acting(engine: Engine, inquiry: Inquiry, call: ActionCall) -> tuple[str, ...]:
@@ -331,7 +337,7 @@ def _decision(engine: Engine, service: str, evidence: Evidence, verdict: Verdict
         status=verdict.status,
         shadow=verdict.shadow,
         observed=verdict.observed,
-        valid_until_ms=earliest(verdict.valid_until_ms, ends_ms(evidence.principal)),
+        valid_until_ms=earliest(verdict.valid_until_ms, ends_ms(evidence)),
         identity_headers=_kept_back(engine, verdict),
         rules=verdict.rules,
         nearest=verdict.nearest,

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from msgspec import Struct, field
 
 from pdp.config_tables import GatewayConfig
-from pdp.model import EXT_AUTHZ, Capability, capabilities_named
+from pdp.model import AUTHORIZATION, EXT_AUTHZ, Capability, capabilities_named
 
 SHORTEST_KEY = 32
 """Characters of a key; a shorter one is nobody's, whatever its digest."""
@@ -47,9 +47,17 @@ class Gateway(Struct, frozen=True):
         """What it can do with answers to calls that it passes on."""
         return EXT_AUTHZ if self.capabilities is None else self.capabilities & EXT_AUTHZ
 
+    @property
+    def forwarding(self) -> frozenset[Capability]:
+        """The same where it asks by forward-auth: a token takes the place of the caller's only where it is said that
+        the gateway's own configuration takes `authorization` from the answer.
+        """
+        said = self.capabilities is not None or (self.headers is not None and AUTHORIZATION in self.headers)
+        return self.passing_on if said else self.passing_on - {"issue_token"}
+
     def listed(self, words: Iterable[str]) -> frozenset[Capability]:
         """What it can do with answers to what it asks for itself, where its request lists these words."""
-        said = capabilities_named(frozenset(words)) - {"issue_token"}
+        said = capabilities_named(frozenset(words))
         return said if self.capabilities is None else said & self.capabilities
 
 

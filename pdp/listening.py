@@ -26,14 +26,16 @@ from pdp.transports.http_server import HttpListener, serve_http
 from pdp.transports.limits import Rates, Strangers
 from pdp.transports.messages import DECISIONS
 from pdp.transports.native_calls import NativeCalls
-from pdp.transports.readiness import Ready, Shown
+from pdp.transports.readiness import Published, Ready, Shown
 from pdp.transports.tls import Certificates, ReadFile, TlsFiles
 
 log = logging.getLogger(__name__)
 
 
 class Running(Struct, frozen=True):
-    """The parts that listeners need. `clock_us` gives Unix microseconds, `monotonic` seconds."""
+    """The parts that listeners need. `clock_us` gives Unix microseconds, `monotonic` seconds; `published` the keys of
+    minted tokens, None where none are made.
+    """
 
     decider: Decider
     gateways: Gateways
@@ -42,6 +44,7 @@ class Running(Struct, frozen=True):
     shown: Callable[[], Shown]
     clock_us: Callable[[], int]
     monotonic: Callable[[], float]
+    published: Callable[[], Published] | None = None
 
 
 class Listeners:
@@ -77,7 +80,8 @@ class Listeners:
             )
             _say("gRPC", await stack.enter_async_context(serving))
             app = http_app(_parts(config, running, rates, strangers))
-            _say("HTTP", await stack.enter_async_context(serve_http(app, self._http(), running.gateways)))
+            http = serve_http(app, self._http(), running.gateways, now_s=lambda: running.clock_us() / 1_000_000)
+            _say("HTTP", await stack.enter_async_context(http))
             yield
 
     def _grpc(self) -> list[GrpcListener]:
@@ -133,6 +137,7 @@ def _parts(config: Config, running: Running, rates: Rates, strangers: Strangers)
         acr_values=config.challenges,
         public_url=config.http.public_url,
         body_bytes=config.limits.http_body_bytes,
+        published=running.published,
     )
 
 

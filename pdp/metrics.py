@@ -1,8 +1,8 @@
 """What the service counts, in a registry of its own that is handed around; nothing global.
 
 Decisions and states go in, the Prometheus text format comes out. Labels take their values from closed lists, so that no
-caller can make the number of series grow (channels are the policy's); no name of a rule, a path, a token or a caller
-is in any of them.
+caller can make the number of series grow (channels are the policy's, issuers the configuration's); no name of a rule, a
+path, a token or a caller is in any of them.
 
     portcullis_decisions_total{outcome,by}   answers of the service; `by` is "rule" or a word of the closed list
     portcullis_audit_refusals_total          answers refused because the log could not take the record
@@ -16,15 +16,32 @@ is in any of them.
     portcullis_decision_seconds              time from the inquiry to the recorded answer
     portcullis_policy_info{digest}           1 for the policy in force; no series while there is none
     portcullis_log_pending                   records handed to the log and not yet acknowledged
+    portcullis_token_refusals_total{reason}  refusals by `token`; `reason` is one of `TOKEN_REASONS`, else `other`
+    portcullis_issuer_keys_counted{issuer}   1 while keys of an issuer count that are asked for over a network, else 0
+    portcullis_issuer_keys_age_seconds{issuer}  how old these keys are; no series while none count
+    portcullis_revocations                   what is known to be revoked, in entries
+    portcullis_shared_state_usable           1 while what the workers share can be read, else 0
+    portcullis_minted_total{outcome}         tokens that rules asked for: `new`, `kept` (handed out again), `failed`
+    portcullis_minting_key_signs             1 while a key signs tokens, else 0
+    portcullis_minting_key_seconds           for how long that key signs at least; no series while none does
+What is asked for when the metrics are read has no series before somebody says whom to ask.
 Design: contracts.md "Who decided".
+
+Decision: 2026-11-21. Where no keys count, or none signs, an age or a time has no series: any number in its place (-1)
+would count in a sum or a comparison. The series beside it, 0 then, is what to be warned by.
+Decision: 2026-11-21. Refused tokens are counted by reason alone: a decision does not say whose the token was, and what
+a refused token says of its issuer is proved by nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Literal
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from pdp.audit.record import DISAGREEMENT
 from pdp.model import Decision
@@ -36,7 +53,34 @@ WORDS = frozenset({"token", "path", "route", "schema", "audience", "exclusive", 
 )
 """The closed list of contracts.md "Who decided"."""
 
+TOKEN_REASONS = frozenset(
+    f"token.{reason}"
+    for reason in (
+        *("algorithm", "ambiguous", "certificate_over", "claims", "critical", "dpop", "embedded_key", "empty"),
+        *("expired", "idle", "issuer", "key", "kind", "lifetime", "malformed", "not_yet", "repeated", "revoked"),
+        *("scheme", "session", "session_unknown", "signature", "too_large", "type", "unproved"),
+    )
+) | {"mint.over"}
+"""Why a token is refused: the reasons of pdp/identity, pdp/principals.py and what stands behind the credential; and
+that it ends too soon for one that is to be minted.
+"""
+
+MintOutcome = Literal["new", "kept", "failed"]
+MINT_OUTCOMES: tuple[MintOutcome, ...] = ("new", "kept", "failed")
+
 BUCKETS_S = (5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 0.1, 0.25, 0.5, 1.0)
+
+
+class _Asked(Collector):
+    """Gauges whose values are asked for whenever the metrics are read."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.ask: Callable[[], Iterable[Metric]] = tuple
+        registry.register(self)
+
+    def collect(self) -> Iterable[Metric]:
+        """The gauges as they are now."""
+        return self.ask()
 
 
 class Metrics:
@@ -70,6 +114,15 @@ class Metrics:
         )
         self._policy = Gauge("portcullis_policy_info", "the policy in force", ("digest",), registry=self._registry)
         self._pending = Gauge("portcullis_log_pending", "records not yet acknowledged", registry=self._registry)
+        self._tokens = Counter(
+            "portcullis_token_refusals", "refused tokens by reason", ("reason",), registry=self._registry
+        )
+        self._minted = Counter(
+            "portcullis_minted", "tokens that rules asked for", ("outcome",), registry=self._registry
+        )
+        for outcome in MINT_OUTCOMES:
+            self._minted.labels(outcome)
+        self._issuers, self._shared, self._signing = (_Asked(self._registry) for _ in range(3))
 
     def decided(self, decision: Decision, seconds: float) -> None:
         """Count one answer of the service and the time it took."""
@@ -78,6 +131,8 @@ class Metrics:
         self._seconds.observe(seconds)
         if by == "audit":
             self._unrecorded.inc()
+        if by == "token":
+            self._tokens.labels(decision.reason if decision.reason in TOKEN_REASONS else "other").inc()
         if decision.observed is not None:
             self._observed.labels(_label(decision.observed.by)).inc()
         if decision.shadow:
@@ -108,6 +163,26 @@ class Metrics:
         """Ask `pending` for the length of the log's queue whenever the metrics are read; it may run on any thread."""
         self._pending.set_function(pending)
 
+    def minted(self, outcome: MintOutcome) -> None:
+        """Count one token that a rule asked for: made anew, handed out again, or not to be had."""
+        self._minted.labels(outcome).inc()
+
+    def watch_issuers(self, ages_s: Callable[[], Mapping[str, float | None]]) -> None:
+        """Ask `ages_s` how old the keys are that count, in seconds, for each issuer whose keys are asked for over a
+        network; None where none count. See `watch_pending`.
+        """
+        self._issuers.ask = partial(_of_issuers, ages_s)
+
+    def watch_shared(self, shared: Callable[[], tuple[int, bool]]) -> None:
+        """Ask `shared` how many revocations are known, and whether their store can be read. See `watch_pending`."""
+        self._shared.ask = partial(_of_shared, shared)
+
+    def watch_minting(self, left_s: Callable[[], float | None]) -> None:
+        """Ask `left_s` for how many seconds the key that signs does so at least; None where none does. See
+        `watch_pending`.
+        """
+        self._signing.ask = partial(_of_signing, left_s)
+
     def exposition(self) -> bytes:
         """All of it in the text format; `CONTENT_TYPE` is its type."""
         return generate_latest(self._registry)
@@ -121,3 +196,31 @@ def decided_by(decision: Decision) -> str:
 def _label(by: tuple[str, ...]) -> str:
     primary = by[0] if by else ""
     return primary if primary in WORDS else "rule"
+
+
+def _of_issuers(ages_s: Callable[[], Mapping[str, float | None]]) -> Iterator[Metric]:
+    known = ages_s()
+    said = "whether keys of an issuer that are asked for over a network count"
+    counted = GaugeMetricFamily("portcullis_issuer_keys_counted", said, labels=("issuer",))
+    said = "how old the keys of an issuer are; no series while none count"
+    ages = GaugeMetricFamily("portcullis_issuer_keys_age_seconds", said, labels=("issuer",))
+    for issuer, age_s in known.items():
+        counted.add_metric([issuer], age_s is not None)
+        if age_s is not None:
+            ages.add_metric([issuer], age_s)
+    yield counted
+    yield ages
+
+
+def _of_shared(shared: Callable[[], tuple[int, bool]]) -> Iterator[Metric]:
+    entries, usable = shared()
+    yield GaugeMetricFamily("portcullis_revocations", "what is known to be revoked", value=entries)
+    yield GaugeMetricFamily("portcullis_shared_state_usable", "what the workers share can be read", value=usable)
+
+
+def _of_signing(left_s: Callable[[], float | None]) -> Iterator[Metric]:
+    left = left_s()
+    yield GaugeMetricFamily("portcullis_minting_key_signs", "a key signs tokens", value=left is not None)
+    said = "for how long the key that signs does so at least; no series while none does"
+    if left is not None:
+        yield GaugeMetricFamily("portcullis_minting_key_seconds", said, value=left)

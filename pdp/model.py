@@ -8,6 +8,8 @@ Design: contracts.md "Requests" and "Who decided".
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from typing import Literal, Protocol
 
 from msgspec import Struct, field
@@ -48,13 +50,19 @@ class Principal(Struct, frozen=True):
 
 
 ANONYMOUS = Principal("anonymous")
-EXT_AUTHZ: frozenset[Capability] = frozenset({"set_header", "remove_header", "answer", "step_up"})
-"""What who passes calls on can do with our answers (contracts.md "Headers at Envoy"). No token is issued while there is
-no key to sign one with."""
+EXT_AUTHZ: frozenset[Capability] = frozenset({"set_header", "remove_header", "answer", "step_up", "issue_token"})
+"""What who passes calls on can do with our answers (contracts.md "Headers at Envoy")."""
 
+
+AUTHORIZATION = "authorization"
+"""The header of the caller's credential, in which a minted token goes on."""
 
 HEADERS: frozenset[Capability] = frozenset({"set_header", "remove_header"})
 """What a gateway cannot do with headers that its own configuration does not know."""
+
+
+ISSUE: frozenset[Capability] = frozenset({"issue_token"})
+"""What takes somebody who makes tokens, and a gateway that takes `authorization` from our answer."""
 
 
 def capabilities_named(words: Collection[str]) -> frozenset[Capability]:
@@ -79,6 +87,13 @@ class Body(Struct, frozen=True):
     truncated: bool
 
 
+class ClientCertificate(Struct, frozen=True):
+    """The certificate that a client showed a gateway: SHA-256 of its DER, and its `notAfter` in Unix seconds."""
+
+    digest: bytes
+    ends_s: int
+
+
 class Inquiry(Struct, frozen=True):
     """What a gateway asks, as it came: nothing in it is canonical, checked or believed yet.
 
@@ -87,7 +102,7 @@ class Inquiry(Struct, frozen=True):
     has its bytes as surrogate escapes. `gateway` is the authenticated name of who asks, `identity` the SPIFFE id that
     policies know it by (None: its name), `services` what it may ask about (None: every service), `capabilities` what
     it can do. `ip` is the source address as the gateway gives it, `peer` a `spiffe://` id or None, `certificate` the
-    SHA-256 of the certificate (DER) that the client showed the gateway, `tls` whether the call came to it encrypted.
+    one that the client showed the gateway, which then proved the peer too, `tls` whether the call came to it encrypted.
     `signals` are readings by the NAME of `context.NAME`.
     Of these at most one says who the principal is, beside an `authorization` among the headers: `principal` (`pdp
     decide --as`), `asserted` (a subject), `verified` (the claims of a token that the gateway verified and took away).
@@ -107,7 +122,7 @@ class Inquiry(Struct, frozen=True):
     capabilities: frozenset[Capability] = frozenset()
     ip: str | None = None
     peer: str | None = None
-    certificate: bytes | None = None
+    certificate: ClientCertificate | None = None
     tls: bool | None = None
     principal: Principal | None = None
     asserted: Asserted | None = None
@@ -121,6 +136,20 @@ class Inquiry(Struct, frozen=True):
     request_id: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Minted:
+    """A token made here for one service, which is not shown; `expires_at` in Unix seconds. `record` is the id of the
+    decision that it was made for; later ones hand it out again.
+    """
+
+    token: str = dataclass_field(repr=False)
+    jti: str
+    kid: str
+    audience: str
+    expires_at: int
+    record: str
+
+
 class Decision(Struct, frozen=True):
     """What was decided, and by what. `by`: rule ids, the primary one first, or one word of the closed list.
 
@@ -130,7 +159,8 @@ class Decision(Struct, frozen=True):
     `shadow` and `observed` are the verdict's. `valid_until_ms` is when to ask again at the latest: the first of the
     instants at which the verdict may change and the caller is proved no more. `identity_headers` are the names that
     some rule of the bundle sets, and, of a call that passed under observation, those that some rule removes: no
-    upstream may see one of them that this decision does not set.
+    upstream may see one of them that this decision does not set. `minted` is the token that goes on in place of the
+    caller's, where `duties.token_scopes` ask for one.
     """
 
     outcome: Outcome
@@ -147,6 +177,7 @@ class Decision(Struct, frozen=True):
     log: LogDuty = NORMAL_LOG
     duties: Duties = NO_DUTIES
     advice: Duties = NO_DUTIES
+    minted: Minted | None = None
     status: int | None = None
     shadow: tuple[str, ...] = ()
     observed: Observed | None = None

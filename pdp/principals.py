@@ -10,8 +10,12 @@ An `Inquiry`, its canonical form and the engine come in; a `Principal` goes out,
 | `asserted` | a caller that may assert subjects; the type is a subject kind of the policy (pdp/identity/asserted.py) |
 | `principal` | `pdp decide --as`, which proves nothing; the kind is one of the policy, in its form (`token.kind`) |
 
-Where none does, the caller is anonymous.
+Where none does, the caller is anonymous. A peer, whoever calls through it, is proved by the certificate of its
+connection: once that is over, by nothing (`token.certificate_over`).
 Design: contracts.md "Who decided", row `token`; architecture.md station (2).
+
+Decision: 2026-11-21. A call of a peer whose certificate is over is refused, and not decided as if it had no peer: a
+rule may forbid what comes from that one. Connections outlive certificates; who keeps them so long opens another.
 """
 
 from __future__ import annotations
@@ -31,6 +35,9 @@ def principal_of(
     """Who calls, at `now` in Unix seconds. Headers that are not canonical prove nobody: the refusal of station (1) then
     decides.
     """
+    certificate = inquiry.certificate
+    if certificate is not None and inquiry.peer is not None and now >= certificate.ends_s:
+        return TokenRefusal("token.certificate_over")
     said = [each for each in (inquiry.principal, inquiry.asserted, inquiry.verified) if each is not None]
     if said and (len(said) > 1 or any(name == "authorization" for name, _ in inquiry.headers)):
         return TokenRefusal("token.ambiguous")
@@ -39,17 +46,17 @@ def principal_of(
     if inquiry.asserted is not None:
         return subject_of(inquiry.asserted, engine.kinds.values())
     if inquiry.verified is not None:
-        return _of_kind(engine, identity.accept(inquiry.verified, now, inquiry.certificate))
+        return _of_kind(engine, identity.accept(inquiry.verified, now, inquiry.certificate), now)
     headers = canonical_headers(inquiry.headers, frozenset()) if isinstance(canonical, Refusal) else canonical.headers
     if isinstance(headers, Refusal):
         return ANONYMOUS
-    return _of_kind(engine, identity.prove(headers.authorization, now, inquiry.certificate))
+    return _of_kind(engine, identity.prove(headers.authorization, now, inquiry.certificate), now)
 
 
-def _of_kind(engine: Engine, proven: Proven | TokenRefusal | None) -> Principal | TokenRefusal:
+def _of_kind(engine: Engine, proven: Proven | TokenRefusal | None, now: int) -> Principal | TokenRefusal:
     if isinstance(proven, Proven):
         kind = engine.issuers.get(proven.issuer)
-        return TokenRefusal("token.issuer") if kind is None else proven.principal(kind.id)
+        return TokenRefusal("token.issuer") if kind is None else proven.principal(kind.id, now)
     return ANONYMOUS if proven is None else proven
 
 

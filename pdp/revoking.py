@@ -1,12 +1,14 @@
 """What is revoked, as this worker asks for it before each decision and as an administrator changes it.
 
-A store that all workers share, and the clocks, come in. `refused` is asked of every proved credential; `revoke` takes
-an administrator's request.
+What opens a store that all workers share, and the clocks, come in. `refused` is asked of every proved credential;
+`revoke` takes an administrator's request.
 INVARIANT: what is revoked is refused by the next decision of every worker, also after a restart. A store that fails
 takes nothing back: what was known to be revoked stays so, no request to revoke is said to be done, and `misgiving` says
 that later ones may be missing.
 Design: contracts.md "Shared by all workers of a host"; security.md 2.1.
 
+Decision: 2026-11-21. What is asked before each decision is read by a store of the loop's own; each change is made by
+another, opened for it in a thread: a network may keep an administrator waiting, and nobody else.
 Decision: 2026-11-21. A token and the tokens of a subject are revoked for as long as a token of their issuer may live; a
 session, a key and an issuer until that is withdrawn. Of an issuer that is not configured nothing is revoked: nobody
 could tell how long, and a misspelt name would revoke nothing.
@@ -16,14 +18,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 
 from pdp.identity.jwt import Issuer, Verified
 from pdp.model import Json
 from pdp.shared_state.following import Following
-from pdp.shared_state.model import KINDS, Kind, Revocation, Revocations, Store, StoreError
+from pdp.shared_state.model import KINDS, Identity, Kind, Revocation, Revocations, Store, StoreError
 
 BY = "pdp admin"
 EXPIRE_EVERY_S = 3_600.0
+KNOWN_WITHIN_S = 5.0
+"""So long an administrator waits until this service knows what a store over a network was told."""
+LOOK_EVERY_S = 0.01
 
 
 class Revoking:
@@ -34,20 +40,30 @@ class Revoking:
 
     def __init__(
         self,
-        store: Store,
+        open_store: Callable[[], Store],
         issuers: Sequence[Issuer],
         *,
         monotonic: Callable[[], float],
         clock_us: Callable[[], int],
     ) -> None:
-        self._store = store
-        self._following = Following(store, Revocations())
+        self._open_store = open_store
+        self._store = open_store()
+        self._following = Following(self._store, Revocations())
         self._lives_s = {each.url: each.max_lifetime_s + each.leeway_s for each in issuers}
         self._monotonic = monotonic
         self._clock_us = clock_us
         failure = self._following.keep_up(monotonic())
         if failure is not None:
+            self._store.close()
             raise failure
+
+    def close(self) -> None:
+        """Let the store go. Twice is once."""
+        self._store.close()
+
+    def entries(self) -> int:
+        """How many things are known to be revoked."""
+        return len(self._following.index)
 
     def refused(self, verified: Verified) -> str | None:
         """`token.revoked`, or None."""
@@ -70,12 +86,32 @@ class Revoking:
             return _not_done(f"the issuer {issuer} is none of the configuration: {', '.join(sorted(self._lives_s))}")
         try:
             if request.get("withdraw") is True:
-                there = self._store.withdraw((named, issuer, value), self._clock_us(), BY)
+                there = await asyncio.to_thread(self._withdraw, (named, issuer, value), self._clock_us())
                 return {"ok": True, "state": "withdrawn" if there else "nothing was revoked"}
-            self._store.revoke(self._revocation(named, issuer, value, outright=request.get("outright") is True))
+            made = self._revocation(named, issuer, value, outright=request.get("outright") is True)
+            revision = await asyncio.to_thread(self._revoke, made)
         except (StoreError, ValueError) as error:
             return _not_done(error.detail if isinstance(error, StoreError) else str(error))
-        return {"ok": True, "state": "revoked"}
+        if await self._knows(revision):
+            return {"ok": True, "state": "revoked"}
+        return {"ok": True, "state": "revoked", "detail": "this service was not told of it yet: see `pdp admin status`"}
+
+    def _revoke(self, revocation: Revocation) -> int:
+        with closing(self._open_store()) as store:
+            return store.revoke(revocation)
+
+    async def _knows(self, revision: int) -> bool:
+        """Whether the next decision here knows of it, after `KNOWN_WITHIN_S` at most."""
+        ends_s = self._monotonic() + KNOWN_WITHIN_S
+        while self._following.keep_up(self._monotonic()) is not None or self._following.index.revision < revision:
+            if self._monotonic() >= ends_s:
+                return False
+            await asyncio.sleep(LOOK_EVERY_S)
+        return True
+
+    def _withdraw(self, identity: Identity, at_us: int) -> bool:
+        with closing(self._open_store()) as store:
+            return store.withdraw(identity, at_us, BY)
 
     async def run(self) -> None:
         """Forget what is over, now and then, until cancelled."""

@@ -21,13 +21,16 @@ from typing import TypeVar
 
 import orjson
 from msgspec import Struct
+from msgspec.structs import replace
 
 from pdp import __version__
-from pdp.admin import Verb, admin_server
+from pdp.admin import Asker, Verb, admin_server
+from pdp.admin_tls import AdminListener
 from pdp.audit.files import OpenLogFile, open_log_file
 from pdp.audit.inputs import limited_text
 from pdp.audit.keys import create_keys, load_keys
 from pdp.audit.writer import LogWriter
+from pdp.clock import SteadyClock
 from pdp.config import Config
 from pdp.errors import AuditError, PolicyError
 from pdp.evaluate import Evaluator
@@ -37,19 +40,19 @@ from pdp.identity.issuers import read_issuers
 from pdp.identity.jwt import Issuer
 from pdp.identity.network import trusted
 from pdp.identity.trust import Trust
+from pdp.issuing import Issuing
 from pdp.listening import Listeners, Running
 from pdp.metrics import Metrics
-from pdp.model import Decider, Json
+from pdp.model import AUTHORIZATION, Decider, Json
 from pdp.rehearsal import rehearse
-from pdp.revoking import Revoking
 from pdp.runtime.acceptance import Conditions, loose_headers, misgivings, observations
 from pdp.runtime.engine import Engine
 from pdp.runtime.reload import Reloader
 from pdp.runtime.sources import Source, source_of
 from pdp.runtime.store import BundleStore, EngineHolder
 from pdp.sequencing import SequencerProcess
-from pdp.service import DecisionService, Receipts
-from pdp.shared_state.sqlite import SqliteStore
+from pdp.service import NO_TOKENS, DecisionService, Receipts
+from pdp.standing import Standing, standing_of
 from pdp.state import State, prepare_state, sole_use
 from pdp.transports.readiness import Shown
 from pdp.transports.tls import ReadFile, read_file
@@ -60,7 +63,7 @@ WORKER = 0
 DRAIN_S = 5.0
 FIRST_KEYS_WITHIN_S = 3.0
 """So long a start waits for keys that are asked for over a network; then it goes on without them."""
-ADMIN_STATED_WITHIN_S = 5.0
+STATED_WITHIN_S = 5.0
 LONGEST_REQUEST = 4_096
 """Bytes of an administrator's request that its record holds."""
 
@@ -106,21 +109,39 @@ async def serve(config: Config, *, development: bool = False, seams: Seams | Non
     source = source_of(policies, config.bundle_digest, config.settings, conditions)
     state = prepare_state(config.state)
     with sole_use(state):
-        server = _Server(config, source, state, seams or Seams(), development=development)
+        world = seams or Seams()
+        clock = SteadyClock(world.clock_us, world.monotonic)
+        server = _Server(config, source, state, replace(world, clock_us=clock.now_us), clock, development=development)
         await server.run()
 
 
-class _Server:
-    """The running parts."""
+class _Parts(Struct, frozen=True):
+    """What runs, once the policy is in force."""
 
-    def __init__(self, config: Config, source: Source, state: State, seams: Seams, *, development: bool) -> None:
+    writer: LogWriter
+    receipts: Receipts
+    reloader: Reloader
+    evaluator: Evaluator
+    trust: Trust
+    standing: Standing
+    issuing: Issuing | None
+
+
+class _Server:
+    """The service of one configuration."""
+
+    def __init__(
+        self, config: Config, source: Source, state: State, seams: Seams, clock: SteadyClock, *, development: bool
+    ) -> None:
         self._config = config
+        self._clock = clock
         self._source = source
         self._state = state
         self._seams = seams
         self._development = development
         self._gateways = Gateways.of(config.gateways)
         self._listeners = Listeners(config, self._gateways, seams.read_certificate)
+        self._administrators = AdminListener(config.admin, seams.read_certificate, lambda: clock.now_us() / 1_000_000)
         self._holder = EngineHolder()
         self._in_force_us = 0
         self._metrics = Metrics()
@@ -134,23 +155,27 @@ class _Server:
         receipts = Receipts(loop)
         async with contextlib.AsyncExitStack() as stack:
             issuers = read_issuers(self._config.issuers)
-            revoking = self._revoking(stack, issuers)
-            trusting = trusted(self._config.issuers, issuers, self._state.issuers, revoking.refused)
-            trust = await stack.enter_async_context(trusting)
             if not (self._state.keys / "log.key").exists():
                 create_keys(self._state.keys, self._config.log.origin, self._seams.entropy)
             await stack.enter_async_context(_background(self._sequencer.run(), stop))
             writer = await stack.enter_async_context(self._writer(receipts))
+            standing = await stack.enter_async_context(self._standing(issuers, writer, receipts))
+            trusting = trusted(self._config.issuers, issuers, self._state.issuers, standing.refused)
+            trust = await stack.enter_async_context(trusting)
             reloader = await _unless_stopped(self._first_policy(writer, receipts), stop)
             if reloader is None:
                 return
             await stack.enter_async_context(_background(trust.run(), stop))
             await trust.settled(FIRST_KEYS_WITHIN_S)
             evaluator = self._evaluator(trust.identity)
-            service = self._service(evaluator, writer, receipts)
-            doubts = self._doubts(reloader, evaluator, trust, revoking)
-            await self._listen(stack, service, writer, receipts, doubts, reloader, revoking)
-            await stack.enter_async_context(_background(revoking.run(), stop))
+            issuing = self._issuing(stack)
+            parts = _Parts(writer, receipts, reloader, evaluator, trust, standing, issuing)
+            self._measure(parts)
+            await self._administer(stack, parts)
+            await self._listen(stack, parts)
+            followed = (standing.revoking, standing.file, issuing)
+            for part in (each for each in followed if each is not None):
+                await stack.enter_async_context(_background(part.run(), stop))
             await stack.enter_async_context(_background(reloader.run(), stop))
             loop.add_signal_handler(signal.SIGHUP, _Look(reloader, loop))
             log.info("ready")
@@ -171,7 +196,6 @@ class _Server:
             software=f"portcullis {__version__}",
         )
         await asyncio.to_thread(writer.start)
-        self._metrics.watch_pending(lambda: writer.status().pending)
         try:
             yield writer
         finally:
@@ -217,28 +241,64 @@ class _Server:
         self._in_force_us = self._seams.clock_us()
         config = self._config
         gateways = [(each.name, each.services) for each in config.gateways]
-        for sentence in misgivings(engine.program, {each.url for each in config.issuers}, gateways):
+        mints = config.minting.url is not None
+        urls = {each.url for each in config.issuers}
+        for sentence in misgivings(engine.program, urls, gateways, issues_tokens=mints):
             log.warning("%s", sentence)
         for sentence in self._loose():
             log.warning("%s", sentence)
         for sentence in self._observations():
             log.warning("%s: what its policy refuses passes", sentence)
 
-    @staticmethod
-    def _doubts(reloader: Reloader, evaluator: Evaluator, trust: Trust, revoking: Revoking) -> Callable[[], list[str]]:
-        """What is to be said of the parts."""
-        parts = (reloader, evaluator, revoking)
-        return lambda: [*filter(None, [part.misgiving() for part in parts]), *trust.misgivings()]
+    def _standing(
+        self, issuers: Sequence[Issuer], writer: LogWriter, receipts: Receipts
+    ) -> contextlib.AbstractAsyncContextManager[Standing]:
+        async def state_in(clear: Mapping[str, Json]) -> None:
+            await self._state_in(writer, receipts, "revoked", clear, None, STATED_WITHIN_S)
 
-    def _revoking(self, stack: contextlib.AsyncExitStack, issuers: Sequence[Issuer]) -> Revoking:
-        """What is revoked, kept in a file of the state that all workers share. Errors: StoreError."""
-        store = SqliteStore(self._state.root)
-        stack.callback(store.close)
-        return Revoking(store, issuers, monotonic=self._seams.monotonic, clock_us=self._seams.clock_us)
+        seams, shared = self._seams, self._config.shared
+        root = self._state.root
+        return standing_of(shared, issuers, root, state_in, monotonic=seams.monotonic, clock_us=seams.clock_us)
+
+    def _doubts(self, parts: _Parts) -> list[str]:
+        """What is to be said of the parts."""
+        said = [part.misgiving() for part in (parts.reloader, parts.evaluator, self._clock)]
+        minting = [] if parts.issuing is None else parts.issuing.misgivings()
+        return [*filter(None, said), *parts.standing.misgivings(), *parts.trust.misgivings(), *minting]
+
+    def _measure(self, parts: _Parts) -> None:
+        """Let the metrics ask the parts."""
+        self._metrics.watch_distrust(lambda: bool(parts.evaluator.misgiving()))
+        self._metrics.watch_pending(lambda: parts.writer.status().pending)
+        self._metrics.watch_issuers(parts.trust.ages_s)
+        self._metrics.watch_shared(parts.standing.known)
+        if parts.issuing is not None:
+            self._metrics.watch_minting(parts.issuing.seconds_left)
+
+    def _issuing(self, stack: contextlib.AsyncExitStack) -> Issuing | None:
+        """Who makes tokens, where the configuration says so. Errors: StateError S132."""
+        minting = self._config.minting
+        if minting.url is None:
+            return None
+        seams = self._seams
+        issuing = Issuing(
+            minting.url,
+            minting,
+            self._state.keys,
+            clock_us=seams.clock_us,
+            monotonic=seams.monotonic,
+            entropy=seams.entropy,
+        )
+        stack.callback(issuing.close)
+        return issuing
 
     def _loose(self) -> list[str]:
         engine, gateways = self._holder.current(), [(each.name, each.headers) for each in self._config.gateways]
-        return [] if engine is None else loose_headers(engine.vocabulary.guarded_headers, gateways)
+        if engine is None:
+            return []
+        words = engine.vocabulary
+        credential = {AUTHORIZATION} if words.issues_tokens else set()
+        return loose_headers(words.guarded_headers | credential, gateways)
 
     def _observations(self) -> list[str]:
         engine = self._holder.current()
@@ -250,87 +310,91 @@ class _Server:
         return [each.id for each in services if now_ms < (each.observe_until_ms or 0)]
 
     def _evaluator(self, identity: Identity) -> Evaluator:
-        evaluator = Evaluator(
+        return Evaluator(
             self._seams.in_force(self._holder.current),
             identity,
             service_from_host=self._config.service_from_host,
+            issues_tokens=self._config.minting.url is not None,
             explained_per_second=self._config.log.explained_refusals_per_second,
             compare_every=self._config.compare_every,
         )
-        self._metrics.watch_distrust(lambda: bool(evaluator.misgiving()))
-        return evaluator
 
-    def _service(self, evaluator: Evaluator, writer: LogWriter, receipts: Receipts) -> Decider:
+    def _service(self, parts: _Parts) -> Decider:
         service = DecisionService(
-            evaluator,
-            writer,
-            receipts,
+            parts.evaluator,
+            parts.writer,
+            parts.receipts,
             self._metrics,
             strict_methods=frozenset(self._config.log.strict_by_default),
             monotonic=self._seams.monotonic,
+            tokens=NO_TOKENS if parts.issuing is None else parts.issuing,
         )
-        rehearse(evaluator, self._gateways.by_name.values(), self._seams.clock_us(), self._config.challenges)
+        rehearse(parts.evaluator, self._gateways.by_name.values(), self._seams.clock_us(), self._config.challenges)
         return self._seams.decider(service)
 
-    async def _listen(
-        self,
-        stack: contextlib.AsyncExitStack,
-        service: Decider,
-        writer: LogWriter,
-        receipts: Receipts,
-        doubts: Callable[[], list[str]],
-        reloader: Reloader,
-        revoking: Revoking,
-    ) -> None:
-        def ready() -> bool:
-            return self._holder.current() is not None and writer.status().poisoned is None
+    def _ready(self, parts: _Parts) -> bool:
+        decides = self._holder.current() is not None and parts.writer.status().poisoned is None
+        return decides and self._clock.behind_s == 0.0
 
-        def warnings() -> list[str]:
-            certificates = self._listeners.misgivings(self._seams.clock_us())
-            return [*doubts(), *certificates, *self._observations(), *self._loose()]
+    def _warnings(self, parts: _Parts) -> list[str]:
+        """A sentence for everything that an operator should know."""
+        now_us = self._seams.clock_us()
+        certificates = [*self._listeners.misgivings(now_us), *self._administrators.misgivings(now_us)]
+        return [*self._doubts(parts), *dict.fromkeys(certificates), *self._observations(), *self._loose()]
 
-        def shown() -> Shown:
-            engine, observed = self._holder.current(), self._observed()
-            digest = engine.digest if engine else ""
-            return Shown(digest, self._in_force_us, writer.status().poisoned or "writable", observed, warnings())
+    async def _administer(self, stack: contextlib.AsyncExitStack, parts: _Parts) -> None:
+        """Answer administrators while the stack lasts."""
 
         async def status(_: Mapping[str, Json]) -> Mapping[str, Json]:
-            return self._status(writer, reloader, warnings(), ready=ready())
+            return self._status(parts)
 
         async def reload(request: Mapping[str, Json]) -> Mapping[str, Json]:
-            outcome = await reloader.look(confirmed=request.get("confirm") is True)
+            outcome = await parts.reloader.look(confirmed=request.get("confirm") is True)
             in_force = outcome.state in {"activated", "unchanged"}
             return {"ok": in_force, "state": outcome.state, "detail": outcome.detail}
 
-        async def stated(verb: str, user: int | None, request: Mapping[str, Json]) -> None:
-            inputs = orjson.dumps({"user": user, "asked": limited_text(json.dumps(request), LONGEST_REQUEST)})
-            await self._state_in(writer, receipts, "admin", {"verb": verb}, inputs, ADMIN_STATED_WITHIN_S)
+        async def stated(verb: str, asker: Asker, request: Mapping[str, Json]) -> None:
+            asked = limited_text(json.dumps(request), LONGEST_REQUEST)
+            inputs = orjson.dumps({"user": asker.user, "identity": asker.identity, "asked": asked})
+            await self._state_in(parts.writer, parts.receipts, "admin", {"verb": verb}, inputs, STATED_WITHIN_S)
 
         verbs = {
             "status": Verb(status, changes=False),
             "reload": Verb(reload, changes=True),
-            "revoke": Verb(revoking.revoke, changes=True),
+            "revoke": Verb(parts.standing.revoking.revoke, changes=True),
         }
         await stack.enter_async_context(admin_server(self._state.admin_socket, verbs, stated))
+        await stack.enter_async_context(self._administrators.open(verbs, stated))
+
+    async def _listen(self, stack: contextlib.AsyncExitStack, parts: _Parts) -> None:
+        """Answer gateways while the stack lasts."""
+
+        def shown() -> Shown:
+            engine, poisoned = self._holder.current(), parts.writer.status().poisoned
+            digest = engine.digest if engine else ""
+            return Shown(digest, self._in_force_us, poisoned or "writable", self._observed(), self._warnings(parts))
+
         running = Running(
-            service,
+            self._service(parts),
             self._gateways,
             self._metrics,
-            ready,
+            lambda: self._ready(parts),
             shown,
             clock_us=self._seams.clock_us,
             monotonic=self._seams.monotonic,
+            published=None if parts.issuing is None else parts.issuing.published,
         )
         await stack.enter_async_context(self._listeners.open(running))
 
-    def _status(self, writer: LogWriter, reloader: Reloader, warnings: list[str], *, ready: bool) -> Mapping[str, Json]:
-        engine, written = self._holder.current(), writer.status()
+    def _status(self, parts: _Parts) -> Mapping[str, Json]:
+        engine, written, last = self._holder.current(), parts.writer.status(), parts.reloader.last
+        ready = self._ready(parts)
         return {
             "ok": ready,
             "ready": ready,
             "policy": engine.digest if engine else "",
-            "warnings": "; ".join(warnings),
-            "last_reload": f"{reloader.last.state}: {reloader.last.detail}",
+            "warnings": "; ".join(self._warnings(parts)),
+            "last_reload": f"{last.state}: {last.detail}",
             "log": written.poisoned or "writable",
             "log_pending": written.pending,
             "log_refused": written.refused,

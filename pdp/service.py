@@ -2,10 +2,11 @@
 
 Station (4) of a request: nothing leaves without a record that is as durable as the rule demands, except three answers
 that are refusals and say so: `audit` (the log cannot take the record), `deadline` (the record was not durable in time)
-and cancellation, where nobody listens any more.
+and cancellation, where nobody listens any more. A fourth is an allow whose token could not be made: `internal`.
 INVARIANT: an allow or a step-up leaves only after its own record was acknowledged by the log, a record that holds all
 its inputs (none under `log minimal`, as the rule orders). Where no record can hold them all, what leaves and stands in
 the record is a refusal by `audit`.
+INVARIANT: a token that was made leaves only after a leaf, `minted`, says for which record, and is as durable.
 Design: contracts.md "Durability"; architecture.md "The way of a request".
 
 Decision: 2026-11-21. An answer by `deadline` carries no decision id unless its record was acknowledged: a client must
@@ -22,15 +23,17 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
+from msgspec import Struct
 from msgspec.structs import replace
 
+from pdp.answers import lacks_token
 from pdp.audit.inputs import Evidence
 from pdp.audit.record import DISAGREEMENT, Entry, context_entry, decision_entry
 from pdp.audit.writer import Receipt
 from pdp.errors import AuditError
 from pdp.evaluate import NOTHING, Evaluation, Evaluator, refusal
 from pdp.metrics import Metrics
-from pdp.model import Decision, Inquiry, Json
+from pdp.model import Decision, Inquiry, Json, Minted
 from pdp.runtime.engine import Engine
 
 log = logging.getLogger(__name__)
@@ -91,8 +94,43 @@ def _give_up(future: asyncio.Future[AuditError | None]) -> None:
         future.set_exception(TimeoutError())
 
 
+class Tokens(Protocol):
+    """What the service needs of `pdp.issuing.Issuing`."""
+
+    def token(self, decision: Decision, evaluation: Evaluation, now_us: int, /) -> Minted | str:
+        """The token that goes on with a recorded allow at an instant (Unix microseconds), or why there is none. One
+        whose `record` is that of another decision was kept.
+        """
+        ...
+
+    def keep(self, minted: Minted, /) -> None:
+        """A new token is on record: hand it out again."""
+        ...
+
+    def drop(self, minted: Minted, /) -> None:
+        """A new token left with nobody."""
+        ...
+
+
+class NoTokens(Struct, frozen=True):
+    """Nobody makes tokens."""
+
+    def token(self, _decision: Decision, _evaluation: Evaluation, _now_us: int, /) -> Minted | str:
+        """None, ever."""
+        return "mint.no_key"
+
+    def keep(self, _minted: Minted, /) -> None:
+        """Nothing is kept."""
+
+    def drop(self, _minted: Minted, /) -> None:
+        """Nothing is dropped."""
+
+
+NO_TOKENS = NoTokens()
+
+
 class DecisionService:
-    """Decides and records; a `Decider` for every listener."""
+    """Decides and records; a `Decider` for every listener. `tokens` makes those that rules ask for."""
 
     def __init__(
         self,
@@ -103,6 +141,7 @@ class DecisionService:
         *,
         strict_methods: frozenset[str],
         monotonic: Callable[[], float],
+        tokens: Tokens = NO_TOKENS,
     ) -> None:
         self._evaluator = evaluator
         self._writer = writer
@@ -110,6 +149,7 @@ class DecisionService:
         self._metrics = metrics
         self._strict_methods = strict_methods
         self._monotonic = monotonic
+        self._tokens = tokens
         self._contexts: OrderedDict[tuple[int, bytes, str | None], str] = OrderedDict()
         self._owed: list[Mapping[str, Json]] = []
 
@@ -122,7 +162,7 @@ class DecisionService:
     def overtaken(self, decision: Decision) -> None:
         """State that a refusal left in place of a recorded decision (see `pdp.model.Decider`)."""
         if decision.id is not None:
-            self._correct(decision.id, "deadline.listener")
+            self._correct(decision.id, "deadline", "deadline.listener")
 
     async def refuse(self, reason: str, gateway: str, now_us: int, budget_s: float | None) -> Decision:
         """Record a request that never became an inquiry (see `pdp.model.Decider`)."""
@@ -150,6 +190,8 @@ class DecisionService:
         else:
             answer = await self._settled(decision, receipt, self._left(started, budget_s))
             answer = replace(answer, id=None) if cut else answer
+            if answer.outcome == "allow" and lacks_token(answer):
+                answer = await self._with_token(answer, evaluation, now_us, self._left(started, budget_s))
             self._state_owed()
         self._metrics.decided(answer, self._monotonic() - started)
         return answer
@@ -165,22 +207,68 @@ class DecisionService:
         except TimeoutError:
             return self._late(decision, receipt, "deadline.record")
         except asyncio.CancelledError:  # nobody waits any more; the record may still become durable
-            self._correct(receipt.id, "deadline.listener")
+            self._correct(receipt.id, "deadline", "deadline.listener")
             raise
         return replace(decision, id=receipt.id) if error is None else _unrecorded(decision, error.code)
 
     def _late(self, decision: Decision, receipt: Receipt, reason: str) -> Decision:
         """Refuse by `deadline`; the record, should it still become durable, gets its correction."""
-        self._correct(receipt.id, reason)
+        self._correct(receipt.id, "deadline", reason)
         return _instead(decision, "deadline", reason)
 
-    def _correct(self, record_id: str, reason: str) -> None:
-        """Append the leaf that says a refusal by `deadline` left in place of what the record states."""
-        changed: dict[str, Json] = {"d": "deny", "by": ["deadline"], "rc": reason}
+    async def _with_token(
+        self, decision: Decision, evaluation: Evaluation, now_us: int, left_s: float | None
+    ) -> Decision:
+        """A recorded allow with the token that goes on in place of the caller's; a refusal where there is none."""
+        minted = self._tokens.token(decision, evaluation, now_us)
+        if isinstance(minted, str):
+            self._metrics.minted("failed")
+            return self._withdrawn(decision, "token" if minted == "mint.over" else "internal", minted)
+        is_new = minted.record == decision.id
+        if is_new:
+            withdrawn = await self._stated(minted, decision, now_us, left_s)
+            if withdrawn is not None:
+                self._tokens.drop(minted)
+                self._metrics.minted("failed")
+                return withdrawn
+            self._tokens.keep(minted)
+        self._metrics.minted("new" if is_new else "kept")
+        return replace(decision, minted=minted)
+
+    async def _stated(self, minted: Minted, decision: Decision, now_us: int, left_s: float | None) -> Decision | None:
+        """State in the log that a token was made; the refusal that leaves in place of the allow where it is not."""
+        stated: dict[str, Json] = {
+            "t": now_us,
+            "jti": minted.jti,
+            "kid": minted.kid,
+            "aud": minted.audience,
+            "exp": minted.expires_at,
+        }
+        try:
+            receipt = self._writer.append("minted", stated, None, strict=decision.log.strict, same_id=decision.id)
+            error = await self._receipts.of(receipt, left_s)
+        except TimeoutError:
+            return self._withdrawn(decision, "deadline", "deadline.record")
+        except AuditError as refused:
+            error = refused
+        except asyncio.CancelledError:
+            self._withdrawn(decision, "deadline", "deadline.listener")
+            raise
+        return None if error is None else self._withdrawn(decision, "audit", error.code)
+
+    def _withdrawn(self, decision: Decision, by: str, reason: str) -> Decision:
+        """A refusal in place of a recorded allow."""
+        if decision.id is not None:
+            self._correct(decision.id, by, reason)
+        return replace(_instead(decision, by, reason), id=None if by == "audit" else decision.id)
+
+    def _correct(self, record_id: str, by: str, reason: str) -> None:
+        """Append the leaf that says another refusal left in place of what the record states."""
+        changed: dict[str, Json] = {"d": "deny", "by": [by], "rc": reason}
         try:
             self._writer.append("answer.changed", changed, None, strict=False, same_id=record_id)
         except AuditError as error:
-            log.warning("a late answer is not stated in the log: %s", error.detail)
+            log.warning("that another answer left is not stated in the log: %s", error.detail)
 
     def _entry(self, evaluation: Evaluation, gateway: str, now_us: int) -> Entry:
         decision, evidence = evaluation.decision, evaluation.evidence

@@ -224,7 +224,7 @@ def test_the_language_reference_has_a_row_for_every_diagnostic_and_no_other() ->
     assert rows == sorted(codes)
 
 
-REASON = re.compile(rf'"((?:{"|".join(DECIDERS)}|host|header|address|request)\.[a-z_]+)"')
+REASON = re.compile(rf'"((?:{"|".join(DECIDERS)}|host|header|address|request|mint)\.[a-z_]+)"')
 
 
 def test_every_reason_and_error_code_is_documented() -> None:

@@ -21,7 +21,7 @@ TARGET = Path(__file__).resolve().parent.parent / "docs" / "configuration.md"
 OPENING = """\
 # Configuration
 
-Written from the code by `make docs`; edits belong into `pdp/config_tables.py`.
+Written from the code by `make docs`; edits belong into `pdp/config_tables.py` and `pdp/config_identity.py`.
 
 `pdp` reads one TOML file: the one named with `--config`, or `pdp.toml` in the current folder. Without a file every key
 has its default. A relative path counts from the folder of the file. A key that is not listed here is an error, and all
@@ -34,6 +34,9 @@ ABOUT = {
     "log": "The audit log.",
     "http": "Health, readiness and metrics, for operators; and AuthZEN for programs on this host that have a key.",
     "limits": "What is refused for its size.",
+    "minting": "Tokens made here for one service, for a minute, in place of the caller's own (`must issue token`).",
+    "shared": "What the workers of a host, and several hosts, share.",
+    "admin": "Who may administer over a network; on this host it is whoever may open the socket in `state`.",
     "gateways": "One table for each gateway: whoever asks, whether it passes calls on or asks for itself. Without any, "
     "and without `[[listeners]]`, there is `edge`, which may ask about every service. Names, identities and keys must "
     "differ.",
@@ -51,7 +54,10 @@ FORMS: Mapping[str, Sequence[Mapping[str, str]]] = {
         {"address": '"0.0.0.0:9443"', "protocol": '"http"', "certificate": "", "private_key": "", "client_ca": ""},
     ),
     "issuers": (
-        dict.fromkeys(("url", "algorithms", "keys", "types", "leeway_s", "max_lifetime_s", "session_max_s"), ""),
+        {
+            "url": "", "algorithms": "", "keys": "", "types": "", "leeway_s": "", "max_lifetime_s": "",
+            "session_max_s": "", "session_idle_s": "",
+        },
         {
             "url": '"https://login.example/realms/shop"', "algorithms": '["RS256"]', "discovery": "true", "hosts": "",
             "networks": "", "authorities": "", "refresh_s": "", "cooldown_s": "", "max_stale_s": "", "profile": "",

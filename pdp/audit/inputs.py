@@ -7,7 +7,8 @@
               of what policy refuses: see LONGEST_TARGET in pdp/canonical_call.py), or that do not stand there at all,
               since a record could not hold them (`LARGE`)
     who as    id and type of an asserted subject
-    ends      the instant from which the caller is proved no more, Unix milliseconds
+    ends      the instant from which the caller is proved no more, Unix milliseconds: by its token, its session, or the
+              certificate of its connection
     action type id   what was asked to be done to which resource, where it never became a question (else `act`)
     now       the instant, Unix milliseconds
     at        service and host, of a call with a path       act   service, action, type and id of a resource
@@ -129,15 +130,23 @@ def inputs_of(evidence: Evidence) -> dict[str, Json]:
             stated["cut"] = list[Json](cut)
     if question is not None and inputs is not None:
         stated |= _called(question) | _read(inputs)
-        ends = ends_ms(principal)
+        ends = ends_ms(evidence)
         if ends is not None:
             stated["ends"] = ends
     return stated
 
 
-def ends_ms(principal: Principal | None) -> int | None:
-    """The instant from which the caller is proved no more, in Unix milliseconds; None where nothing ends it."""
+def ends_ms(evidence: Evidence) -> int | None:
+    """The instant from which the caller is proved no more, in Unix milliseconds; None where nothing ends it. The
+    certificate of its connection counts where it proved who calls: a peer, or a token that is bound to it.
+    """
+    principal, inquiry = evidence.principal, evidence.inquiry
     ends_s = None if principal is None else principal.expires_at
+    certificate = None if inquiry is None else inquiry.certificate
+    if inquiry is not None and certificate is not None:
+        bound = principal is not None and "cnf" in principal.claims
+        if inquiry.peer is not None or bound:
+            ends_s = certificate.ends_s if ends_s is None else min(ends_s, certificate.ends_s)
     return None if ends_s is None else ends_s * 1_000
 
 

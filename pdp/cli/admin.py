@@ -1,38 +1,43 @@
-"""`pdp admin`: speak to the running service."""
+"""`pdp admin`: speak to the running service, over the socket in its state folder or over a network.
+
+A verb's words come in; what the service answers is printed, and says how the command ends. Which service it is and how
+it is asked: pdp/cli/admin_place.py.
+Design: contracts.md "Command line".
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 
 import click
 
-from pdp.admin import ask
-from pdp.cli.options import config_option, configured, json_option, state_option
+from pdp.cli.admin_place import Service, asked, of_a_service
+from pdp.cli.options import json_option
 from pdp.errors import printable_lines
 from pdp.model import Json
 from pdp.shared_state.model import KINDS
-from pdp.state import State
 
 
 @click.group(short_help="Administer the running service.")
 def admin() -> None:
-    """Administer the running service."""
+    """Administer the running service: that of the state folder here, or with --at one elsewhere.
+
+    Every call is in the decision log, with who made it.
+    """
 
 
 @admin.command(short_help="Look at the policy folder now.")
 @click.option("--confirm", is_flag=True, help="Also where files vanished from the policy folder.")
-@config_option
-@state_option
+@of_a_service
 @json_option
 @click.pass_context
-def reload(ctx: click.Context, *, confirm: bool, config_path: Path | None, state: Path | None, as_json: bool) -> None:
+def reload(ctx: click.Context, *, confirm: bool, service: Service, as_json: bool) -> None:
     """Look at the policy folder now, and put in force what compiles.
 
     Ends 0 where the policy of the folder is in force afterwards, 1 where it was refused or waits.
     """
-    answer = _ask(config_path, state, {"verb": "reload", "confirm": confirm})
+    answer = asked(service, {"verb": "reload", "confirm": confirm})
     show_answer(answer, as_json=as_json)
     ctx.exit(0 if answer.get("ok") else 1)
 
@@ -43,8 +48,7 @@ def reload(ctx: click.Context, *, confirm: bool, config_path: Path | None, state
 @click.option("--issuer", required=True, help="The issuer, as `url` of pdp.toml names it.")
 @click.option("--outright", is_flag=True, help="Of a subject: also the tokens of later logins.")
 @click.option("--withdraw", is_flag=True, help="Take it back.")
-@config_option
-@state_option
+@of_a_service
 @json_option
 @click.pass_context
 def revoke(
@@ -55,8 +59,7 @@ def revoke(
     issuer: str,
     outright: bool,
     withdraw: bool,
-    config_path: Path | None,
-    state: Path | None,
+    service: Service,
     as_json: bool,
 ) -> None:
     """Refuse, from the next decision on, what stands on the KIND called VALUE of an issuer.
@@ -69,26 +72,20 @@ def revoke(
     if kind != "issuer" and not value:
         raise click.UsageError(f"name the {kind}: its VALUE is missing")
     request: dict[str, Json] = {"verb": "revoke", "kind": kind, "issuer": issuer, "value": value}
-    answer = _ask(config_path, state, request | {"outright": outright, "withdraw": withdraw})
+    answer = asked(service, request | {"outright": outright, "withdraw": withdraw})
     show_answer(answer, as_json=as_json)
     ctx.exit(0 if answer.get("ok") else 1)
 
 
 @admin.command(short_help="Say which policy is in force.")
-@config_option
-@state_option
+@of_a_service
 @json_option
 @click.pass_context
-def status(ctx: click.Context, config_path: Path | None, state: Path | None, *, as_json: bool) -> None:
+def status(ctx: click.Context, *, service: Service, as_json: bool) -> None:
     """Say which policy is in force and whether the log can be written. Ends 0 where the service is ready."""
-    answer = _ask(config_path, state, {"verb": "status"})
+    answer = asked(service, {"verb": "status"})
     show_answer(answer, as_json=as_json)
     ctx.exit(0 if answer.get("ok") else 1)
-
-
-def _ask(config_path: Path | None, state: Path | None, request: Mapping[str, Json]) -> Mapping[str, Json]:
-    folder = state or configured(config_path).state
-    return ask(State(folder).admin_socket, request)
 
 
 def show_answer(answer: Mapping[str, Json], *, as_json: bool) -> None:

@@ -16,7 +16,7 @@ from pdp.cli.options import CONFIG_NAME, configured
 from pdp.errors import PdpError
 from pdp.gateways import Gateway as OurGateway
 from pdp.gateways import gateway_of
-from pdp.model import HEADERS, capabilities_named
+from pdp.model import AUTHORIZATION, HEADERS, ISSUE, capabilities_named
 from pdp.runtime.vocabulary import Vocabulary
 from policy_lang.capabilities import KNOWN, Form, Gateway
 from policy_lang.ir import Program
@@ -44,19 +44,29 @@ def complete_gateway(_: click.Context, __: click.Parameter, incomplete: str) -> 
 
 
 def _ours() -> dict[str, Gateway]:
-    declared = configured(None).gateways if CONFIG_NAME.exists() else ()
-    return {each.name: _of_ours(each) for each in map(gateway_of, declared)}
+    if not CONFIG_NAME.exists():
+        return {}
+    config = configured(None)
+    mints = config.minting.url is not None
+    return {each.name: _of_ours(each, mints=mints) for each in map(gateway_of, config.gateways)}
 
 
-def _of_ours(gateway: OurGateway) -> Gateway:
+def _of_ours(gateway: OurGateway, *, mints: bool) -> Gateway:
     able = gateway.passing_on if gateway.capabilities is None else gateway.capabilities
+    able = able if mints else able - ISSUE
     return Gateway(gateway.name, able, _ALL if gateway.subjects else _PATHS, gateway.services, gateway.headers)
 
 
 def as_served(gateway: Gateway, program: Program) -> Gateway:
-    """What the gateway can do under a policy: one whose own files do not know all its headers sets and removes none."""
-    loose = gateway.carries is not None and not Vocabulary.of(program).guarded_headers <= gateway.carries
-    return replace(gateway, can=gateway.can - HEADERS) if loose else gateway
+    """What the gateway can do under a policy: one whose own files do not know all its headers sets and removes none;
+    one whose files do not take `authorization` from the answer passes no token on.
+    """
+    carries = gateway.carries
+    if carries is None:
+        return gateway
+    lacks = frozenset() if AUTHORIZATION in carries else ISSUE
+    loose = not Vocabulary.of(program).guarded_headers <= carries
+    return replace(gateway, can=gateway.can - lacks - (HEADERS if loose else frozenset()))
 
 
 def _named(text: str, ours: Mapping[str, Gateway]) -> Gateway:

@@ -9,7 +9,8 @@ The JSON: `verified`, `reason` ("" where it is verified, else such as `token.exp
 not say), `bound` (members of `cnf`), `personal` (each with `claim`, `declared`, `private`), `reach` (`endpoints`,
 `endpoints_opened`, `services`, `services_opened`, `opens`, `opens_after_step_up`, `may_open`, `closed`), and
 `endpoints` (each with `id`, `service`, `call`, `state`, `reason`, `subject`, `rules`, `challenges`, and `unsettled`:
-`rule`, `clause`, `inputs`). A state is one of the four counts of `reach`.
+`rule`, `clause`, `inputs`). A state is one of the four counts of `reach`. Where the issuer's keys are asked for over a
+network, there is also `keys` (`issuer`, `source`, `age_s`, `failure`).
 Source: issue "Zero trust", "No personal data in tokens"; pdp/token_reach.py says what the states promise.
 
 Decision: 2026-11-21. All that is not closed counts as opened: how far a stolen token leads is told at its widest. For
@@ -33,9 +34,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pdp.config_tables import IssuerConfig
+from pdp.config_identity import IssuerConfig
 from pdp.errors import ConfigError
-from pdp.identity.jwt import LATEST, LONGEST_TOKEN, MOST_DEEP, TokenRefusal, Verifier
+from pdp.identity.jwt import LATEST, LONGEST_TOKEN, MOST_DEEP, TokenRefusal, Verified
+from pdp.identity.once import KeysOnce
 from pdp.identity.strict import JsonRefusedError, decode_base64url, decode_json_object
 from pdp.model import Json
 from pdp.runtime.engine import Engine
@@ -116,13 +118,19 @@ def read_token(path: Path) -> str:
     return text
 
 
-def shown(engine: Engine, verifier: Verifier, issuers: Sequence[IssuerConfig], path: Path, now_us: int) -> Shown:
-    """What there is to tell of the token in a file at an instant, Unix microseconds. Errors: ConfigError C207 for what
-    is no token at all.
+def shown(
+    engine: Engine,
+    verified: Verified | TokenRefusal,
+    issuers: Sequence[IssuerConfig],
+    text: str,
+    path: Path,
+    now_us: int,
+) -> Shown:
+    """What there is to tell at an instant, Unix microseconds, of a token that stood in a file, and was then verified or
+    refused. Errors: ConfigError C207 for what is no token at all.
     """
-    text, now = read_token(path), now_us // 1_000_000
+    now = now_us // 1_000_000
     claims, until_ms = _claims(text, path), None
-    verified = verifier.verify(text, now)
     if isinstance(verified, TokenRefusal):
         name, reason = _issuer(claims) or "", verified.reason
         several = {each.url: each.allow_multi_audience for each in issuers}.get(name, True)
@@ -159,7 +167,15 @@ def _issuer(claims: Mapping[str, Json]) -> str | None:
 # ---------------------------------------------------------------- text
 
 
-def show(told: Shown) -> None:
+def keys_text(keys: KeysOnce) -> str:
+    """Where keys came from that are asked for over a network, and how old they are."""
+    if keys.source == "asked":
+        return "asked for just now"
+    in_vain = f"; the issuer was asked in vain ({keys.failure})" if keys.failure else ""
+    return f"kept by the service, {keys.age_s:.0f} s old{in_vain}"
+
+
+def show(told: Shown, keys: KeysOnce | None) -> None:
     """Print what there is to tell: drawn where standard output is a terminal, else in columns."""
     console = Console()
     if told.verified:
@@ -167,15 +183,16 @@ def show(told: Shown) -> None:
     else:
         why = f"{_WHY[told.reason]} ({told.reason})" if told.reason in _WHY else told.reason
         click.echo(f"{click.style('not verified', fg='red')}: {why}; what it would open if it were:")
-    for name, value in _lines(told):
+    for name, value in _lines(told, keys):
         click.echo(f"{name:<9} {printable(value)}")
     click.echo(blast(told))
     _print(console, told.opened)
 
 
-def _lines(told: Shown) -> list[tuple[str, str]]:
+def _lines(told: Shown, keys: KeysOnce | None) -> list[tuple[str, str]]:
     return [
         ("issuer", _issuer(told.claims) or "none"),
+        *([] if keys is None else [("keys", keys_text(keys))]),
         ("kind", "none" if told.kind is None else told.kind.id),
         ("audience", ", ".join(told.members("aud")) or "none"),
         ("scopes", ", ".join(told.members("scope")) or "none"),
@@ -257,7 +274,12 @@ def _unsettled_text(open_: Unsettled) -> str:
 # ---------------------------------------------------------------- JSON
 
 
-def reach_json(told: Shown) -> dict[str, Json]:
+def keys_json(keys: KeysOnce) -> Json:
+    """Where keys came from that are asked for over a network, and how old they are, in whole seconds."""
+    return {"issuer": keys.issuer, "source": keys.source, "age_s": int(keys.age_s), "failure": keys.failure}
+
+
+def reach_json(told: Shown, keys: KeysOnce | None) -> dict[str, Json]:
     """The same for programs; its members stand in the module's docstring."""
     personal: list[Json] = [
         {"claim": ".".join(each.way), "declared": each.declared, "private": each.private} for each in told.personal
@@ -278,6 +300,7 @@ def reach_json(told: Shown) -> dict[str, Json]:
         "personal": personal,
         "reach": dict[str, Json](_counts(told)),
         "endpoints": [_opening_json(each) for each in told.opened],
+        **({} if keys is None else {"keys": keys_json(keys)}),
     }
 
 
@@ -298,10 +321,10 @@ def _opening_json(opening: Opening) -> Json:
     }
 
 
-def report(told: Shown, *, as_json: bool) -> int:
+def report(told: Shown, keys: KeysOnce | None, *, as_json: bool) -> int:
     """Print what there is to tell; the exit code: 0 for a token that is verified, 1 for another."""
     if as_json:
-        click.echo(json.dumps(reach_json(told), indent=2))
+        click.echo(json.dumps(reach_json(told, keys), indent=2))
     else:
-        show(told)
+        show(told, keys)
     return 0 if told.verified else 1

@@ -40,6 +40,7 @@ def serve(
     logging.basicConfig(
         level=logging.WARNING if quiet else logging.INFO, format="%(asctime)s %(levelname)s %(message)s"
     )
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # it tells of every look at an issuer's keys
     config = configured(config_path)
     config = replace(
         config,

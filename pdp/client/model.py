@@ -20,7 +20,7 @@ from typing import Literal, Never
 from pdp.client.errors import ClientError
 
 Json = None | bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"]
-Capability = Literal["set_header", "remove_header", "redact", "answer", "step_up"]
+Capability = Literal["set_header", "remove_header", "redact", "issue_token", "answer", "step_up"]
 Outcome = Literal["allow", "deny", "step_up"]
 Effect = Literal["allow", "deny", "require", "unknown"]
 Truth = Literal["false", "unknown", "true"]

@@ -4,9 +4,10 @@ In: a state folder, the path of Envoy (or `none`), ports. Out: a running demo un
 then exit code 0; 2 with a line each for what has to be mended first (a port in use, no policy folder, no such binary);
 1 when a part did not start or ended by itself, with the end of its log.
 
-(0) ports are free          (1) key, key set, configuration, tokens     (2) upstream
+(0) ports are free          (1) keys, key set, configuration, tokens    (2) the staff's issuer, the upstream
 (3) the service, until /readyz says 200 and gRPC accepts                (4) Envoy, its configuration validated first
-(5) the lines; tokens minted anew every minute; parts watched           (6) ended in the opposite order of their start
+(5) the lines; parts watched; tokens minted anew every minute, and whenever the staff's issuer changes its keys
+(6) ended in the opposite order of their start
 
 Without Envoy the service runs alone and the lines use `pdp decide`.
 """
@@ -15,7 +16,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import subprocess
 import sys
 import time
@@ -24,10 +24,9 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import click
-from msgspec import Struct
 from msgspec.structs import asdict, replace
 
-from pdp.demo import cast, envoy
+from pdp.demo import cast
 from pdp.demo.children import (
     Child,
     DemoError,
@@ -38,12 +37,23 @@ from pdp.demo.children import (
     await_ready,
     running,
 )
-from pdp.demo.files import Stage, make_folders, write_private
-from pdp.demo.issuer import Issuer, key_set, mint, open_issuer
-from pdp.demo.lines import Line, Setting, lines
+from pdp.demo.files import Stage, write_private
+from pdp.demo.issuer import Issuer
+from pdp.demo.lines import Line, Setting, parts
 from pdp.demo.ports import LOOPBACK, Ports, claim
+from pdp.demo.prepare import (
+    ROTATE_S,
+    Plan,
+    check_inputs,
+    write_customers_tokens,
+    write_files,
+    write_staff_tokens,
+)
+from pdp.demo.rotating import StaffIssuer
+from pdp.demo.service_token import KEYS_PATH, ServiceSide, published_keys
 from pdp.demo.upstream import running_upstream
-from pdp.errors import ConfigError, PdpError
+from pdp.demo.web import serving
+from pdp.errors import PdpError
 
 READY_LIMIT_S = 30.0
 SERVICE_GRACE_S = 10.0
@@ -52,15 +62,6 @@ WATCH_S = 0.5
 NO_ENVOY = "none"
 USUAL = Ports()
 PORT = click.IntRange(0, 65_535)
-
-
-class Plan(Struct, frozen=True):
-    """What was asked for; `envoy` is None where there is no binary."""
-
-    stage: Stage
-    policies: Path
-    envoy: Path | None
-    ports: Ports
 
 
 def say(text: str) -> None:
@@ -77,6 +78,15 @@ def say(text: str) -> None:
 @click.option("--grpc-port", type=PORT, default=USUAL.grpc, show_default=True)
 @click.option("--http-port", type=PORT, default=USUAL.http, show_default=True)
 @click.option("--upstream-port", type=PORT, default=USUAL.upstream, show_default=True)
+@click.option("--issuer-port", type=PORT, default=USUAL.issuer, show_default=True)
+@click.option(
+    "--rotate-every",
+    type=click.IntRange(8, 120),
+    default=ROTATE_S,
+    show_default=True,
+    metavar="SECONDS",
+    help="How often the staff's issuer changes its keys.",
+)
 def main(
     *,
     state: Path,
@@ -86,17 +96,20 @@ def main(
     grpc_port: int,
     http_port: int,
     upstream_port: int,
+    issuer_port: int,
+    rotate_every: int,
 ) -> None:
     """Run the service behind a real Envoy until Ctrl-C, with lines to try."""
-    wanted = Ports(gateway_port, grpc_port, http_port, upstream_port)
+    wanted = Ports(gateway_port, grpc_port, http_port, upstream_port, issuer_port)
     binary = None if envoy_path == NO_ENVOY else Path(envoy_path)
     with StopSignals() as stop:
         try:
-            run(Plan(Stage(state), policies, binary, wanted), stop)
+            run(Plan(Stage(state), policies, binary, wanted, rotate_every), stop)
         except StoppedError:
             say("ended")
         except PdpError as error:
-            for line in error.detail.splitlines():
+            said = error.said if isinstance(error, DemoError) else ()
+            for line in (*error.detail.splitlines(), *(f"  | {each}" for each in said)):
                 click.echo(f"demo: {line}", err=True)
             sys.exit(error.exit_code)
 
@@ -109,53 +122,22 @@ def run(plan: Plan, stop: StopSignals) -> None:
         say("no Envoy for this platform: the service runs alone, the lines below ask `pdp decide`")
     plan = replace(plan, ports=claim(plan.ports))
     stage = plan.stage
-    issuer = write_files(plan)
+    staff = StaffIssuer(plan.ports.issuer, plan.rotate_s, time.monotonic)
+    customers = write_files(plan, staff.ring, int(time.time()))
     with ExitStack() as stack:
         stack.callback(stage.ports.unlink, missing_ok=True)
+        stack.enter_context(serving("the staff's issuer", plan.ports.issuer, staff.answer))
         children = [_start_service(plan, stack, stop)]
         if plan.envoy is not None:
             children.append(_start_gateway(plan, plan.envoy, stack, stop))
         write_private(stage.ports, json.dumps(asdict(plan.ports)).encode() + b"\n")
         _announce(plan)
-        watch(children, stage, issuer, stop)
+        watch(children, stage, customers, staff, stop)
     say("ended")
 
 
-def check_inputs(plan: Plan) -> None:
-    """Errors: ConfigError D102 no policy folder, D103 no such binary."""
-    if not plan.policies.is_dir():
-        raise ConfigError(
-            "D102", f"no policy folder at {plan.policies}: start the demo from the repository, or use make"
-        )
-    if plan.envoy is not None and not os.access(plan.envoy, os.X_OK):
-        raise ConfigError("D103", f"no Envoy at {plan.envoy}: run `make serve`, or use --envoy none")
-
-
-def write_files(plan: Plan) -> Issuer:
-    """Write what the service and the gateway read; give the issuer whose tokens they take."""
-    stage = plan.stage
-    try:
-        make_folders(stage)
-        issuer = open_issuer(stage.issuer)
-        write_private(stage.key_set, key_set(issuer))
-        write_private(stage.config, cast.configuration(stage, plan.ports, plan.policies).encode())
-        bootstrap = envoy.configuration(plan.ports, cast.SERVICES, stage.access_log)
-        write_private(stage.envoy_config, envoy.render(bootstrap).encode())
-        write_tokens(stage, issuer, int(time.time()))
-    except OSError as error:
-        raise ConfigError("D104", f"cannot write the demo's files under {stage.state}: {error}") from error
-    return issuer
-
-
-def write_tokens(stage: Stage, issuer: Issuer, now: int) -> None:
-    """Mint every token of the demo as of `now`, Unix seconds."""
-    for plan in cast.tokens(now):
-        token = mint(issuer, plan.claims, plan.issued_at, plan.expires_at, secrets.token_bytes)
-        write_private(stage.tokens / plan.name, token.encode())
-
-
-def watch(children: Sequence[Child], stage: Stage, issuer: Issuer, stop: StopSignals) -> None:
-    """Mint tokens anew until `stop`.
+def watch(children: Sequence[Child], stage: Stage, customers: Issuer, staff: StaffIssuer, stop: StopSignals) -> None:
+    """Mint tokens anew, and change the staff's keys, until `stop`.
 
     Errors: DemoError D130 as soon as a child ends by itself, D133 when the tokens cannot be written.
     """
@@ -164,18 +146,22 @@ def watch(children: Sequence[Child], stage: Stage, issuer: Issuer, stop: StopSig
         for child in children:
             if child.has_ended():
                 raise child.failure("ended by itself")
-        if time.monotonic() >= next_mint:
-            next_mint += cast.REMINT_S
-            try:
-                write_tokens(stage, issuer, int(time.time()))
-            except OSError as error:
-                raise DemoError("D133", f"cannot write the tokens under {stage.tokens}: {error.strerror}") from error
+        try:
+            if staff.turn():
+                write_staff_tokens(stage, staff.ring, int(time.time()))
+            if time.monotonic() >= next_mint:
+                next_mint += cast.REMINT_S
+                write_customers_tokens(stage, customers, int(time.time()))
+        except OSError as error:
+            raise DemoError("D133", f"cannot write the tokens under {stage.tokens}: {error.strerror}") from error
 
 
 def _start_service(plan: Plan, stack: ExitStack, stop: StopSignals) -> Child:
     stage, ports = plan.stage, plan.ports
     if plan.envoy is not None:
-        stack.enter_context(running_upstream(ports.upstream))
+        keys_url = f"http://{LOOPBACK}:{ports.http}{KEYS_PATH}"
+        services = ServiceSide(cast.SERVICES, cast.MINTER, keys_url, published_keys(ports.http), time.time)
+        stack.enter_context(running_upstream(ports.upstream, services.told))
     say(f"starting the service (its log: {stage.state / 'pdp.log'})")
     command = [sys.executable, "-m", "pdp", "serve", "--config", str(stage.config)]
     child = stack.enter_context(running("the service", command, stage.state / "pdp.log", SERVICE_GRACE_S, say))
@@ -192,8 +178,7 @@ def _start_gateway(plan: Plan, binary: Path, stack: ExitStack, stop: StopSignals
         [*command, "--mode", "validate"], capture_output=True, text=True, errors="replace", check=False
     )
     if checked.returncode != 0:
-        said = "".join(f"\n  | {line}" for line in checked.stderr.splitlines()[-3:])
-        raise DemoError("D132", f"Envoy refuses {stage.envoy_config}:{said}")
+        raise DemoError("D132", f"Envoy refuses {stage.envoy_config}:", checked.stderr.splitlines()[-3:])
     # The access log is written out each second, not each ten: who tries a line looks at once.
     command += ["--disable-hot-restart", "--file-flush-interval-msec", "1000"]
     child = stack.enter_context(running("Envoy", command, log, ENVOY_GRACE_S, say))
@@ -209,10 +194,14 @@ def _announce(plan: Plan) -> None:
         say(f"gateway     http://{LOOPBACK}:{ports.gateway}  ({', '.join(sorted(cast.SERVICES.values()))})")
     say(f"ext_authz   {LOOPBACK}:{ports.grpc}  (gRPC)")
     say(f"service     http://{LOOPBACK}:{ports.http}  /healthz /readyz /metrics")
+    say(f"            http://{LOOPBACK}:{ports.http}{KEYS_PATH}  (the keys of the tokens that services get)")
+    say(f"issuer      http://{LOOPBACK}:{ports.issuer}  (the staff's; its keys change every {plan.rotate_s} s)")
     say(f"tokens      {stage.tokens}  (minted anew every minute)")
-    say("\nTry these in another terminal, in this folder:\n")
-    for line in lines(setting, gateway=plan.envoy is not None):
-        _show(line)
+    say("\nTry these in another terminal, in this folder, in their order:")
+    for part in parts(setting, gateway=plan.envoy is not None):
+        say("\n" + click.style(f"## {part.title}", bold=True) + "\n")
+        for line in part.lines:
+            _show(line)
     say("Ctrl-C ends everything.")
 
 

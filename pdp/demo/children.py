@@ -13,13 +13,13 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Self
 
 from pdp.demo.ports import LOOPBACK
-from pdp.errors import PdpError
+from pdp.errors import PdpError, printable_lines
 
 SHOWN_LINES = 15
 POLL_S = 0.05
@@ -28,9 +28,15 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class DemoError(PdpError):
-    """A part of the demo did not start, or ended by itself."""
+    """A part of the demo did not start, or ended by itself. `said` is the end of what it said, line by line, in which a
+    terminal finds nothing to obey.
+    """
 
     exit_code = 1
+
+    def __init__(self, code: str, detail: str, said: Iterable[str] = ()) -> None:
+        super().__init__(code, detail)
+        self.said = tuple(map(printable_lines, said))
 
 
 class StoppedError(Exception):
@@ -90,8 +96,9 @@ class Child:
         code = self._process.poll()
         status = "" if code is None else f" (exit code {code})"
         lines = self._log.read_text(errors="replace").splitlines()[-SHOWN_LINES:]
-        said = "".join(f"\n  | {line}" for line in lines) or "\n  | (it said nothing)"
-        return DemoError("D130", f"{self.name} {what}{status}; the end of {self._log}:{said}")
+        return DemoError(
+            "D130", f"{self.name} {what}{status}; the end of {self._log}:", lines or ("(it said nothing)",)
+        )
 
     def stop(self, grace_s: float) -> bool:
         """Ask the process to end, and end it by force after `grace_s`; whether force was not needed."""

@@ -11,38 +11,15 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from pdp.demo.cast import SERVICES
+from pdp.demo.calls import ANN, EVERYDAY, EXPLAINED, ID_HEADER, REFUNDING, SCOPED, SESSION_CALL, STAFF, Call
+from pdp.demo.cast import SERVICES, SESSION, STAFF_TOKEN
 from pdp.demo.files import Stage
+from pdp.demo.issuer import CUSTOMERS
 from pdp.demo.ports import LOOPBACK, Ports
-
-ORDERS = "/accounts/a-1001/orders"
-PAYMENTS = "/accounts/a-1001/payments"
-ID_HEADER = "x-portcullis-decision"
-
-Outcome = Literal["allow", "deny", "step_up"]
-
-
-class Call(Struct, frozen=True):
-    """A call to try: who makes it (the name of a token, or None), and what comes of it.
-
-    `by` is the word or the rule that decides; `holds` stands in the answer of the gateway beside the status;
-    `challenge` is what a step-up asks for.
-    """
-
-    title: str
-    service: str
-    method: str
-    path: str
-    token: str | None
-    status: int
-    outcome: Outcome
-    by: str
-    holds: str
-    challenge: str = ""
 
 
 class Line(Struct, frozen=True):
@@ -55,6 +32,13 @@ class Line(Struct, frozen=True):
     holds: tuple[str, ...]
 
 
+class Part(Struct, frozen=True):
+    """Lines that show one thing; some build on those before them."""
+
+    title: str
+    lines: tuple[Line, ...]
+
+
 class Setting(Struct, frozen=True):
     """Where the commands find things."""
 
@@ -63,62 +47,28 @@ class Setting(Struct, frozen=True):
     pdp: Path
 
 
-CALLS = (
-    Call(
-        "ann lists the orders of her own account",
-        *("orders", "GET", ORDERS, "ann", 200, "allow", "shop.owners_use_their_orders", ID_HEADER),
-    ),
-    Call(
-        "ben lists them too: the account is shared with him",
-        *("orders", "GET", ORDERS, "ben", 200, "allow", "shop.guests_read_shared_orders", ID_HEADER),
-    ),
-    Call(
-        "anyone looks at the catalogue",
-        *("orders", "GET", "/catalogue", None, 200, "allow", "shop.anyone_browses_the_catalogue", ID_HEADER),
-    ),
-    Call(
-        "ann pays, her second factor just used",
-        *("payments", "POST", PAYMENTS, "ann-payments-mfa", 200, "allow", "shop.owners_use_their_payments", ID_HEADER),
-    ),
-    Call(
-        "ann pays on a login of two hours ago: a second factor is asked for",
-        *("payments", "POST", PAYMENTS, "ann-payments", 401, "step_up", "shop.mfa_for_money"),
-        *("insufficient_user_authentication", "mfa"),
-    ),
-    Call(
-        "ann asks for the orders of somebody else's account",
-        *("orders", "GET", "/accounts/a-2001/orders", "ann", 403, "deny", "default", ID_HEADER),
-    ),
-    Call(
-        "a token for payments is worth nothing at orders",
-        *("orders", "GET", ORDERS, "ann-payments-mfa", 403, "deny", "audience", ID_HEADER),
-    ),
-    Call(
-        "a path that no policy declares",
-        *("orders", "GET", "/admin/users", "ann", 403, "deny", "route", ID_HEADER),
-    ),
-    Call(
-        "sue has a good token and is suspended",
-        *("orders", "GET", "/accounts/a-3001/orders", "sue", 403, "deny", "shop.suspended_users", ID_HEADER),
-    ),
-    Call(
-        "no token",
-        *("orders", "GET", ORDERS, None, 401, "deny", "", "www-authenticate: Bearer"),
-    ),
-    Call(
-        "a token that expired an hour ago",
-        *("orders", "GET", ORDERS, "ann-expired", 401, "deny", "token", "invalid_token"),
-    ),
-)
-EXPLAINED = CALLS[5]
-"""The refusal that the lines after the calls explain: nobody granted it, and one rule came near."""
-
-
 def lines(setting: Setting, *, gateway: bool) -> tuple[Line, ...]:
-    """Every line, in the order printed. Without `gateway` the calls go to `pdp decide`."""
-    if not gateway:
-        return (*(_decided(setting, call) for call in CALLS), _verify(setting))
-    return (*(_called(setting, call) for call in CALLS), *_explaining(setting))
+    """Every line, in the order printed."""
+    return tuple(line for part in parts(setting, gateway=gateway) for line in part.lines)
+
+
+def parts(setting: Setting, *, gateway: bool) -> tuple[Part, ...]:
+    """What the demo shows. Without `gateway` the calls go to `pdp decide`, which knows of no revocation."""
+    asked = _called if gateway else _decided
+    return (
+        Part("the policy decides", tuple(asked(setting, call) for call in EVERYDAY)),
+        Part(
+            "two issuers, one of which changes its keys every minute or so",
+            (_issuer(setting), *(asked(setting, call) for call in STAFF)),
+        ),
+        Part(
+            "a broad token stays at the gateway",
+            (_reach(setting), _called(setting, SCOPED) if gateway else _issued(setting)),
+        ),
+        Part("a refund takes a second factor", tuple(asked(setting, call) for call in REFUNDING)),
+        *([Part("a session is revoked", tuple(_revoking(setting)))] if gateway else []),
+        Part("the log", (*(_explaining(setting) if gateway else ()), _verify(setting))),
+    )
 
 
 def _called(setting: Setting, call: Call) -> Line:
@@ -127,16 +77,18 @@ def _called(setting: Setting, call: Call) -> Line:
         _curl(setting, call, "-sSi"),
         _expected(call),
         0,
-        (f"HTTP/1.1 {call.status} ", call.holds),
+        (f"HTTP/1.1 {call.status} ", call.holds, *call.shows),
     )
 
 
 def _expected(call: Call) -> str:
+    if call.told:
+        return f"{call.status} by {call.by}, and {call.told}"
     match call.status:
         case 200:
             return f"200 by {call.by}, and the upstream shows the headers it received"
         case 401:
-            return f"401, {call.holds}"
+            return ", ".join(("401", call.holds, *call.shows))
         case _:
             return f"{call.status} by {call.by}, the id of the record in the header {call.holds}"
 
@@ -145,6 +97,54 @@ def _decided(setting: Setting, call: Call) -> Line:
     exit_code = 0 if call.outcome == "allow" else 1
     expect = " ".join(word for word in (call.outcome, call.challenge, call.by and f"by {call.by}") if word)
     return Line(call.title, _decide(setting, call), f"{expect}, exit code {exit_code}", exit_code, (expect,))
+
+
+def _issuer(setting: Setting) -> Line:
+    return Line(
+        "the keys of the staff's issuer are asked for over the network; look again in a minute",
+        f"curl -sS http://{LOOPBACK}:{setting.ports.issuer}/",
+        "the key that signs now, the next one, which is published already, and those that signed before",
+        0,
+        ("signs now", "signs next", "signed last"),
+    )
+
+
+def _reach(setting: Setting) -> Line:
+    config = shlex.quote(str(setting.stage.config))
+    return Line(
+        "what sam's token opens at the gateway",
+        f"{_pdp(setting)} decide --reach --token {_token(setting, STAFF_TOKEN)} --config {config}",
+        "endpoints of two services",
+        0,
+        ("verified", "orders, payments"),
+    )
+
+
+def _issued(setting: Setting) -> Line:
+    """What the call of the broad token comes with where nobody makes it."""
+    line, duty = _decided(setting, SCOPED), 'must issue token with scope "orders.read"'
+    return replace(line, expect=f"{line.expect}; {duty}", holds=(*line.holds, duty))
+
+
+def _revoking(setting: Setting) -> Iterator[Line]:
+    """The session of one token ends, that of another of the same person does not; and all is as before."""
+    state = shlex.quote(str(setting.stage.state))
+    revoke = f"{_pdp(setting)} admin revoke session {SESSION} --issuer {CUSTOMERS} --state {state}"
+    refused = replace(
+        SESSION_CALL,
+        title="the next call of that session",
+        status=401,
+        outcome="deny",
+        by="token",
+        holds="invalid_token",
+    )
+    yield _called(setting, SESSION_CALL)
+    yield Line("her phone is lost: revoke its session", revoke, "revoked", 0, ("revoked",))
+    yield _called(setting, refused)
+    yield _called(setting, replace(ANN, title="ann's other session goes on"))
+    yield Line(
+        "take it back, so that these lines can be run again", f"{revoke} --withdraw", "withdrawn", 0, ("withdrawn",)
+    )
 
 
 def _explaining(setting: Setting) -> Iterator[Line]:
@@ -158,7 +158,7 @@ def _explaining(setting: Setting) -> Iterator[Line]:
         0,
         ("No rule allowed this", "owners_use_their_orders"),
     )
-    decided = _decided(setting, CALLS[0])
+    decided = _decided(setting, ANN)
     yield Line(
         "decide a call without making it, with the trace of every rule",
         f"{decided.command} --explain",
@@ -166,7 +166,6 @@ def _explaining(setting: Setting) -> Iterator[Line]:
         decided.exit_code,
         decided.holds,
     )
-    yield _verify(setting)
 
 
 def _verify(setting: Setting) -> Line:

@@ -1,4 +1,4 @@
-"""The four ports of the demo: which they are, and whether they are free.
+"""The five ports of the demo: which they are, and whether they are free.
 
 In: the numbers asked for, 0 for any free one. Out: `Ports`, or a ConfigError that names every port in use, one line
 each, with its remedy. A port that was free a moment ago may be taken before its listener starts: the listener's own
@@ -11,6 +11,7 @@ import socket
 from collections.abc import Iterable
 
 from msgspec import Struct
+from msgspec.structs import asdict
 
 from pdp.errors import ConfigError
 
@@ -21,6 +22,7 @@ WHO = {
     "grpc": ("ext_authz over gRPC", "GRPC_PORT"),
     "http": ("health and metrics over HTTP", "HTTP_PORT"),
     "upstream": ("the demo upstream", "UPSTREAM_PORT"),
+    "issuer": ("the staff's issuer", "ISSUER_PORT"),
 }
 
 
@@ -31,6 +33,7 @@ class Ports(Struct, frozen=True):
     grpc: int = 9191
     http: int = 8181
     upstream: int = 8282
+    issuer: int = 8383
 
 
 def claim(wanted: Ports) -> Ports:
@@ -43,8 +46,7 @@ def claim(wanted: Ports) -> Ports:
     chosen: dict[str, int] = {}
     complaints: list[str] = []
     try:
-        for name in wanted.__struct_fields__:
-            port = _number(wanted, name)
+        for name, port in asdict(wanted).items():
             listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
             held.append(listener)
             # As the listeners themselves do: connections of an earlier run that are still closing take no port.
@@ -61,10 +63,6 @@ def claim(wanted: Ports) -> Ports:
     if complaints:
         raise ConfigError("D101", "\n".join(complaints))
     return Ports(**chosen)
-
-
-def _number(ports: Ports, name: str) -> int:
-    return {"gateway": ports.gateway, "grpc": ports.grpc, "http": ports.http, "upstream": ports.upstream}[name]
 
 
 def _complaint(name: str, port: int, error: OSError) -> str:

@@ -8,8 +8,10 @@ APISIX is run in the tests:
   and `proxy-rewrite` would send that on, escaped anew: `extra_headers` puts `$real_request_uri` into `X-Forwarded-Uri`,
   and `use_real_request_uri_unsafe` sends the same bytes on. Where that variable is unknown the header is empty and the
   call refused. No other plugin may rewrite the path.
-- `proxy-rewrite` takes the client's headers of `from_answer` and of `SAYING_MORE` away before the check;
+- `proxy-rewrite` takes the client's headers of `taken_before` and of `SAYING_MORE` away before the check;
   `upstream_headers` then sets those of the answer. `_meta.priority` keeps that order.
+- `Authorization`, which the check needs, is in `upstream_headers` alone: `forward-auth` sets what the answer has and
+  takes the client's away where it has none, as older versions do not. Nothing rests on that for any other header.
 - Only headers that are listed reach the service: those that the policy reads, and `Authorization`.
 - Headers with an underscore are dropped, which APISIX by itself lets pass.
 
@@ -59,7 +61,7 @@ def apisix_files(setting: Setting) -> dict[str, str]:
 
 def _route(setting: Setting, behind: Behind) -> list[str]:
     asked = ["authorization", "x-request-id", *(name for name in setting.read if name != "authorization")]
-    taken = (*setting.from_answer, *SAYING_MORE)
+    taken = (*setting.taken_before, *SAYING_MORE)
     return [
         f'  - id: "{behind.service}"',
         "    uri: /*",

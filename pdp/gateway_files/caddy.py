@@ -1,4 +1,4 @@
-"""The configuration of Caddy (2.8 or newer): `forward_auth` asks.
+"""The configuration of Caddy (2.10 or newer): `forward_auth` asks.
 
 In: a `Setting`. Out: a whole Caddyfile. What it guarantees (gateways.md 3):
 
@@ -7,17 +7,39 @@ In: a `Setting`. Out: a whole Caddyfile. What it guarantees (gateways.md 3):
 - The client's headers of `from_answer`, every `x-portcullis-*`, every header with an underscore (Caddy 2.11 drops
   those by itself) and those of `SAYING_MORE` are taken away first; `copy_headers` then sets what the answer has.
   Nothing rests on what it does where the answer has none.
+- `Authorization` from the answer, where there are tokens for the service: it comes under a name of ours, which no
+  client can send, and takes the place of the client's own behind the check, which needs that.
 - `Connection` is taken away as well. Caddy drops the headers that it names, which would let a client take away what
   the answer set; and without it nothing is upgraded.
 - No proxy is trusted: what a client says in `X-Forwarded-*` is not believed.
 - A target that is no path is refused before. Caddy asks by a copy of the call whose path it sets; where a target has
   none (`x:y`), it would ask for `y` in place of our URL (measured, 2.11).
 - A refusal goes to the client as it is, body and challenge included; a service that is down or late is 502 or 504.
+
+Decision: 2026-11-21. By itself `copy_headers` leaves a client's header where the answer has none (2.10 to 2.11, mended
+since: GHSA-7r4p-vjf4-gxv4). `Authorization` cannot be taken away before the check as the others are, and with a name of
+its own for the answer's nothing rests on the version. Before 2.10 a header that is not in the answer was set to the
+name of a placeholder: those versions are not served.
 """
 
 from __future__ import annotations
 
-from pdp.gateway_files.setting import NOBODY, OURS, SAYING_MORE, Behind, Mutual, Setting, Tcp, Unix, Way, title
+from pdp.gateway_files.setting import (
+    CREDENTIAL,
+    NOBODY,
+    OURS,
+    SAYING_MORE,
+    Behind,
+    Mutual,
+    Setting,
+    Tcp,
+    Unix,
+    Way,
+    title,
+)
+
+_HELD = title(OURS + CREDENTIAL)
+"""Where the answer's `Authorization` stands until the client's is gone. No client can send it: it begins as ours do."""
 
 
 def caddyfile(setting: Setting) -> str:
@@ -66,7 +88,8 @@ def _site(setting: Setting, behind: Behind) -> str:
         "\t\trequest_header -*_*",
         "\t\trequest_header -Connection",
         *(f"\t\t{line}" for line in taken),
-        *_asking(setting.way, behind.service, [title(name) for name in setting.from_answer]),
+        *_asking(setting.way, behind.service, _copied(setting)),
+        *(_credential() if setting.credential else ()),
         f"\t\treverse_proxy http://{behind.upstream.text} {{",
         "\t\t\theader_up -X-Forwarded-Host",
         "\t\t}",
@@ -75,6 +98,22 @@ def _site(setting: Setting, behind: Behind) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _copied(setting: Setting) -> list[str]:
+    held = [f"{title(CREDENTIAL)}>{_HELD}"] if setting.credential else []
+    return [*map(title, setting.taken_before), *held]
+
+
+def _credential() -> list[str]:
+    name = title(CREDENTIAL)
+    return [
+        f"\t\t# `{name}` from the answer or not at all; the check needed the client's own.",
+        f"\t\trequest_header -{name}",
+        f"\t\t@credential header {_HELD} *",
+        f"\t\trequest_header @credential {name} {{header.{_HELD}}}",
+        f"\t\trequest_header -{_HELD}",
+    ]
 
 
 def _elsewhere(setting: Setting) -> str:

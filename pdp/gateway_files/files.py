@@ -27,7 +27,7 @@ from pdp.gateway_files.haproxy import haproxy_files
 from pdp.gateway_files.istio import istio_files
 from pdp.gateway_files.kong import kong_yml
 from pdp.gateway_files.nginx import nginx_conf
-from pdp.gateway_files.setting import Mutual, Setting, Tcp, Unix, Way
+from pdp.gateway_files.setting import CREDENTIAL, Mutual, Setting, Tcp, Unix, Way
 from pdp.gateway_files.traefik import traefik_files
 
 Kind = Literal["apisix", "caddy", "envoy", "envoy-gateway", "haproxy", "istio", "kong", "nginx", "traefik"]
@@ -89,13 +89,15 @@ def tables(kind: Kind, setting: Setting) -> str:
     """What `pdp.toml` says of the gateway: one table of `[[gateways]]`, one of `[[listeners]]`."""
     services = ", ".join(_text(each.service) for each in setting.behind)
     lines = ["# Belongs into pdp.toml.", "[[gateways]]", f"name = {_text(setting.gateway)}", f"services = [{services}]"]
+    credential = {CREDENTIAL} if setting.credential else set()
     if kind == "nginx":
+        able = sorted({"remove_header", "set_header", "step_up"} | ({"issue_token"} if credential else set()))
         lines += [
             "# `auth_request` refuses by 401 or 403 alone: a rule's other answer is given as 403.",
-            'capabilities = ["remove_header", "set_header", "step_up"]',
+            f"capabilities = [{', '.join(map(_text, able))}]",
         ]
     if kind not in OVER_GRPC:
-        named = ", ".join(map(_text, setting.guarded))
+        named = ", ".join(map(_text, sorted({*setting.guarded, *credential})))
         lines += [
             "# What its files take from our answers and keep back from clients. A policy that sets or removes another",
             "# header is not served in full until these files are written anew.",
@@ -129,6 +131,8 @@ def _left(kind: Kind, setting: Setting) -> tuple[str, ...]:
     if isinstance(setting.way, Mutual) and kind not in IN_A_CLUSTER:
         files = f"{setting.way.certificate}, {setting.way.private_key} and {setting.way.authority}"
         left.append(f"put {files} beside these files, and the gateway's SPIFFE id into {TABLES}")
+    if setting.credential:
+        left.append("rules have tokens made for services: give [minting] in pdp.toml a url")
     match kind:
         case "istio":
             left.append("mesh.yaml belongs into the mesh configuration; write the Gateway and its VirtualServices")

@@ -8,7 +8,8 @@ In: a `Setting`. Out: `haproxy.cfg` and `portcullis.lua`. What they guarantee (g
 - What is decided is what is sent: the request line is set to the path and query that the service is asked about, in
   origin form. CONNECT and `*` are refused before.
 - The client's headers of `from_answer`, every `x-portcullis-*`, every header with an underscore and those of
-  `SAYING_MORE` are taken away; then those of the answer are set, each once.
+  `SAYING_MORE` are taken away; then those of the answer are set, each once. Those of `from_answer` go behind the
+  check, which sees what the client sent.
 - The service of a call stands in the URL that is asked; the host picks it. A host of no service is asked about as
   well, so that it is on record, and is never passed.
 - A refusal goes to the client as it is, body and challenge included; a service that is down or late is 503.

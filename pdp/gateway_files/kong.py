@@ -6,7 +6,8 @@ In: a `Setting`. Out: `kong.yml`. What it sets, by Kong's documentation (gateway
 - Kong routes by, and sends on, a normalised path. Where that is not the path as it was received the call is refused
   (400), so that what is decided is what is sent.
 - The client's headers of `from_answer`, every `x-portcullis-*`, every header with an underscore and those of
-  `SAYING_MORE` are taken away; then those of the answer are set.
+  `SAYING_MORE` are taken away; then those of the answer are set. The check sees what the client sent of them, names of
+  ours and those with an underscore apart.
 - More headers than are read end in 431: a header beyond would be one that nobody decided about.
 """
 

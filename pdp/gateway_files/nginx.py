@@ -9,7 +9,8 @@ In: a `Setting`. Out: a whole `nginx.conf`. What it guarantees (gateways.md 3):
 - A refusal by 401 or 403 keeps its challenge and its decision id: nginx hands on the challenge of a 401, that of a 403
   is set here. `auth_request` reads no body, so the body is built here. Any other answer, none in time, or none at all
   is 503.
-- The upstream gets the headers of `from_answer` from the answer or not at all, and no header of `SAYING_MORE`.
+- The upstream gets the headers of `from_answer` from the answer or not at all, and no header of `SAYING_MORE`. The
+  check gets what the client sent: the two are requests of their own, and only the upstream's is changed.
 
 Decision: 2026-11-21. A host of no service ends in `try_files`, not in `return`: `return` answers before `auth_request`
 has asked. That is a trap for whoever edits this file, which therefore says so where it matters.
@@ -20,7 +21,19 @@ from the answer; the module headers-more could take the others, which nothing of
 from __future__ import annotations
 
 from pdp.authoring.model import AuthoringError
-from pdp.gateway_files.setting import DECISION, NOBODY, SAYING_MORE, Behind, Mutual, Setting, Tcp, Unix, Way, title
+from pdp.gateway_files.setting import (
+    CREDENTIAL,
+    DECISION,
+    NOBODY,
+    SAYING_MORE,
+    Behind,
+    Mutual,
+    Setting,
+    Tcp,
+    Unix,
+    Way,
+    title,
+)
 
 _ASKED = "/.portcullis/check"
 _CHALLENGE = ("  add_header WWW-Authenticate $portcullis_challenge always;  # that of a 401 goes on by itself",)
@@ -215,7 +228,8 @@ def _tls(way: Way) -> list[str]:
 
 
 def _named(setting: Setting) -> list[tuple[int | str, str]]:
-    return [("decision", DECISION), *enumerate(setting.guarded)]
+    credential = [("credential", CREDENTIAL)] if setting.credential else []
+    return [("decision", DECISION), *enumerate(setting.guarded), *credential]
 
 
 def _variable(name: str) -> str:

@@ -9,6 +9,8 @@ Design: gateways.md 1 and 3; contracts.md "Which service, which gateway, which c
 Decision: 2026-11-21. The headers a gateway takes from the answer alone are those that some rule sets and those that
 some rule removes: a gateway that asks over HTTP is told what to set and not what to remove, so that what is not in the
 answer must not pass.
+Decision: 2026-11-21. Where some rule has `must issue token`, `authorization` is among them, with one difference: the
+check needs what the client sent, so that it is taken away behind the check and not before.
 Decision: 2026-11-21. What leaves this host is TLS with a certificate on either side, always: otherwise whoever reaches
 the port would ask in the gateway's name.
 """
@@ -38,6 +40,7 @@ method or address. Frameworks believe them (security.md 2.2)."""
 
 OURS = "x-portcullis-"
 DECISION = "x-portcullis-decision"
+CREDENTIAL = "authorization"
 NOBODY = "-"
 """A service that no policy can declare: what is asked about it is refused by `route`, and recorded."""
 
@@ -110,7 +113,8 @@ class Setting(Struct, frozen=True):
     """`gateway` is its name in `pdp.toml`; it takes calls at `listen` and asks the service by `way`.
 
     `guarded` are the headers that the upstream gets from the answer alone, `read` those that the policy reads, lower
-    case and sorted both. `origins` are the web origins whose preflights are answered.
+    case and sorted both. `origins` are the web origins whose preflights are answered. `credential`: some rule has a
+    token made for the service, so that the upstream gets `authorization` from the answer alone as well.
     """
 
     gateway: str
@@ -120,11 +124,17 @@ class Setting(Struct, frozen=True):
     guarded: tuple[str, ...] = ()
     read: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
+    credential: bool = False
+
+    @property
+    def taken_before(self) -> tuple[str, ...]:
+        """What a client may not say, not even to the check; the answer sets them, or nobody does."""
+        return (DECISION, *self.guarded)
 
     @property
     def from_answer(self) -> tuple[str, ...]:
         """Every header that goes on as the answer has it, or not at all."""
-        return (DECISION, *self.guarded)
+        return (*self.taken_before, CREDENTIAL) if self.credential else self.taken_before
 
 
 def setting_of(
@@ -158,7 +168,7 @@ def setting_of(
     for origin in origins:
         if not _ORIGIN.fullmatch(origin):
             raise AuthoringError("I313", f"`{origin}` is no web origin: write one such as https://shop.example")
-    return Setting(gateway, listen, way, behind, tuple(guarded), tuple(read), origins)
+    return Setting(gateway, listen, way, behind, tuple(guarded), tuple(read), origins, vocabulary.issues_tokens)
 
 
 def tcp_of(text: str, what: str) -> Tcp:

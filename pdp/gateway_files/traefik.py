@@ -5,7 +5,7 @@ In: a `Setting`. Out: `traefik.yml`, which is read once, and `routes.yml`. What 
 - `forwardedHeaders` trusts nobody: what a client says in `X-Forwarded-*` is dropped at the entry point.
 - The client's headers of `from_answer`, every `x-portcullis-*`, every header with an underscore and those of
   `SAYING_MORE` match `authResponseHeadersRegex`: Traefik takes away each header of the request that matches, and sets
-  those of the answer that do.
+  those of the answer that do. It does so behind the check, which sees what the client sent.
 - `Connection` is taken away first. Traefik drops the headers that it names, which would let a client take away what the
   answer set.
 - Each router has one middleware chain and its service in the URL. A host of no service is asked about as well and ends
@@ -16,7 +16,7 @@ In: a `Setting`. Out: `traefik.yml`, which is read once, and `routes.yml`. What 
 from __future__ import annotations
 
 from pdp.authoring.model import AuthoringError
-from pdp.gateway_files.setting import NOBODY, OURS, SAYING_MORE, Behind, Mutual, Setting, Tcp, Unix, Way
+from pdp.gateway_files.setting import CREDENTIAL, NOBODY, OURS, SAYING_MORE, Behind, Mutual, Setting, Tcp, Unix, Way
 
 _NO_SERVICE = "no-service"
 """Its hyphen keeps it apart from the name of a service, whatever that is."""
@@ -107,7 +107,7 @@ def _router(behind: Behind) -> list[str]:
 
 def _middleware(setting: Setting, name: str, service: str) -> list[str]:
     target, scheme = _target(setting.way)
-    names = "|".join((*setting.guarded, *SAYING_MORE))
+    names = "|".join((*setting.guarded, *((CREDENTIAL,) if setting.credential else ()), *SAYING_MORE))
     lines = [
         f"    ask-{name}:",
         "      forwardAuth:",

@@ -8,8 +8,8 @@ remembered is keyed by the exact text of the header's value, holds only tokens t
 each use, and is forgotten with the very issuer (pins and key set object) that verified it.
 Sources: RFC 6750 2.1; RFC 9110 11.2. Design: contracts.md "Who decided", row `token`; architecture.md station (2).
 
-INVARIANT: a token with `cnf` is proven only together with the certificate that it names, and none that is revoked is
-proven, at each use.
+INVARIANT: a token with `cnf` is proven only together with the certificate that it names, and none that is revoked, or
+whose session has ended at rest, is proven, at each use.
 
 Beside the reasons of `pdp/identity/jwt.py` and `pdp/identity/confirmation.py`: `token.repeated` (two values, or two in
 one), `token.scheme` (not Bearer), `token.empty` (nothing where the token should be), `token.malformed` (not the
@@ -20,6 +20,10 @@ One event loop owns an `Identity`; it is not for several threads.
 Decision: 2026-11-21. What is remembered is keyed by the text itself, not by a digest of it: nothing can confuse two
 texts that differ in any byte, and a digest alone takes longer than the whole step may (benchmarks/identity.py). Memory
 then holds tokens that are good, as it holds those of the calls under way in any case.
+Decision: 2026-11-21. What a token stands on is asked last, when everything else is proved: who is asked counts a use of
+the session, and a stolen token without its certificate is none.
+Decision: 2026-11-21. Where sessions end at rest, nobody is proved for longer than that from now on: who goes by a
+decision without asking again does not use the session, as far as we know.
 """
 
 from __future__ import annotations
@@ -32,7 +36,7 @@ from msgspec import Struct
 
 from pdp.identity.confirmation import proved
 from pdp.identity.jwt import LONGEST_TOKEN, TokenRefusal, Verified, Verifier
-from pdp.model import Json, Principal
+from pdp.model import ClientCertificate, Json, Principal
 
 MOST_REMEMBERED = 10_000
 MOST_REMEMBERED_CHARACTERS = 32 * 1024 * 1024
@@ -52,14 +56,15 @@ class Proven(Struct, frozen=True):
         """The issuer's name, as its `iss` and the configuration say it."""
         return self.verified.issuer.url
 
-    def principal(self, name: str) -> Principal:
-        """The principal, as the policy's token kind `name`."""
+    def principal(self, name: str, now: int) -> Principal:
+        """The principal, as the policy's token kind `name`, proved at `now` (Unix seconds)."""
         verified = self.verified
+        ends_at, session = verified.ends_at(), verified.session
         return Principal(
             kind="token",
             name=name,
             claims=verified.claims,
-            expires_at=verified.ends_at(),
+            expires_at=ends_at if session is None else min(ends_at, now + session.idle_s),
             credential=verified.credential,
             multi_audience=verified.issuer.multi_audience,
         )
@@ -73,8 +78,8 @@ class _Remembered(Struct, frozen=True):
     ends: int
 
 
-def _nothing(_: Verified) -> str | None:
-    """Nothing is revoked."""
+def _nothing(_: Verified, __: int) -> str | None:
+    """Nothing is revoked, and no session ends at rest."""
     return None
 
 
@@ -82,11 +87,16 @@ class Identity:
     """Proves credentials, and remembers at most `capacity` of them, the least recently used going first."""
 
     def __init__(
-        self, verifier: Verifier, capacity: int = MOST_REMEMBERED, revoked: Callable[[Verified], str | None] = _nothing
+        self,
+        verifier: Verifier,
+        capacity: int = MOST_REMEMBERED,
+        standing: Callable[[Verified, int], str | None] = _nothing,
     ) -> None:
-        """`revoked` says at each use why a token that is good is refused all the same; None where it is not."""
+        """`standing` says at each use, at so many Unix seconds, why a token that is good is refused all the same; None
+        where it is not, which is then a use of it.
+        """
         self._verifier = verifier
-        self._revoked = revoked
+        self._standing = standing
         self._capacity = capacity
         self._remembered: OrderedDict[str, _Remembered] = OrderedDict()
         self._characters = 0
@@ -99,12 +109,12 @@ class Identity:
                 self._forget(text)
 
     def prove(
-        self, authorization: tuple[str, ...], now: int, certificate: bytes | None = None
+        self, authorization: tuple[str, ...], now: int, certificate: ClientCertificate | None = None
     ) -> Proven | TokenRefusal | None:
         """Prove the credential of a request at `now`, Unix seconds, that came over a connection with this certificate.
 
         Shapes: `authorization` as `pdp.canonical.Headers` has it: one entry for each value. Empty is nobody: None.
-            `certificate` is the SHA-256 of the client's certificate in DER, None where the gateway said none.
+            `certificate` is the client's, None where the gateway said none.
         """
         if len(authorization) != 1:
             return TokenRefusal("token.repeated") if authorization else None
@@ -113,15 +123,17 @@ class Identity:
         if known is not None:
             if known.begins <= now < known.ends:
                 self._remembered.move_to_end(text)
-                return self._standing(known.proven, certificate)
+                return self._held(known.proven, now, certificate)
             self._forget(text)
         proven = self._prove(text, now)
-        return proven if isinstance(proven, TokenRefusal) else self._standing(proven, certificate)
+        return proven if isinstance(proven, TokenRefusal) else self._held(proven, now, certificate)
 
-    def accept(self, claims: Mapping[str, Json], now: int, certificate: bytes | None = None) -> Proven | TokenRefusal:
+    def accept(
+        self, claims: Mapping[str, Json], now: int, certificate: ClientCertificate | None = None
+    ) -> Proven | TokenRefusal:
         """Take the claims of a token that the gateway verified; nothing of them is remembered."""
         verified = self._verifier.accept(claims, now)
-        return verified if isinstance(verified, TokenRefusal) else self._standing(Proven(verified), certificate)
+        return verified if isinstance(verified, TokenRefusal) else self._held(Proven(verified), now, certificate)
 
     def _prove(self, text: str, now: int) -> Proven | TokenRefusal:
         """The answer for a text that is not known to be good, whoever holds its key."""
@@ -140,10 +152,10 @@ class Identity:
             self._forget(next(iter(self._remembered)))
         return proven
 
-    def _standing(self, proven: Proven, certificate: bytes | None) -> Proven | TokenRefusal:
-        """The same where it is not revoked, and its key is held if it is bound to one."""
+    def _held(self, proven: Proven, now: int, certificate: ClientCertificate | None) -> Proven | TokenRefusal:
+        """The same where its key is held, if it is bound to one, and what it stands on still stands."""
         verified = proven.verified
-        reason = self._revoked(verified) or proved(verified.claims, certificate)
+        reason = proved(verified.claims, certificate, now) or self._standing(verified, now)
         return proven if reason is None else TokenRefusal(reason)
 
     def _forget(self, text: str) -> None:

@@ -12,7 +12,7 @@ from typing import cast
 
 from msgspec.structs import replace
 
-from pdp.config_tables import IssuerConfig
+from pdp.config_identity import IssuerConfig
 from pdp.errors import ConfigError
 from pdp.identity.jwks import MOST_BYTES, Algorithm, KeySet, SetRefusal, read_key_set
 from pdp.identity.jwt import Issuer
@@ -56,6 +56,7 @@ def _issuer(configured: IssuerConfig) -> Issuer | str:
         max_lifetime_s=configured.max_lifetime_s,
         multi_audience=configured.allow_multi_audience,
         session_max_s=configured.session_max_s,
+        session_idle_s=configured.session_idle_s,
     )
 
 

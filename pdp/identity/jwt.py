@@ -12,11 +12,12 @@ Sources: RFC 7515; RFC 7519; RFC 8725; RFC 9068. Design: security.md 2.1; contra
 (3) issuer, looked up by the unverified `iss`   `token.issuer`
 (4) algorithm, type, key  `token.algorithm` `token.type` `token.key`
 (5) signature             `token.signature`
-(6) claims                `token.claims` `token.lifetime`
+(6) claims                `token.claims` `token.lifetime` `token.session` (it names no session, where those end at rest)
 (7) time                  `token.not_yet` `token.expired` `token.session` (the login it came of is too long ago)
 
 Whether a token with `cnf` came from who holds its key is not asked here: it belongs to the connection, and is asked
-again at each use (`pdp.identity.bearer`).
+again at each use (`pdp.identity.bearer`). Nor is how long its session was not used: that is not in the token
+(`pdp/sessions.py`).
 
 Claims that a gateway verified and hands on without their token (`Verifier.accept`) take steps (0), (1), (3), (6) and
 (7). Steps (2), (4) and (5), what signs a token and what type it is, are then the gateway's configuration to settle.
@@ -33,6 +34,9 @@ another one may have been signed, and so they are `token.malformed`. No claims a
 Decision: 2026-11-21. `credential` hashes the decoded header and payload, not the signature: of one ECDSA signature
 anybody can make a second valid one, and both must be the same credential. Of claims alone it hashes their JSON in one
 order; it is never that of a token.
+Decision: 2026-11-21. Where sessions end at rest, a token without `auth_time` must have `iat`, and its `nbf` does not
+stand in for that: it is no instant at which anybody did anything. An `auth_time` after the token's own beginning counts
+as that beginning, so that none lies further ahead than the leeway.
 """
 
 from __future__ import annotations
@@ -62,6 +66,8 @@ LATEST = 253_402_300_799
 """9999-12-31T23:59:59Z; a later instant in a token is a mistake."""
 EXACT = 2**53
 """Whole numbers below it are themselves as a double."""
+LONGEST_SID = 1_024
+"""Characters of the name of a session."""
 
 _EMBEDDED = ("jku", "x5u", "jwk", "x5c")
 
@@ -77,7 +83,8 @@ class Issuer(Struct, frozen=True):
 
     `types` are media types without `application/`, in lower case (see `type_name`); `profile` says what its tokens look
     like besides. `max_lifetime_s` limits `exp` minus `iat`, `session_max_s` the time since `auth_time`, which then must
-    be there. ValueError for pins that are none.
+    be there, `session_idle_s` the time for which the session (`sid`, which then must be there) was not used. ValueError
+    for pins that are none.
     """
 
     url: str
@@ -88,6 +95,7 @@ class Issuer(Struct, frozen=True):
     max_lifetime_s: int = DEFAULT_LIFETIME_S
     multi_audience: bool = False
     session_max_s: int | None = None
+    session_idle_s: int | None = None
     profile: Profile | None = None
 
     def __post_init__(self) -> None:
@@ -99,8 +107,30 @@ class Issuer(Struct, frozen=True):
             raise ValueError("types stand in lower case, without application/")
         if not 0 <= self.leeway_s <= MOST_LEEWAY_S or self.max_lifetime_s <= 0:
             raise ValueError(f"a leeway is 0 to {MOST_LEEWAY_S} s, a lifetime above 0")
-        if self.session_max_s is not None and self.session_max_s <= 0:
+        if any(limit_s is not None and limit_s <= 0 for limit_s in (self.session_max_s, self.session_idle_s)):
             raise ValueError("a session lasts longer than nothing")
+
+
+class Session(Struct, frozen=True):
+    """The session of a token whose issuer ends those that are not used for `idle_s`.
+
+    `key` is `session_key`. `began_at`, in Unix seconds, is all that the token says of when it was used: the login where
+    it tells that (`by_login`), else when the token was issued.
+    """
+
+    key: bytes
+    idle_s: int
+    leeway_s: int
+    began_at: int
+    by_login: bool
+
+
+def session_key(issuer: str, sid: str) -> bytes:
+    """The 32 bytes by which a session is known among those of all issuers: SHA-256 over both names, the length of the
+    first before it, which keeps the border between the two.
+    """
+    first = issuer.encode()
+    return hashlib.sha256(len(first).to_bytes(8, "big") + first + sid.encode()).digest()
 
 
 class Verified(Struct, frozen=True):
@@ -108,7 +138,8 @@ class Verified(Struct, frozen=True):
 
     `expires_at` and `not_before` in Unix seconds, as the token says them, without leeway (the later of
     `iat` and `nbf`). `session_ends_at`: from then on the login that the token came of is too old, None where
-    that is not limited. `credential` is 32 bytes. `kid` is that of the key that verified it.
+    that is not limited. `credential` is 32 bytes. `kid` is that of the key that verified it. `session` is None where
+    sessions do not end at rest.
     """
 
     issuer: Issuer
@@ -118,6 +149,7 @@ class Verified(Struct, frozen=True):
     credential: bytes
     session_ends_at: int | None = None
     kid: str | None = None
+    session: Session | None = None
 
     def ends_at(self, leeway_s: int = 0) -> int:
         """The first second, in Unix seconds, at which the token is no longer good; only its own end has a leeway."""
@@ -323,7 +355,16 @@ def _with_claims(claims: Mapping[str, Json], issuer: Issuer, credential: bytes, 
         credential=credential,
         session_ends_at=None if limit_s is None else math.floor(_instant(claims, "auth_time")) + limit_s,
         kid=kid,
+        session=None if issuer.session_idle_s is None else _session(claims, issuer, issuer.session_idle_s, max(begins)),
     )
+
+
+def _session(claims: Mapping[str, Json], issuer: Issuer, idle_s: int, not_before: int) -> Session:
+    sid, by_login = claims.get("sid"), "auth_time" in claims
+    if not isinstance(sid, str) or not 0 < len(sid) <= LONGEST_SID or not (by_login or "iat" in claims):
+        raise _RefusedError("token.session")
+    began_at = math.floor(_instant(claims, "auth_time" if by_login else "iat"))
+    return Session(session_key(issuer.url, sid), idle_s, issuer.leeway_s, min(began_at, not_before), by_login)
 
 
 def _is_audience(value: Json) -> bool:

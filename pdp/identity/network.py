@@ -27,7 +27,7 @@ from urllib.parse import urlsplit
 from msgspec import Struct
 
 from pdp.audit.files import atomic_write
-from pdp.config_tables import IssuerConfig
+from pdp.config_identity import IssuerConfig
 from pdp.errors import ConfigError
 from pdp.identity.fetching import Fetcher, Resolve, system_resolve, trusting
 from pdp.identity.jwks import KeySet
@@ -51,11 +51,12 @@ async def trusted(
     configured: Sequence[IssuerConfig],
     issuers: Sequence[Issuer],
     folder: Path,
-    revoked: Callable[[Verified], str | None],
+    standing: Callable[[Verified, int], str | None],
     outside: Outside | None = None,
 ) -> AsyncIterator[Trust]:
     """Trust these issuers, as `read_issuers` made them of what is configured, while the context lasts; `Trust.run` is
-    its user's to run. `folder` is made where it is needed, and must be the service's own.
+    its user's to run. `folder` is made where it is needed, and must be the service's own; `standing` as `Identity` has
+    it.
     """
     world = Outside() if outside is None else outside
     async with contextlib.AsyncExitStack() as stack:
@@ -63,13 +64,13 @@ async def trusted(
         for each in configured:
             if each.keys is None:
                 folder.mkdir(mode=0o700, exist_ok=True)
-                fetcher = await stack.enter_async_context(_fetcher(each, world))
-                sources[each.url] = partial(_source, each, fetcher, folder / _file_name(each.url), world)
-        yield Trust(issuers, sources, monotonic=world.monotonic, sleep=world.sleep, revoked=revoked)
+                fetcher = await stack.enter_async_context(fetcher_of(each, world))
+                sources[each.url] = partial(_source, each, fetcher, folder / kept_name(each.url), world)
+        yield Trust(issuers, sources, monotonic=world.monotonic, sleep=world.sleep, standing=standing)
 
 
-def _fetcher(configured: IssuerConfig, world: Outside) -> Fetcher:
-    """Errors: ConfigError C104."""
+def fetcher_of(configured: IssuerConfig, world: Outside) -> Fetcher:
+    """What asks for the keys of one issuer, and for nothing else. Errors: ConfigError C104 for its authorities."""
     asked = urlsplit(configured.jwks_url or configured.url)
     path = configured.authorities
     try:
@@ -100,15 +101,17 @@ def _source(
         random=world.random,
         changed=changed,
         store=partial(atomic_write, path),
-        initial=_stored(path, world.wall_s()),
+        initial=kept_keys(path, world.wall_s()),
     )
 
 
-def _file_name(url: str) -> str:
+def kept_name(url: str) -> str:
+    """The name of the file that holds the last keys of an issuer."""
     return f"{hashlib.sha256(url.encode()).hexdigest()[:32]}.json"
 
 
-def _stored(path: Path, now_s: float) -> StoredKeys | None:
+def kept_keys(path: Path, now_s: float) -> StoredKeys | None:
+    """The last keys of an issuer, and how old they are at `now_s` (Unix seconds); None where there are none."""
     try:
         return StoredKeys(path.read_bytes(), now_s - path.stat().st_mtime)
     except OSError:

@@ -40,13 +40,13 @@ class Trust:
         *,
         monotonic: Callable[[], float],
         sleep: Callable[[float], Awaitable[None]],
-        revoked: Callable[[Verified], str | None],
+        standing: Callable[[Verified, int], str | None],
     ) -> None:
         self._issuers = {issuer.url: issuer for issuer in issuers}
         self._sources = {url: make(self._changed) for url, make in sources.items()}
         self._monotonic = monotonic
         self._sleep = sleep
-        self.identity = Identity(self._verifier(), revoked=revoked)
+        self.identity = Identity(self._verifier(), standing=standing)
         self.look()
 
     async def run(self) -> None:
@@ -92,6 +92,12 @@ class Trust:
             elif status.reason:
                 said.append(f"the keys of the issuer {url} are {status.age_s:.0f} s old ({status.reason})")
         return said
+
+    def ages_s(self) -> dict[str, float | None]:
+        """How old the keys are that count, of each issuer whose keys are asked for; None where none count."""
+        now = self._monotonic()
+        statuses = {url: source.status(now) for url, source in self._sources.items()}
+        return {url: status.age_s if status.counts else None for url, status in statuses.items()}
 
     def _verifier(self) -> Verifier:
         return Verifier(tuple(self._issuers.values()), self._missing)

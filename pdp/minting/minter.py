@@ -6,7 +6,7 @@ here), `mint.subject`, `mint.audience`, `mint.scope` (one that no token can carr
 
 INVARIANT: the claims are `iss sub aud client_id iat exp jti scope` and no other; none is the caller's. `exp` is never
 beyond the caller's end. What is remembered is keyed by everything that went into it, as it was, and by the key; it is
-handed out again only in the first half of its life and while that key signs.
+handed out again only once it is kept, in the first half of its life and while that key signs.
 Sources: RFC 9068 2; RFC 7515; RFC 7518 3.4; RFC 6749 3.3. Design: language.md point D.
 
 Decision: 2026-11-21. `client_id` is one name for all tokens, of those who carry them to services: the gateways of this
@@ -24,7 +24,6 @@ from __future__ import annotations
 import re
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 import orjson
 from msgspec import Struct
@@ -32,6 +31,7 @@ from msgspec import Struct
 from pdp.minting.key_store import Signer, Snapshot
 from pdp.minting.keys import US, base64url
 from pdp.minting.pairwise import pairwise_subject
+from pdp.model import Minted
 
 MOST_REMEMBERED = 10_000
 JTI_BYTES = 16
@@ -49,16 +49,6 @@ class Subject(Struct, frozen=True):
 
     issuer: str
     name: str
-
-
-@dataclass(frozen=True, slots=True)
-class Minted:
-    """A token, which is not shown; `expires_at` in Unix seconds."""
-
-    token: str = field(repr=False)
-    jti: str
-    kid: str
-    expires_at: int
 
 
 class _Kept(Struct, frozen=True):
@@ -94,6 +84,7 @@ class Minter:
         self._entropy = entropy
         self._capacity = capacity
         self._kept: OrderedDict[_Place, _Kept] = OrderedDict()
+        self._new: OrderedDict[str, tuple[_Place, _Kept]] = OrderedDict()
         self.use(keys)
 
     def use(self, keys: Snapshot) -> None:
@@ -102,11 +93,18 @@ class Minter:
         self._header = b"" if keys.signer is None else _header(keys.signer)
 
     def token(
-        self, subject: Subject, audience: str, scopes: tuple[str, ...], now_us: int, deadline_us: int | None
+        self,
+        subject: Subject,
+        audience: str,
+        scopes: tuple[str, ...],
+        now_us: int,
+        deadline_us: int | None,
+        record: str,
     ) -> Minted | str:
         """A token for `subject` at the service `audience`, or the reason why there is none.
 
         Units: Unix microseconds; `deadline_us` is when the caller's token or session ends (None: it has no end).
+            `record` is the id of the decision that needs it; one that is handed out again keeps that of its first.
         """
         keys = self._keys
         signer, secret = keys.signer, keys.secret
@@ -127,9 +125,23 @@ class Minter:
         if refusal is not None:
             return refusal
         name = pairwise_subject(secret, subject.issuer, subject.name, audience)
-        return self._mint(signer, place, name, now_us, expires_at)
+        return self._mint(signer, place, name, now_us, expires_at, record)
 
-    def _mint(self, signer: Signer, place: _Place, name: str, now_us: int, expires_at: int) -> Minted | str:
+    def keep(self, minted: Minted) -> None:
+        """Hand `minted` out again from now on: its making is on record."""
+        place, kept = self._new.pop(minted.jti)
+        self._kept[place] = kept
+        self._kept.move_to_end(place)
+        if len(self._kept) > self._capacity:
+            self._kept.popitem(last=False)
+
+    def drop(self, minted: Minted) -> None:
+        """Forget a token that left with nobody."""
+        self._new.pop(minted.jti, None)
+
+    def _mint(
+        self, signer: Signer, place: _Place, name: str, now_us: int, expires_at: int, record: str
+    ) -> Minted | str:
         audience, scopes = place[2], place[3]
         jti = base64url(self._entropy(JTI_BYTES))
         claims = {
@@ -148,11 +160,11 @@ class Minter:
             signature = signer.sign(signed)
         except OSError:
             return "mint.signer"
-        minted = Minted(f"{signed.decode('ascii')}.{base64url(signature)}", jti, signer.kid, expires_at)
-        self._kept[place] = _Kept(minted, now_us, now_us + (expires_at * US - now_us) // 2)
-        self._kept.move_to_end(place)
-        if len(self._kept) > self._capacity:
-            self._kept.popitem(last=False)
+        token = f"{signed.decode('ascii')}.{base64url(signature)}"
+        minted = Minted(token, jti, signer.kid, audience, expires_at, record)
+        self._new[jti] = (place, _Kept(minted, now_us, now_us + (expires_at * US - now_us) // 2))
+        if len(self._new) > self._capacity:
+            self._new.popitem(last=False)
         return minted
 
 

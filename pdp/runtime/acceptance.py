@@ -2,7 +2,7 @@
 
 A program and the configuration's words come in. `refuse_unfit` raises for what must not be put in force; `misgivings`
 are the sentences for what will not work as somebody may think: an issuer whose tokens no policy takes, a kind whose
-issuer nobody trusts, a listener for a service that is not there, a service that is observed.
+issuer nobody trusts, tokens that nobody makes, a listener for a service that is not there, a service that is observed.
 Design: contracts.md "Which service, which gateway, which caller"; language.md point J.
 
 Decision: 2026-11-21. A service that says `observe until` and carries a label of `never_observe` is refused whatever the
@@ -17,6 +17,7 @@ from datetime import UTC, datetime, timedelta
 from msgspec import Struct
 
 from pdp.errors import PolicyError
+from pdp.runtime.vocabulary import Vocabulary
 from policy_lang.ir import Program, Service
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -69,10 +70,14 @@ def _forbidden(program: Program, never: Collection[str]) -> Iterator[str]:
 
 
 def misgivings(
-    program: Program, issuers: Collection[str], gateways: Sequence[tuple[str, Collection[str] | None]]
+    program: Program,
+    issuers: Collection[str],
+    gateways: Sequence[tuple[str, Collection[str] | None]],
+    *,
+    issues_tokens: bool,
 ) -> list[str]:
     """Sentences about what fits the configuration badly. `gateways` are names with the services they may ask
-    about, None for all.
+    about, None for all. `issues_tokens`: there is somebody who makes the tokens that rules ask for.
     """
     kinds = {kind.name: kind.id for kind in program.kinds if kind.form == "token"}
     services = {service.id for service in program.services}
@@ -92,6 +97,8 @@ def misgivings(
         for name in sorted(allowed or ())
         if name not in services
     ]
+    if not issues_tokens and Vocabulary.of(program).issues_tokens:
+        found.append("rules of the policy issue tokens, and [minting] has no `url`: calls that need one are refused")
     return found
 
 

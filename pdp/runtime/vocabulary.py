@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 
 from msgspec import Struct
 
-from policy_lang.ir import Action, Endpoint, Fixed, Grpc, Http, Program, RemoveHeader, SetHeader
+from policy_lang.ir import Action, Endpoint, Fixed, Grpc, Http, IssueToken, Program, RemoveHeader, SetHeader
 from policy_lang.verdict import CAPABILITIES
 
 
@@ -17,7 +17,7 @@ class Vocabulary(Struct, frozen=True):
     """`literals` are the segments of all declared paths. `subjects` are what a reason may be about: names of claims,
     parameters, headers, properties, roles and scopes. `headers` are those that some endpoint reads, `identity_headers`
     those that some rule sets, `guarded_headers` these and those that some rule removes: a client may spell neither in
-    another way. `workloads` are declared callers by SPIFFE id.
+    another way. `workloads` are declared callers by SPIFFE id. `issues_tokens`: some rule has a token made.
     """
 
     literals: frozenset[str]
@@ -26,6 +26,7 @@ class Vocabulary(Struct, frozen=True):
     identity_headers: frozenset[str]
     guarded_headers: frozenset[str]
     workloads: Mapping[str, str]
+    issues_tokens: bool
 
     @classmethod
     def of(cls, program: Program) -> Vocabulary:
@@ -41,6 +42,7 @@ class Vocabulary(Struct, frozen=True):
             identity_headers,
             identity_headers | removed,
             {workload.identity: workload.id for workload in program.workloads},
+            any(isinstance(each, IssueToken) for each in obligations),
         )
 
 

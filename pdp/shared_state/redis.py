@@ -21,6 +21,10 @@ Decision: 2026-11-21. The revision is compared and set (WATCH) in place of count
     is then merged here, in the one function of all stores, and not a second time in Lua.
 Decision: 2026-11-21. A session was last seen when the last host to say so said: clocks of hosts differ, and the newest
     word of one whose clock was ahead must not stay.
+Decision: 2026-11-21. While the thread says that Redis does not answer, nothing is asked of sessions: a decision would
+    wait for what is known not to come. Revoking is tried.
+Decision: 2026-11-21. A change that another came between is tried again for `CHANGE_S`, after a wait that is drawn and
+    grows: hosts that try in step would each lose to the next.
 Decision: 2026-11-21. Whether what is revoked outlives a restart of Redis is Redis's configuration (`appendonly yes`);
     that it did not is found by the epoch.
 """
@@ -54,6 +58,7 @@ from pdp.shared_state.redis_driver import Asked, Change, Client, RedisError, Wat
 VERSION = 1
 POLL_S = 1.0
 MAX_STALE_S = 10.0
+CHANGE_S = 3.0
 KEPT_S = 30 * 24 * 60 * 60
 
 _ABOUT = "{portcullis}:about"
@@ -62,6 +67,7 @@ _ORDER = "{portcullis}:order"
 _CHANGED = "{portcullis}:changed"
 _SEEN = "{portcullis}:seen:"
 _TRIES = 20
+_FIRST_WAIT_MS, _LONGEST_WAIT_MS = 4, 64
 _AT_ONCE = 1_000
 _MOST_COALESCED = 100_000
 
@@ -132,6 +138,8 @@ class RedisStore:
         if not status.usable:
             raise self._failure or StoreError("S111", status.detail)
         known = self._known
+        if since >= known.revision:
+            return [], known.revision
         return [entry.revocation for entry in known.entries.values() if entry.revision > since], known.revision
 
     def generation(self) -> int | None:
@@ -139,12 +147,13 @@ class RedisStore:
         return self._known.revision
 
     def seen(self, session: bytes, at_us: int) -> None:
-        """See `Store`. Errors: StoreError S111; ValueError for what is no digest."""
+        """See `Store`. Errors: StoreError S111, S113, S114; ValueError for what is no digest."""
         if len(session) != SESSION_BYTES:
             raise ValueError(f"a session is a digest of {SESSION_BYTES} bytes")
         told = self._told.get(session)
         if told is not None and abs(at_us - told) < COALESCED_US:
             return
+        self._check_followed()
         with self._asking():
             self._redis.set(_SEEN + session.hex(), at_us, ex=KEPT_S)
         if len(self._told) >= _MOST_COALESCED:
@@ -152,7 +161,8 @@ class RedisStore:
         self._told[session] = at_us
 
     def last_seen(self, session: bytes) -> int | None:
-        """See `Store`. Errors: StoreError S111, S114."""
+        """See `Store`. Errors: StoreError S111, S113, S114."""
+        self._check_followed()
         with self._asking():
             text = self._redis.get(_SEEN + session.hex())
             stored = None if text is None else _number(text)
@@ -193,7 +203,7 @@ class RedisStore:
             found = self._since(_Known(epoch, 0, {}))
             if self._redis.hlen(_ENTRIES) == len(found):
                 return found
-        raise self._lost("the order of its entries is gone")
+        raise self._lost("the order of its entries is gone", "delete what begins with {portcullis}, and restart")
 
     def _follow(self) -> None:
         """The thread: look when told, and at every `poll_s`; whatever fails is said in `status` and tried again."""
@@ -239,11 +249,12 @@ class RedisStore:
         """Put what `made` makes of an entry in its place, alone; its revision, 0 where that is nothing."""
         name = _entry_name(identity)
         with self._asking():
-            for _ in range(_TRIES):
+            for wait_s in _waits(self._clock):
                 with self._redis.pipeline(transaction=True) as change:
                     try:
                         revision = self._changed_once(change, name, made)
                     except WatchError:
+                        self._ending.wait(wait_s)
                         continue
                 if revision:
                     self._load()
@@ -251,10 +262,12 @@ class RedisStore:
         raise StoreError("S111", f"the store {self._name} does not answer: others write all the time: try again")
 
     def _changed_once(self, change: Change, name: bytes, made: Callable[[Revocation | None], Revocation | None]) -> int:
+        # Before what Redis says is asked for: the thread may bring the copy further meanwhile.
+        known = self._known
         change.watch(_ABOUT)
         epoch, revision = self._about(change)
-        if epoch != self._known.epoch or revision < self._known.revision:
-            raise self._lost(f"it is at revision {revision} after {self._known.revision}")
+        if epoch != known.epoch or revision < known.revision:
+            raise self._lost(f"it is at revision {revision} after {known.revision}")
         text = change.hget(_ENTRIES, name)
         old = None if text is None else msgspec.json.decode(text, type=_Entry).revocation
         entry = made(old)
@@ -272,18 +285,22 @@ class RedisStore:
         change.execute()
         if gone:
             with self._loading:
-                known = self._known
-                kept = {each: entry for each, entry in known.entries.items() if each not in gone}
-                self._known = replace(known, entries=kept)
+                kept = {each: entry for each, entry in self._known.entries.items() if each not in gone}
+                self._known = replace(self._known, entries=kept)
         return revision + 1
 
     def _over(self, asked: Asked) -> dict[Identity, bytes]:
-        """The entries that make room, with their names. Errors: StoreError S112 where there are none."""
+        """The entries that make room, with their names: what is over here and there, where it may have been revoked
+        again. Errors: StoreError S112 where there are none."""
         now_us = self._clock_us()
         over = [each for each, entry in self._known.entries.items() if entry.revocation.over(now_us)]
         names = [_entry_name(each) for each in over]
         there = asked.hmget(_ENTRIES, names) if names else ()
-        gone = {each: name for each, name, text in zip(over, names, there, strict=True) if text is not None}
+        gone = {
+            each: name
+            for each, name, text in zip(over, names, there, strict=True)
+            if text is not None and msgspec.json.decode(text, type=_Entry).revocation.over(now_us)
+        }
         if not gone:
             said = f"it holds {self._most} revocations, its most, and forgets none before its end"
             raise StoreError(
@@ -296,6 +313,10 @@ class RedisStore:
         if epoch is None or revision is None:
             raise self._lost("its revision is gone")
         return epoch, _number(revision)
+
+    def _check_followed(self) -> None:
+        if self._failure is not None:
+            raise self._failure
 
     @contextlib.contextmanager
     def _asking(self) -> Iterator[None]:
@@ -311,9 +332,17 @@ class RedisStore:
     def _unanswered(self, error: object) -> StoreError:
         return StoreError("S111", f"the store {self._name} does not answer: {error}: see that it runs")
 
-    def _lost(self, what: str) -> StoreError:
-        remedy = "restart to go on with what is there now, and revoke again what is missing"
+    def _lost(self, what: str, remedy: str = "restart to go on with what is there now") -> StoreError:
+        remedy += ", and revoke again what is missing"
         return StoreError("S113", f"the store {self._name} is not the one that was opened: {what}: {remedy}")
+
+
+def _waits(clock: Clock) -> Iterator[float]:
+    """How long to wait after each try, in seconds, until `CHANGE_S` have passed."""
+    end_s, most_ms = clock() + CHANGE_S, _FIRST_WAIT_MS
+    while clock() < end_s:
+        yield secrets.randbelow(1_000 * most_ms) / 1e6
+        most_ms = min(2 * most_ms, _LONGEST_WAIT_MS)
 
 
 def _client(address: str, name: str) -> Client:

@@ -17,7 +17,7 @@ from __future__ import annotations
 from msgspec import Struct, ValidationError, convert
 
 from pdp.identity.strict import JsonRefusedError, decode_json_object
-from pdp.shared_state.model import MOST_REVOCATIONS, Identity, Kind, Revocation, Revocations, merged
+from pdp.shared_state.model import MOST_REVOCATIONS, Identity, Kind, Revocation, merged
 from policy_lang.diagnostics import printable
 
 MOST_BYTES = 32 * 1024 * 1024
@@ -69,23 +69,6 @@ def read_watched(data: bytes) -> tuple[Revocation, ...] | FileRefused:
         if len(found) > MOST_REVOCATIONS:
             return _refused(number, f"the file holds more than {MOST_REVOCATIONS} revocations: take some out")
     return FileRefused(tuple(problems)) if problems else tuple(found.values())
-
-
-class Watched:
-    """What the last good file revokes. `index` is asked like that of a store."""
-
-    def __init__(self) -> None:
-        self.index = Revocations()
-
-    def offer(self, data: bytes) -> tuple[Problem, ...]:
-        """Take the file's bytes, or keep what there is and say why."""
-        read = read_watched(data)
-        if isinstance(read, FileRefused):
-            return read.problems
-        index = Revocations()
-        index.apply(read, self.index.revision + 1)
-        self.index = index
-        return ()
 
 
 def _refused(line: int, text: str) -> FileRefused:

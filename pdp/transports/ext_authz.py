@@ -8,7 +8,7 @@ is read the same way. `write` is total.
 |---|---|
 | `source.address` | the client's address, with `trusted_hops` the peer that `x-forwarded-for` must end with |
 | `source.principal` | the peer, where it is a SPIFFE id; only TLS brings one along |
-| `source.certificate` | what proves a token that is bound to it (RFC 8705); that the connection is encrypted |
+| `source.certificate` | what proves the peer, and a token bound to it (RFC 8705), and until when; encryption |
 | `tls_session.sni` | that the connection is encrypted, and nothing else: it is the client's |
 | `source.service`, `.labels` | nothing: a header of the client (`x-envoy-downstream-service-cluster`) is behind it |
 | `destination` | nothing: who asks is known by its own connection to us, what is asked for by the extension |
@@ -60,7 +60,7 @@ from msgspec.structs import replace
 
 from pdp.answers import DECISION_HEADER, check_code, headers_to_set, http_answer, problem, visible
 from pdp.gateways import Gateway
-from pdp.identity.confirmation import thumbprint
+from pdp.identity.confirmation import client_certificate
 from pdp.model import Capability, Decision, Inquiry
 from pdp.transports.check_attributes import (
     address_of,
@@ -106,7 +106,7 @@ def read(check: Wire, gateway: Gateway) -> Inquiry:
         carries=gateway.headers,
         ip=address_of(attributes.source, sent, gateway.trusted_hops),
         peer=peer if peer.startswith("spiffe://") else None,
-        certificate=thumbprint(attributes.source.certificate) if attributes.source.certificate else None,
+        certificate=client_certificate(attributes.source.certificate) if attributes.source.certificate else None,
         tls=is_encrypted(attributes),
         verified=None if gateway.verified_claims is None else verified_claims(attributes, gateway.verified_claims),
         body=body_of(http, sent),

@@ -23,6 +23,8 @@ Design: gateways.md 3; contracts.md "Who decided", "Headers at Envoy"; security.
 Decision: 2026-11-21. A header that a rule sets stands in the answer; one that is to be removed stands nowhere. The
 gateway's configuration names all headers that rules set or remove, and takes them from the answer alone
 (docs/gateways.md): so what is not in the answer does not reach the upstream, whoever sent it.
+Decision: 2026-11-21. A gateway that takes `authorization` from the answer finds it in every allow: the token that was
+made for the service, else the caller's own, which it sent us. So its configuration is one for all endpoints.
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ from msgspec.structs import replace
 
 from pdp.answers import DECISION_HEADER, check_code, headers_to_set, http_answer, problem, visible
 from pdp.gateways import Gateway
-from pdp.model import Decision, Inquiry
+from pdp.model import AUTHORIZATION, Decision, Inquiry
 from pdp.transports.forwarded import client_address
 from pdp.transports.pairs import Pairs, sole
 
@@ -82,7 +84,7 @@ def read(headers: Pairs, service: str, gateway: Gateway) -> Inquiry:
         gateway=gateway.name,
         services=gateway.services,
         identity=gateway.identity,
-        capabilities=gateway.passing_on,
+        capabilities=gateway.forwarding,
         carries=gateway.headers,
         ip=client_address([said["for"] or ""], gateway.trusted_hops) if whole else None,
         tls=tls if whole else None,
@@ -94,11 +96,18 @@ def write(decision: Decision, inquiry: Inquiry, acr_values: Mapping[str, str]) -
     """The answer to the gateway; `acr_values` as in `pdp.answers.http_answer`."""
     able = inquiry.capabilities
     if check_code(decision) == 0:
-        ours = {DECISION_HEADER: decision.id or ""} | headers_to_set(decision, able)
+        ours = {DECISION_HEADER: decision.id or ""} | _credential(inquiry) | headers_to_set(decision, able)
         return HttpReply(200, tuple((name, visible(value)) for name, value in ours.items()), b"")
     answer = http_answer(decision if "answer" in able else replace(decision, status=None), acr_values)
     headers = (("content-type", "application/problem+json"), *answer.headers)
     return HttpReply(answer.status, headers, problem(decision, answer.title).encode("ascii"))
+
+
+def _credential(inquiry: Inquiry) -> dict[str, str]:
+    """The caller's own credential, for a gateway whose configuration takes it from the answer."""
+    own = sole(inquiry.headers, AUTHORIZATION)
+    taken = inquiry.carries is not None and AUTHORIZATION in inquiry.carries
+    return {AUTHORIZATION: own} if taken and own is not None else {}
 
 
 def _is_the_clients(name: str) -> bool:

@@ -6,6 +6,7 @@
     GET /readyz         200 when decisions can be made and recorded, else 503
     GET /metrics        the Prometheus text format, for operators
     GET /openapi.json   what is served, as OpenAPI 3.1
+    GET /.well-known/jwks.json   the keys of the tokens that are made here, where any are (RFC 7517)
 
 At the address of the operators `/readyz` says more: which policy is in force, since when, whether the log takes
 records, which services are observed, and `warnings`. Elsewhere it says yes or no, and `/metrics` is not there.
@@ -42,7 +43,7 @@ from pdp.transports import authzen_routes, forward_auth_routes
 from pdp.transports.http_server import OPERATIONS
 from pdp.transports.limits import MayAsk, MayRecord
 from pdp.transports.openapi import document
-from pdp.transports.readiness import Ready, Shown, is_ready
+from pdp.transports.readiness import KEYS_PATH, KEYS_TYPE, Published, Ready, Shown, is_ready
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +51,7 @@ log = logging.getLogger(__name__)
 class HttpParts(Struct, frozen=True):
     """What the application is made of. `clock_us` gives Unix microseconds; `acr_values` as in
     `pdp.answers.http_answer`; `public_url` is what the service is known as, None for no metadata document;
-    `body_bytes` the most of a body that is read.
+    `body_bytes` the most of a body that is read. `published` gives the keys of minted tokens, None where none are made.
     """
 
     decider: Decider
@@ -64,6 +65,7 @@ class HttpParts(Struct, frozen=True):
     acr_values: Mapping[str, str]
     public_url: str | None
     body_bytes: int
+    published: Callable[[], Published] | None = None
 
 
 def http_app(parts: HttpParts) -> Starlette:
@@ -103,11 +105,19 @@ def _about_itself(parts: HttpParts) -> list[Route]:
     async def openapi(_request: Request) -> Response:
         return described
 
+    async def jwks(_request: Request) -> Response:
+        if parts.published is None:
+            raise HTTPException(404)
+        published = parts.published()
+        headers = {"cache-control": f"public, max-age={published.max_age_s}"}
+        return Response(published.jwks, media_type=KEYS_TYPE, headers=headers)
+
     served: dict[str, Callable[[Request], Awaitable[Response]]] = {
         "/healthz": healthz,
         "/readyz": readyz,
         "/metrics": exposition,
         "/openapi.json": openapi,
+        KEYS_PATH: jwks,
     }
     return [Route(path, endpoint) for path, endpoint in served.items()]
 

@@ -91,10 +91,12 @@ async def serve_http(
     listeners: Sequence[HttpListener],
     gateways: Gateways,
     *,
+    now_s: Callable[[], float],
     patience: Patience = PATIENCE,
     look_every_s: float = LOOK_EVERY_S,
 ) -> AsyncIterator[tuple[str, ...]]:
     """Serve `app` at every listener for as long as the context lasts; it gives the bound addresses, in their order.
+    `now_s` gives Unix seconds.
 
     Errors: ConfigError N101 an address that cannot be bound, N102 one that others can reach, without TLS. None runs
     then.
@@ -102,7 +104,7 @@ async def serve_http(
     async with contextlib.AsyncExitStack() as stack:
         bound = [stack.enter_context(_place(each)) for each in listeners]
         servers = [
-            _Server(app, listener, listening, gateways, patience)
+            _Server(app, listener, listening, gateways, patience, now_s)
             for listener, listening in zip(listeners, bound, strict=True)
         ]
         for server in servers:
@@ -122,7 +124,13 @@ class _Server(uvicorn.Server):
     """The server of one listener. It leaves signals to the process it is part of."""
 
     def __init__(
-        self, app: ASGIApp, listener: HttpListener, listening: socket.socket, gateways: Gateways, patience: Patience
+        self,
+        app: ASGIApp,
+        listener: HttpListener,
+        listening: socket.socket,
+        gateways: Gateways,
+        patience: Patience,
+        now_s: Callable[[], float],
     ) -> None:
         config = uvicorn.Config(
             app,
@@ -142,6 +150,7 @@ class _Server(uvicorn.Server):
         self._listening = listening
         self._gateways = gateways
         self._patience = patience
+        self._now_s = now_s
         self._begun = asyncio.Event()
         self._greeting: set[asyncio.Task[None]] = set()
 
@@ -226,18 +235,20 @@ class _Server(uvicorn.Server):
         )
 
     def _ends(self, transport: asyncio.BaseTransport) -> Connection:
-        return connection_of(transport, self._listener, self._gateways)
+        return connection_of(transport, self._listener, self._gateways, self._now_s())
 
 
-def connection_of(transport: asyncio.BaseTransport, listener: HttpListener, gateways: Gateways) -> Connection:
-    """What a connection to `listener` says by itself."""
+def connection_of(
+    transport: asyncio.BaseTransport, listener: HttpListener, gateways: Gateways, now_s: float
+) -> Connection:
+    """What a connection to `listener` says by itself, at `now_s` (Unix seconds)."""
     tls = transport.get_extra_info("ssl_object")
     if tls is None:
         ends = [transport.get_extra_info(end) for end in ("sockname", "peername")]
         return Connection(listener.gateway, private=all(_is_of_this_host(end) for end in ends))
     if tls.context.verify_mode != ssl.CERT_REQUIRED:
         return Connection(listener.gateway, private=True)
-    return Connection(gateways.of_certificate(uri_names(tls.getpeercert())), private=True)
+    return Connection(gateways.of_certificate(uri_names(tls.getpeercert(), now_s)), private=True)
 
 
 def _is_of_this_host(end: object) -> bool:

@@ -14,6 +14,7 @@ from pdp.answers import DECISION_HEADER
 from pdp.model import Json
 from pdp.transports.authzen import EVALUATION_PATH, EVALUATIONS_PATH, METADATA_PATH, MOST_ITEMS
 from pdp.transports.forward_auth_routes import PATH as FORWARD_AUTH_PATH
+from pdp.transports.readiness import KEYS_PATH, KEYS_TYPE
 
 JSON = "application/json"
 PROBLEM = "application/problem+json"
@@ -47,6 +48,7 @@ def document() -> dict[str, Json]:
             "/healthz": {"get": _get("isAlive", "Whether the process answers", {"200": _status("It does")})},
             "/readyz": {"get": _readyz()},
             "/metrics": {"get": _metrics()},
+            KEYS_PATH: {"get": _keys()},
             "/openapi.json": {"get": _get("describe", "This document", {"200": _json("It", {"type": "object"})})},
         },
         "components": {"schemas": _schemas(), "securitySchemes": _security()},
@@ -125,6 +127,12 @@ def _readyz() -> dict[str, Json]:
         "503": _json("They cannot", _ref("Readiness")),
     }
     return _get("isReady", "Whether decisions can be made and recorded", responses)
+
+
+def _keys() -> dict[str, Json]:
+    described: Json = {"description": "The set", "content": {KEYS_TYPE: {"schema": {"type": "object"}}}}
+    responses: dict[str, Json] = {"200": described, "404": _title("`minting` is not configured")}
+    return _get("publishKeys", "The keys by which services verify the tokens that are made here (RFC 7517)", responses)
 
 
 def _metrics() -> dict[str, Json]:

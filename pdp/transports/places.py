@@ -73,7 +73,7 @@ def listening_at(address: str, *, anywhere: bool, key: str) -> Iterator[socket.s
     try:
         listening = _listening(address) if path is None else _listening_on(path)
     except (OSError, ValueError) as error:
-        detail = f"cannot listen for HTTP on {address}: {error}; free it or change {key}"
+        detail = f"cannot listen on {address}: {error}; free it or change {key}"
         raise ConfigError("N101", detail) from error
     with listening:
         if path is not None:

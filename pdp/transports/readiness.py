@@ -1,4 +1,5 @@
-"""Whether decisions can be made and recorded now, the one question behind every health check; and the service's state.
+"""Whether decisions can be made and recorded now, the one question behind every health check; the service's state; and
+the keys that it publishes.
 
 The state is for operators: which policy decides, since when, and what they should know. It names services and the
 names of our own files; no key, no token, no caller and no rule is in it.
@@ -28,6 +29,17 @@ class Shown(Struct, frozen=True):
     log: str
     observed: Sequence[str]
     warnings: Sequence[str]
+
+
+KEYS_PATH = "/.well-known/jwks.json"
+KEYS_TYPE = "application/jwk-set+json"
+
+
+class Published(Struct, frozen=True):
+    """The JWK set of the minting keys, and how long a service may keep it, in seconds."""
+
+    jwks: bytes
+    max_age_s: int
 
 
 def is_ready(ready: Ready) -> bool:

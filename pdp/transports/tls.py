@@ -201,9 +201,13 @@ def _cause(error: Exception) -> str:
     return "there is no certificate in PEM" if isinstance(error, UnicodeError) else str(error)
 
 
-def uri_names(certificate: object) -> list[str]:
-    """The URI names of a certificate as `ssl.SSLSocket.getpeercert` gives it, verified."""
-    names = certificate.get("subjectAltName", ()) if isinstance(certificate, dict) else ()
+def uri_names(certificate: object, now_s: float) -> list[str]:
+    """The URI names of a certificate as `ssl.SSLSocket.getpeercert` gives it, verified; none where it is over at
+    `now_s`, Unix seconds. A resumed session of TLS 1.2 brings along the certificate of its beginning (measured).
+    """
+    if not isinstance(certificate, dict) or "notAfter" not in certificate:
+        return []
+    names = certificate.get("subjectAltName", ()) if now_s < ssl.cert_time_to_seconds(certificate["notAfter"]) else ()
     return [value for kind, value in names if kind == "URI"]
 
 

@@ -1,4 +1,6 @@
-"""The demo through a real Envoy: every printed line gives what is printed beside it; Ctrl-C ends all of it."""
+"""The demo through a real Envoy: every printed line gives what is printed beside it, keys change meanwhile and every
+token stays good; Ctrl-C ends all of it.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +10,14 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import jwt
 import pytest
 
+from pdp.demo.cast import SERVICES, STAFF_TOKEN
 from pdp.demo.files import Stage
 from pdp.demo.lines import Line, Setting, lines
 from pdp.demo.ports import Ports
@@ -21,6 +26,8 @@ from tests.support.process import ROOT
 from tests.support.readme import Command, blocks, commands, matches
 
 READY_WITHIN_S = 60.0
+ROTATE_EVERY_S = 8
+PORTS = ("gateway", "grpc", "http", "upstream", "issuer")
 
 
 class _Demo:
@@ -29,8 +36,9 @@ class _Demo:
     def __init__(self, folder: Path) -> None:
         self.stage = Stage(folder / "demo")
         self.printed = folder / "printed.txt"
-        ports = [word for name in ("gateway", "grpc", "http", "upstream") for word in (f"--{name}-port", "0")]
+        ports = [word for name in PORTS for word in (f"--{name}-port", "0")]
         command = [sys.executable, "-m", "pdp.demo", "--state", str(self.stage.state), "--envoy", str(envoy_binary())]
+        command += ["--rotate-every", str(ROTATE_EVERY_S)]
         with self.printed.open("w") as output:
             self.process = subprocess.Popen(
                 [*command, *ports], cwd=ROOT, stdout=output, stderr=output, start_new_session=True
@@ -75,6 +83,26 @@ def _hold(line: Line) -> None:
         assert mark.lower() in done.stdout.lower(), f"no {mark!r}: {shown}"
 
 
+def _kid(token: str) -> str:
+    return str(jwt.get_unverified_header(token)["kid"])
+
+
+def _hold_across_a_change_of_keys(setting: Setting) -> None:
+    """A token of before the change, by hand, and one of after it: both pass."""
+    path = setting.stage.tokens / STAFF_TOKEN
+    earlier = path.read_text()
+    deadline = time.monotonic() + 4 * ROTATE_EVERY_S
+    while _kid(path.read_text()) == _kid(earlier):
+        assert time.monotonic() < deadline, "the staff's issuer does not change its keys"
+        time.sleep(0.1)
+    for token in (path.read_text(), earlier):
+        url = f"http://127.0.0.1:{setting.ports.gateway}/accounts/a-1001/orders"
+        headers = {"Host": SERVICES["orders"], "Authorization": f"Bearer {token}"}
+        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=10) as answer:
+            assert answer.status == 200
+            assert b"at orders: taken" in answer.read()
+
+
 def _of_this_demo(command: Command, setting: Setting) -> str:
     """A command of the README with this demo's port, state folder and `pdp`."""
     return (
@@ -87,9 +115,10 @@ def _of_this_demo(command: Command, setting: Setting) -> str:
 def test_the_demo_from_its_first_line_to_its_end(demo: _Demo) -> None:
     setting = demo.setting()
     printed = lines(setting, gateway=True)
-    assert len(printed) == 14
+    assert len(printed) == 25
     for line in printed:
         _hold(line)
+    _hold_across_a_change_of_keys(setting)
     for block in blocks(ROOT / "README.md"):
         if block.note == "demo":
             for command in commands(block):

@@ -21,7 +21,7 @@ from cryptography.x509.oid import NameOID
 from msgspec.structs import replace
 
 from pdp.gateways import Gateway
-from pdp.model import Body, Challenge, Decision
+from pdp.model import Body, Challenge, ClientCertificate, Decision
 from tests.support.checked_envoy import GRPC_HOST, HOST, CheckedEnvoy, Manner, Running
 from tests.support.deciders import ALLOW, ID, Behaviour, allow, returning
 from tests.support.issuing import TestIssuer
@@ -254,7 +254,9 @@ def test_the_certificate_that_a_client_shows_is_told_and_no_header_about_one(
     ):
         connection.sendall(f"GET /a HTTP/1.1\r\nHost: {HOST}\r\n{forged}Connection: close\r\n\r\n".encode())
         assert connection.recv(64).startswith(b"HTTP/1.1 200")
-    assert envoy.asked().certificate == (CLIENT[0].fingerprint(hashes.SHA256()) if shows else None)
+    ends_s = int(CLIENT[0].not_valid_after_utc.timestamp())
+    shown = ClientCertificate(CLIENT[0].fingerprint(hashes.SHA256()), ends_s)
+    assert envoy.asked().certificate == (shown if shows else None)
 
 
 @pytest.mark.parametrize(("name", "known"), [(HOST, True), (None, None)], ids=["a name", "no name"])

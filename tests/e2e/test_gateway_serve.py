@@ -11,10 +11,12 @@ import io
 import json
 import os
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import jwt
 import pytest
 from msgspec import Struct
 
@@ -48,6 +50,8 @@ service ledger {
   host "ledger.example"
   endpoint read GET|POST /books/{book}
   endpoint old GET /old
+  endpoint private GET /private/{book} scope "books.read"
+  endpoint open GET /open
 }
 
 service other {
@@ -58,6 +62,8 @@ service other {
 
 allow readers for any user on any endpoint because "-"
 
+allow visitors for anyone on ledger.open because "-"
+
 deny suspended for any user on any endpoint when token has suspended and token.suspended because "-"
 
 deny gone for any user on ledger.old must answer 404 because "-"
@@ -66,7 +72,10 @@ require who for any user on any endpoint
   must set header "x-subject" to token.sub
   must remove header "x-mask"
   because "-"
+
+require own for any user on ledger.private must issue token because "-"
 """
+MINTING = "https://pdp.example"
 
 
 class Shelf(Struct, frozen=True):
@@ -95,6 +104,8 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shelf]:
             if program is not None:
                 edges[kind] = Edge(free_port(), ledger, {"ledger": ledger, "other": other})
                 _new(served, kind, folder / kind, edges[kind])
+        with served.config.open("a") as config:
+            config.write(f'\n[minting]\nurl = "{MINTING}"\n')
         stack.callback(served.stop)
         served.start()
         for kind, edge in edges.items():
@@ -186,6 +197,61 @@ def test_a_refused_call_reaches_nothing(shelf: Shelf, kind: Kind, case: str) -> 
 
 def test_an_answer_of_the_policy_is_given_where_the_gateway_can(shelf: Shelf, kind: Kind) -> None:
     assert ask(shelf, kind, b"/old", shelf.bearer()).status == (403 if kind == "nginx" else 404)
+
+
+def credential(shelf: Shelf, kind: Kind) -> str | None:
+    """The credential that the service behind was shown; None without one."""
+    (passed,) = shelf.edges[kind].upstreams["ledger"].taken()
+    found = passed.all("authorization")
+    assert len(found) < 2
+    return found[0] if found else None
+
+
+def test_a_service_that_has_tokens_made_for_it_gets_one_and_not_the_callers(shelf: Shelf, kind: Kind) -> None:
+    broad = shelf.bearer(scope="books.read books.write")
+    assert ask(shelf, kind, b"/private/one", broad).status == 200
+    scheme, _, token = (credential(shelf, kind) or "").partition(" ")
+    assert scheme == "Bearer"
+    with urllib.request.urlopen(f"http://127.0.0.1:{shelf.served.http_port}/.well-known/jwks.json") as published:
+        keys = jwt.PyJWKSet.from_json(published.read().decode())
+    header = jwt.get_unverified_header(token)
+    claims = jwt.decode(token, keys[header["kid"]], ["ES256"], issuer=MINTING, audience="ledger")
+    assert header["typ"] == "at+jwt"
+    assert (claims["scope"], claims["client_id"]) == ("books.read", "portcullis")
+    assert claims["sub"] not in {"u1", ""}
+    assert claims.keys() == {"iss", "sub", "aud", "client_id", "iat", "exp", "jti", "scope"}
+
+
+def test_elsewhere_the_same_service_gets_the_callers_own(shelf: Shelf, kind: Kind) -> None:
+    own = shelf.bearer()
+    assert ask(shelf, kind, b"/books/one", own).status == 200
+    assert credential(shelf, kind) == own.decode().removeprefix("authorization: ")
+
+
+def test_an_anonymous_call_goes_on_without_a_credential(shelf: Shelf, kind: Kind) -> None:
+    assert ask(shelf, kind, b"/open", b"x-portcullis-authorization: Bearer evil").status == 200
+    assert credential(shelf, kind) is None
+
+
+NOT_THEIRS: dict[str, tuple[str, dict[str, object], int]] = {
+    "of an issuer that only says so": ("forged", {"scope": "books.read"}, 401),
+    "as if it were made here": ("made", {"iss": MINTING, "scope": "books.read"}, 401),
+    "for another service": ("good", {"aud": "other", "scope": "books.read"}, 403),
+    "without the scope": ("good", {}, 403),
+    "none": ("none", {}, 401),
+}
+
+
+@pytest.mark.parametrize("case", NOT_THEIRS)
+def test_no_credential_that_is_not_the_callers_own_gets_a_token(shelf: Shelf, kind: Kind, case: str) -> None:
+    how, claims, status = NOT_THEIRS[case]
+    forger = TestIssuer(shelf.issuer.url)
+    signed = (forger if how in {"forged", "made"} else shelf.issuer).mint(
+        {"sub": "u1", "aud": "ledger", **claims}, int(time.time())
+    )
+    lines = () if how == "none" else (b"authorization: Bearer " + signed.encode(),)
+    assert ask(shelf, kind, b"/private/one", *lines).status == status
+    assert not any(each.taken() for each in shelf.edges[kind].upstreams.values())
 
 
 def test_two_credentials_reach_nothing(shelf: Shelf, kind: Kind) -> None:

@@ -6,8 +6,12 @@ import pytest
 
 from pdp.errors import PolicyError
 from pdp.runtime.acceptance import Conditions, misgivings, observations, refuse_unfit
+from pdp.runtime.bundle import bundle_of
+from pdp.runtime.compiled import engine_of
 from policy_lang.compile import compile_policy
 from policy_lang.ir import Program
+from tests.support.issuing import ISSUER
+from tests.support.scoped import POLICY
 
 OBSERVED = """module a
 label money, pii
@@ -77,7 +81,7 @@ def test_a_date_that_is_over_makes_no_observed_service_fit() -> None:
 
 
 def test_an_issuer_and_a_kind_that_do_not_meet_are_named_both() -> None:
-    found = misgivings(_program(), {"https://other.example"}, [])
+    found = misgivings(_program(), {"https://other.example"}, [], issues_tokens=False)
     assert found == [
         "the policy has no token kind for the issuer https://other.example: its tokens are refused",
         "the issuer https://id.example of the token kind `user` is not configured: nobody can be a `user`",
@@ -85,12 +89,20 @@ def test_an_issuer_and_a_kind_that_do_not_meet_are_named_both() -> None:
 
 
 def test_a_listener_for_a_service_that_is_not_there_is_named() -> None:
-    found = misgivings(_program(), {"https://id.example"}, [("edge", ("one", "three")), ("mesh", None)])
+    gateways = [("edge", ("one", "three")), ("mesh", None)]
+    found = misgivings(_program(), {"https://id.example"}, gateways, issues_tokens=False)
     assert found == ["the gateway edge may ask about `three`, which the policy does not declare"]
 
 
 def test_nothing_is_said_of_what_fits() -> None:
-    assert misgivings(_program(), {"https://id.example"}, [("edge", ("one",))]) == []
+    assert misgivings(_program(), {"https://id.example"}, [("edge", ("one",))], issues_tokens=False) == []
+
+
+def test_a_policy_that_issues_tokens_and_nobody_to_make_them_is_said() -> None:
+    program = engine_of(bundle_of({"scoped.pol": POLICY.encode()})).program
+    (said,) = misgivings(program, {ISSUER}, [], issues_tokens=False)
+    assert said == "rules of the policy issue tokens, and [minting] has no `url`: calls that need one are refused"
+    assert misgivings(program, {ISSUER}, [], issues_tokens=True) == []
 
 
 def test_a_service_is_observed_until_its_instant_and_not_at_it() -> None:

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from pdp.admin import Verb, admin_server, ask
+from pdp.admin import LONGEST_LINE, Asker, Verb, admin_server, ask
 from pdp.cli import main
-from pdp.errors import AuditError
+from pdp.errors import AuditError, StateError
 from pdp.model import Json
 from pdp.state import prepare_state
 
@@ -56,13 +56,13 @@ class _Log:
     """What is stated of requests; `fails` is what it raises instead."""
 
     def __init__(self) -> None:
-        self.stated: list[tuple[str, int | None, object]] = []
+        self.stated: list[tuple[str, Asker, object]] = []
         self.fails: Exception | None = None
 
-    async def state(self, verb: str, user: int | None, request: Mapping[str, Json]) -> None:
+    async def state(self, verb: str, asker: Asker, request: Mapping[str, Json]) -> None:
         if self.fails is not None:
             raise self.fails
-        self.stated.append((verb, user, dict(request)))
+        self.stated.append((verb, asker, dict(request)))
 
 
 def _asked(folder: Path, log: _Log, *requests: dict[str, Json]) -> tuple[list[Mapping[str, Json]], list[str]]:
@@ -89,7 +89,7 @@ def test_every_request_is_in_the_log_before_it_is_done_with_who_made_it(tmp_path
     answers, done = _asked(tmp_path, log, {"verb": "status"}, {"verb": "reload", "confirm": True})
     assert answers == [{"ok": True, "stated": 1}, {"ok": True, "stated": 2}]
     assert [verb for verb, *_ in log.stated] == ["status", "reload"]
-    assert log.stated[1] == ("reload", os.getuid(), {"verb": "reload", "confirm": True})
+    assert log.stated[1] == ("reload", Asker(user=os.getuid()), {"verb": "reload", "confirm": True})
     assert done == ["status", "reload"]
 
 
@@ -109,6 +109,38 @@ def test_what_is_no_request_is_told_the_verbs_and_does_nothing(tmp_path: Path, r
     answers, done = _asked(tmp_path, log, request_)
     assert answers == [{"ok": False, "detail": "not a request; the verbs are reload, status"}]
     assert (done, log.stated) == ([], [])
+
+
+def test_a_request_does_not_say_who_makes_it(tmp_path: Path) -> None:
+    log = _Log()
+    _asked(tmp_path, log, {"verb": "status", "user": 0, "identity": "spiffe://shop.example/admin/anna"})
+    assert [asker for _, asker, _ in log.stated] == [Asker(user=os.getuid())]
+
+
+def test_a_line_that_is_too_long_is_not_answered(tmp_path: Path) -> None:
+    log = _Log()
+    with pytest.raises(StateError) as caught:
+        _asked(tmp_path, log, {"verb": "reload", "pad": "x" * LONGEST_LINE})
+    assert (caught.value.code, log.stated) == ("S110", [])
+
+
+SLOW: dict[str, bytes] = {"who says nothing": b"", "who begins and stops": b'{"verb": "sta'}
+
+
+@pytest.mark.parametrize("sentence", SLOW)
+def test_is_not_waited_for(sentence: str, tmp_path: Path) -> None:
+    log = _Log()
+
+    async def waited() -> bytes:
+        async with admin_server(tmp_path / "admin.sock", {}, log.state, patience_s=0.1):
+            reader, writer = await asyncio.open_unix_connection(tmp_path / "admin.sock")
+            writer.write(SLOW[sentence])
+            rest = await asyncio.wait_for(reader.read(), 5)
+            writer.close()
+            return rest
+
+    assert asyncio.run(waited()) == b""
+    assert log.stated == []
 
 
 def test_a_refused_policy_is_shown_in_its_lines_and_moves_no_terminal(

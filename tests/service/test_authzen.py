@@ -40,7 +40,10 @@ RICK: dict[str, Any] = {"type": "user", "id": "rick", "properties": {"clearance"
 TODO: dict[str, Any] = {"type": "todo", "id": "t1", "properties": {"ownerID": "morty"}}
 ASKED: dict[str, Any] = {"subject": RICK, "action": {"name": "can_read_todos"}, "resource": TODO}
 READ = Evaluation(Asserted("user", "rick", {"clearance": 3}), "can_read_todos", TODO, {})
-EVERYTHING = ("step-up", "portcullis.answer", "portcullis.redact", "portcullis.remove_header", "portcullis.set_header")
+EVERYTHING = (
+    *("step-up", "portcullis.issue_token", "portcullis.answer", "portcullis.redact"),
+    *("portcullis.remove_header", "portcullis.set_header"),
+)
 
 
 def said(value: object) -> bytes:
@@ -357,9 +360,13 @@ def test_only_a_believed_gateway_gives_readings() -> None:
 
 CAPABILITIES: dict[str, tuple[tuple[str, ...], frozenset[str] | None, set[str]]] = {
     "nothing is listed": ((), None, set()),
-    "all is listed": (EVERYTHING, None, {"step_up", "answer", "redact", "remove_header", "set_header"}),
+    "all is listed": (
+        EVERYTHING,
+        None,
+        {"step_up", "issue_token", "answer", "redact", "remove_header", "set_header"},
+    ),
     "words that are not ours": (
-        ("custom", "notification", "set_header", "step_up", "portcullis.issue_token"),
+        ("custom", "notification", "set_header", "step_up", "issue_token"),
         None,
         set(),
     ),
@@ -514,13 +521,14 @@ def test_only_an_allow_with_a_record_is_true(decision: Decision, inquiry: Inquir
 
 
 def test_the_metadata_names_what_is_served_and_nothing_else() -> None:
-    assert metadata("https://pdp.shop.example/authz") == {
+    assert metadata("https://pdp.shop.example/authz", mints=True) == {
         "policy_decision_point": "https://pdp.shop.example/authz",
         "access_evaluation_endpoint": "https://pdp.shop.example/authz/access/v1/evaluation",
         "access_evaluations_endpoint": "https://pdp.shop.example/authz/access/v1/evaluations",
         "supported_obligations": ["custom", *EVERYTHING],
     }
-    bare = metadata("https://pdp.shop.example/")
+    bare = metadata("https://pdp.shop.example/", mints=False)
+    assert bare["supported_obligations"] == ["custom", *(word for word in EVERYTHING if "token" not in word)]
     assert bare["policy_decision_point"] == "https://pdp.shop.example/"
     assert bare["access_evaluation_endpoint"] == "https://pdp.shop.example/access/v1/evaluation"
 

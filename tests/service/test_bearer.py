@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 from typing import Any
 
@@ -15,8 +14,8 @@ from pdp.identity import bearer
 from pdp.identity.bearer import Identity, Proven
 from pdp.identity.jwks import KeySet, read_key_set
 from pdp.identity.jwt import LONGEST_TOKEN, Issuer, TokenRefusal, Verified, Verifier
-from pdp.model import Json
-from tests.support.tokens import ISSUER, NOW, Signer, key_set, signer, token_of
+from pdp.model import ClientCertificate, Json
+from tests.support.tokens import ISSUER, NOW, Signer, b64, key_set, signer, token_of
 
 ES = signer("ES256")
 GOOD = token_of(ES)
@@ -51,7 +50,7 @@ def test_a_good_token_is_proven(scheme: str) -> None:
     proven = prove(f"{scheme} {GOOD}")
     assert isinstance(proven, Proven)
     assert proven.issuer == ISSUER
-    principal = proven.principal("user")
+    principal = proven.principal("user", NOW)
     assert (principal.kind, principal.name, principal.expires_at) == ("token", "user", NOW + 600)
     assert principal.claims["sub"] == "ann"
     assert principal.credential == proven.verified.credential
@@ -61,7 +60,7 @@ def test_a_good_token_is_proven(scheme: str) -> None:
 def test_the_issuer_says_whether_one_token_may_name_several_services() -> None:
     proven = Identity(Verifier([issuer(multi_audience=True)])).prove((f"Bearer {GOOD}",), NOW)
     assert isinstance(proven, Proven)
-    assert proven.principal("user").multi_audience
+    assert proven.principal("user", NOW).multi_audience
 
 
 BAD: dict[str, tuple[tuple[str, ...], str]] = {
@@ -122,8 +121,8 @@ def test_a_token_is_verified_once_while_it_is_good() -> None:
     assert identity.prove((f"Bearer {GOOD}",), NOW + 630) == TokenRefusal("token.expired")
 
 
-HELD, OTHER = hashlib.sha256(b"a certificate").digest(), hashlib.sha256(b"another").digest()
-BOUND = base64.urlsafe_b64encode(HELD).rstrip(b"=").decode()
+HELD, OTHER = (ClientCertificate(hashlib.sha256(each).digest(), NOW + 900) for each in (b"a certificate", b"another"))
+BOUND = b64(HELD.digest)
 
 
 def test_a_bound_token_is_proven_with_its_certificate_alone_at_each_use() -> None:
@@ -160,12 +159,76 @@ def test_a_binding_that_is_not_understood_is_not_proved(cnf: Json, reason: str) 
         assert identity.prove((f"Bearer {token_of(ES, cnf=cnf)}",), NOW, HELD) == TokenRefusal(reason)
 
 
+def test_a_bound_token_ends_with_its_certificate_at_each_use() -> None:
+    identity = Identity(Verifier([issuer()]))
+    value = (f"Bearer {token_of(ES, cnf={'x5t#S256': BOUND})}",)
+    over = TokenRefusal("token.certificate_over")
+    for now, ends_s, refused in ((NOW, NOW, True), (NOW, NOW + 1, False), (NOW + 1, NOW + 1, True)):
+        proven = identity.prove(value, now, ClientCertificate(HELD.digest, ends_s))
+        assert proven == over if refused else isinstance(proven, Proven)
+
+
+class Asked:
+    """Says `reason` of every token, and keeps when it was asked."""
+
+    def __init__(self, reason: str | None = None) -> None:
+        self.reason = reason
+        self.at: list[int] = []
+
+    def __call__(self, verified: Verified, now: int) -> str | None:
+        assert verified.issuer.url == ISSUER
+        self.at.append(now)
+        return self.reason
+
+
+def test_what_a_token_stands_on_is_asked_at_each_use_and_never_remembered() -> None:
+    asked = Asked()
+    identity = Identity(Verifier([issuer()]), standing=asked)
+    for now in (NOW, NOW + 1, NOW + 2):
+        assert isinstance(identity.prove((f"Bearer {GOOD}",), now), Proven)
+    asked.reason = "token.idle"
+    assert identity.prove((f"Bearer {GOOD}",), NOW + 3) == TokenRefusal("token.idle")
+    asked.reason = None
+    assert isinstance(identity.prove((f"Bearer {GOOD}",), NOW + 4), Proven)
+    assert isinstance(identity.accept({"iss": ISSUER, "iat": NOW, "exp": NOW + 600}, NOW + 5), Proven)
+    assert asked.at == [NOW + after for after in range(6)]
+
+
+UNPROVED = token_of(ES, cnf={"x5t#S256": BOUND})
+NO_USE: dict[str, tuple[str, ClientCertificate | None, int]] = {
+    "a token without its certificate": (UNPROVED, None, NOW),
+    "a token beside another certificate": (UNPROVED, OTHER, NOW),
+    "a token whose certificate is over": (UNPROVED, HELD, NOW + 900),
+    "a token that is over": (GOOD, None, NOW + 700),
+    "a token of another signature": (GOOD[:-4] + "AAAA", None, NOW),
+}
+
+
+@pytest.mark.parametrize("sentence", NO_USE)
+def test_is_no_use_of_its_session(sentence: str) -> None:
+    token, certificate, now = NO_USE[sentence]
+    asked = Asked()
+    identity = Identity(Verifier([issuer(leeway_s=60, max_lifetime_s=10_000)]), standing=asked)
+    for _ in range(2):
+        assert isinstance(identity.prove((f"Bearer {token}",), now, certificate), TokenRefusal)
+    assert asked.at == []
+
+
+def test_nobody_is_proved_for_longer_than_a_session_may_rest() -> None:
+    identity = Identity(Verifier([issuer(session_idle_s=300)]))
+    value = (f"Bearer {token_of(ES, sid='s1')}",)
+    for now, ends_at in ((NOW, NOW + 300), (NOW + 200, NOW + 500), (NOW + 400, NOW + 600)):
+        proven = identity.prove(value, now)
+        assert isinstance(proven, Proven)
+        assert proven.principal("user", now).expires_at == ends_at
+
+
 def test_a_session_ends_however_long_its_tokens_live() -> None:
     identity = Identity(Verifier([issuer(session_max_s=3600)]))
     value = (f"Bearer {token_of(ES, auth_time=NOW - 3500.5)}",)
     proven = identity.prove(value, NOW)
     assert isinstance(proven, Proven)
-    assert proven.principal("user").expires_at == NOW + 99
+    assert proven.principal("user", NOW).expires_at == NOW + 99
     assert identity.prove(value, NOW + 98) is proven
     for _ in range(2):
         assert identity.prove(value, NOW + 99) == TokenRefusal("token.session")

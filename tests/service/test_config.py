@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pdp.config import LARGEST_FILE, Config, load_config, parse_config
-from pdp.config_tables import GatewayConfig, HttpConfig, IssuerConfig, ListenerConfig
+from pdp.config_identity import AdminConfig, IssuerConfig, MintingConfig, SharedConfig
+from pdp.config_tables import GatewayConfig, HttpConfig, ListenerConfig
 from pdp.errors import ConfigError
 from pdp.gateways import gateway_of
 from pdp.toml_keys import keys_of
@@ -89,6 +90,26 @@ mfa = "urn:example:mfa"
 [limits]
 message_bytes = 2048
 http_body_bytes = 4096
+
+[minting]
+url = "https://pdp.example"
+client_id = "edge"
+algorithm = "EdDSA"
+life_s = 30
+rotate_every_s = 3600
+publish_ahead_s = 600
+
+[shared]
+store = "postgresql://pdp@db.example/pdp?sslmode=verify-full"
+password_file = "store.password"
+revoked = "revoked.jsonl"
+
+[admin]
+address = "0.0.0.0:9444"
+certificate = "admin.pem"
+private_key = "admin.key"
+client_ca = "admins.pem"
+identities = ["spiffe://pdp.example/admin"]
 """
 
 
@@ -138,6 +159,17 @@ def test_a_whole_file_is_read() -> None:
     )
     assert config.challenges == {"mfa": "urn:example:mfa"}
     assert (config.limits.message_bytes, config.limits.http_body_bytes) == (2048, 4096)
+    assert config.minting == MintingConfig("https://pdp.example", "edge", "EdDSA", 30, 3600, 600)
+    assert config.shared == SharedConfig(
+        "postgresql://pdp@db.example/pdp?sslmode=verify-full", BASE / "store.password", BASE / "revoked.jsonl"
+    )
+    assert config.admin == AdminConfig(
+        "0.0.0.0:9444",
+        BASE / "admin.pem",
+        BASE / "admin.key",
+        BASE / "admins.pem",
+        ("spiffe://pdp.example/admin",),
+    )
 
 
 PUBLIC: dict[str, bool] = {
@@ -191,7 +223,8 @@ def test_an_empty_file_says_the_defaults() -> None:
 
 def test_a_gateway_can_do_by_default_what_ext_authz_can_and_nothing_it_says_is_believed() -> None:
     gateway = gateway_of(Config.default().gateways[0])
-    assert gateway.passing_on == {"set_header", "remove_header", "answer", "step_up"}
+    assert gateway.passing_on == {"set_header", "remove_header", "answer", "step_up", "issue_token"}
+    assert gateway.forwarding == {"set_header", "remove_header", "answer", "step_up"}
     assert (gateway.signals, gateway.subjects, gateway.explain, gateway.trusted_hops) == (False, False, False, 0)
     assert (gateway.identity, gateway.verified_claims) == (None, None)
 
@@ -211,6 +244,15 @@ MESH = '[[gateways]]\nname = "mesh"\n'
 LISTENER = '[[listeners]]\naddress = "127.0.0.1:1"\ngateway = "edge"\n'
 KEYS = f"keys_sha256 = ['{64 * '0'}']\n"
 TLS = "certificate = 'c'\nprivate_key = 'k'\n"
+
+ADMIN = """
+[admin]
+address = "127.0.0.1:0"
+certificate = "c"
+private_key = "k"
+client_ca = "a"
+identities = ["spiffe://a/b"]
+"""
 
 MISTAKES: dict[str, tuple[str, str]] = {
     "an unknown key": ('stat = "x"', "`stat` is not a key: did you mean `state`?"),
@@ -233,7 +275,7 @@ MISTAKES: dict[str, tuple[str, str]] = {
     "a number too large": ("[log]\ncheckpoint_interval_ms = 60001", "must be an integer from 10 to 60000"),
     "a token that nobody can sign": (
         GATEWAY + "capabilities = ['issue_token']",
-        "`gateways[0].capabilities[0]` is `issue_token`: it may be answer, redact, remove_header, set_header, step_up",
+        "`gateways[0].capabilities` has `issue_token`, and there is no `url` in [minting]",
     ),
     "an identity that is a name": (GATEWAY + "identity = 'edge'", "`gateways[0].identity` must be a SPIFFE id"),
     "a key in clear": (GATEWAY + "keys_sha256 = ['secret']", "`gateways[0].keys_sha256[0]` must be 64 hex digits"),
@@ -306,6 +348,53 @@ MISTAKES: dict[str, tuple[str, str]] = {
     "DPoP proofs": (ISSUER + "types = ['dpop+jwt']", "`dpop+jwt`, which is no access token"),
     "a leeway over a minute": (ISSUER + "leeway_s = 61", "`issuers[0].leeway_s` must be an integer from 0 to 60"),
     "no lifetime": (ISSUER + "max_lifetime_s = 0", "`issuers[0].max_lifetime_s` must be an integer from 1"),
+    "a token of ten minutes": ("[minting]\nlife_s = 600", "`minting.life_s` must be an integer from 2 to 300"),
+    "a key that is not published in time": (
+        "[minting]\npublish_ahead_s = 60",
+        "`minting`: a key is published ahead for at least the life of a token and the leeway",
+    ),
+    "keys that follow each other too fast": (
+        "[minting]\nrotate_every_s = 7199",
+        "`minting`: keys rotate every 2 times `publish_ahead_s`",
+    ),
+    "an algorithm that we do not sign with": (
+        "[minting]\nalgorithm = 'RS256'",
+        '`minting.algorithm` must be "ES256" or "EdDSA"',
+    ),
+    "a store that is none": ("[shared]\nstore = 'mysql://h/d'", "`shared.store` must be an address that begins with"),
+    "a store without a host": ("[shared]\nstore = 'redis:///0'", "`shared.store` names no host"),
+    "a store with a port that is none": ("[shared]\nstore = 'redis://127.0.0.1:x'", "`shared.store` is no address"),
+    "a store with its password": ("[shared]\nstore = 'redis://u:p@127.0.0.1'", "`shared.store` holds a password"),
+    "a store in clear over a network": ("[shared]\nstore = 'redis://10.0.0.1'", "asks 10.0.0.1 without TLS"),
+    "a store whose certificate is not held to its name": (
+        "[shared]\nstore = 'postgresql://db.example/p?sslmode=require'",
+        "asks db.example without TLS: write `rediss://`, or `sslmode=verify-full`",
+    ),
+    "a store that leads to another host": (
+        "[shared]\nstore = 'postgresql://127.0.0.1/p?host=db.example'",
+        "`shared.store` may not say `host`: of its parameters these are taken: application_name, sslcert",
+    ),
+    "a store whose certificate nobody looks at": (
+        "[shared]\nstore = 'rediss://redis.example/0?ssl_cert_reqs=none'",
+        "`shared.store` may not say `ssl_cert_reqs`",
+    ),
+    "a password among the parameters": (
+        "[shared]\nstore = 'postgresql://127.0.0.1/p?password=secret'",
+        "`shared.store` may not say `password`",
+    ),
+    "a password for nothing": ("[shared]\npassword_file = 'p'", "`shared.password_file` goes with `store`"),
+    "administrators without an address": (
+        "[admin]\nidentities = ['spiffe://a/b']",
+        "`admin` has identities and no `address`",
+    ),
+    "administrators that nobody knows": (
+        "[admin]\naddress = '0.0.0.0:9444'\ncertificate = 'c'\nprivate_key = 'k'",
+        "`admin.address` needs client_ca, identities",
+    ),
+    "administration where http is": (
+        ADMIN.replace(":0", ":8181"),
+        "two listeners have the address `127.0.0.1:8181`",
+    ),
     "a challenge that is a number": ("[challenges]\nmfa = 1", "`challenges.mfa` must be"),
     "a challenge with a space": ("[challenges]\nmfa = 'a b'", "`challenges.mfa` must be"),
 }

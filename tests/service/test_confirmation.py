@@ -6,6 +6,7 @@ import base64
 import hashlib
 import string
 import warnings
+from datetime import timedelta
 from itertools import count
 from typing import Any, Literal
 from urllib.parse import quote, quote_plus, unquote_to_bytes
@@ -16,14 +17,18 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pdp.identity.confirmation import MOST_CHARACTERS, proved, thumbprint
+from pdp.identity.confirmation import MOST_CHARACTERS, client_certificate, proved
+from pdp.model import ClientCertificate
 from tests.support.certificates import TestAuthority
 from tests.support.tokens import b64
 
 AUTHORITY = TestAuthority()
 PAIR, OTHER = AUTHORITY.gateway(), AUTHORITY.gateway()
-DER = x509.load_pem_x509_certificate(PAIR.certificate).public_bytes(Encoding.DER)
+READ = x509.load_pem_x509_certificate(PAIR.certificate)
+DER, ENDS = READ.public_bytes(Encoding.DER), int(READ.not_valid_after_utc.timestamp())
 DIGEST = hashlib.sha256(DER).digest()
+NOW = ENDS - 60
+HELD = ClientCertificate(DIGEST, ENDS)
 TEXT = b64(DIGEST)
 ALPHABET = string.ascii_uppercase + string.ascii_lowercase + string.digits + "+/"
 URL_ALPHABET = ALPHABET[:-2] + "-_"
@@ -40,34 +45,65 @@ def pem_of(der: bytes, width: int = 64, end: str = "\n") -> str:
     return "".join(f"{each}{end}" for each in ("-----BEGIN CERTIFICATE-----", *lines, "-----END CERTIFICATE-----"))
 
 
+def thumbprint(text: str) -> bytes | None:
+    """The digest of the certificate that a text is of."""
+    found = client_certificate(text)
+    return None if found is None else found.digest
+
+
+def of_digest(digest: bytes | None) -> ClientCertificate | None:
+    return None if digest is None else ClientCertificate(digest, ENDS)
+
+
 PEM = PAIR.certificate.decode()
 BODY = "".join(PEM.splitlines()[1:-1])
 
 
 def test_a_token_that_is_bound_to_nothing_passes_with_and_without_a_certificate() -> None:
-    assert proved({"sub": "ann"}, None) is None
-    assert proved({"sub": "ann"}, DIGEST) is None
-    assert proved({}, None) is None
+    assert proved({"sub": "ann"}, None, NOW) is None
+    assert proved({"sub": "ann"}, HELD, NOW) is None
+    assert proved({}, None, NOW) is None
 
 
 def test_a_token_that_is_bound_to_the_certificate_passes_with_it() -> None:
-    assert proved({"sub": "ann", "cnf": {"x5t#S256": TEXT}}, DIGEST) is None
+    assert proved({"sub": "ann", "cnf": {"x5t#S256": TEXT}}, HELD, NOW) is None
 
 
 def test_a_token_that_is_bound_to_a_certificate_is_unproved_without_one() -> None:
-    assert proved({"cnf": {"x5t#S256": TEXT}}, None) == "token.unproved"
+    assert proved({"cnf": {"x5t#S256": TEXT}}, None, NOW) == "token.unproved"
 
 
 @pytest.mark.parametrize("at", range(32))
 def test_a_digest_that_differs_in_one_bit_is_another(at: int) -> None:
     other = bytes(byte ^ (1 if place == at else 0) for place, byte in enumerate(DIGEST))
-    assert proved({"cnf": {"x5t#S256": TEXT}}, other) == "token.unproved"
-    assert proved({"cnf": {"x5t#S256": b64(other)}}, DIGEST) == "token.unproved"
+    assert proved({"cnf": {"x5t#S256": TEXT}}, of_digest(other), NOW) == "token.unproved"
+    assert proved({"cnf": {"x5t#S256": b64(other)}}, HELD, NOW) == "token.unproved"
 
 
 @pytest.mark.parametrize("given_digest", [b"", DIGEST[:31], DIGEST + b"\0", bytes(32), TEXT.encode()], ids=len)
 def test_a_digest_of_another_length_is_another(given_digest: bytes) -> None:
-    assert proved({"cnf": {"x5t#S256": TEXT}}, given_digest) == "token.unproved"
+    assert proved({"cnf": {"x5t#S256": TEXT}}, of_digest(given_digest), NOW) == "token.unproved"
+
+
+OVER: dict[str, tuple[int, str | None]] = {
+    "the second before its end": (ENDS - 1, None),
+    "the second that it names": (ENDS, "token.certificate_over"),
+    "the second after": (ENDS + 1, "token.certificate_over"),
+    "the leeway of an issuer after": (ENDS + 30, "token.certificate_over"),
+    "long after": (2**40, "token.certificate_over"),
+}
+
+
+@pytest.mark.parametrize(("now", "reason"), OVER.values(), ids=OVER)
+def test_a_certificate_proves_nothing_once_it_is_over(now: int, reason: str | None) -> None:
+    assert proved({"cnf": {"x5t#S256": TEXT}}, client_certificate(encoded(PEM)), now) == reason
+    assert proved({"sub": "ann"}, HELD, now) is None
+
+
+def test_another_certificate_is_another_and_not_over() -> None:
+    other = ClientCertificate(bytes(32), ENDS)
+    assert proved({"cnf": {"x5t#S256": TEXT}}, other, ENDS + 1) == "token.unproved"
+    assert proved({"cnf": {"jkt": TEXT}}, HELD, ENDS + 1) == "token.dpop"
 
 
 MALFORMED: dict[str, Any] = {
@@ -115,23 +151,61 @@ MALFORMED: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("certificate", [None, DIGEST], ids=["no certificate", "the certificate"])
+@pytest.mark.parametrize("certificate", [None, HELD], ids=["no certificate", "the certificate"])
 @pytest.mark.parametrize("cnf", MALFORMED.values(), ids=MALFORMED)
-def test_a_binding_that_is_not_understood_is_not_proved(cnf: Any, certificate: bytes | None) -> None:
-    assert proved({"cnf": cnf}, certificate) == "token.unproved"
+def test_a_binding_that_is_not_understood_is_not_proved(cnf: Any, certificate: ClientCertificate | None) -> None:
+    assert proved({"cnf": cnf}, certificate, NOW) == "token.unproved"
 
 
-@pytest.mark.parametrize("certificate", [None, DIGEST], ids=["no certificate", "the certificate"])
-def test_dpop_is_recognised_and_refused(certificate: bytes | None) -> None:
-    assert proved({"cnf": {"jkt": TEXT}}, certificate) == "token.dpop"
+@pytest.mark.parametrize("certificate", [None, HELD], ids=["no certificate", "the certificate"])
+def test_dpop_is_recognised_and_refused(certificate: ClientCertificate | None) -> None:
+    assert proved({"cnf": {"jkt": TEXT}}, certificate, NOW) == "token.dpop"
 
 
 def test_the_leaf_is_hashed_as_openssl_would() -> None:
     assert thumbprint(encoded(PEM)) == DIGEST
-    assert proved({"cnf": {"x5t#S256": TEXT}}, thumbprint(encoded(PEM))) is None
+    assert proved({"cnf": {"x5t#S256": TEXT}}, client_certificate(encoded(PEM)), NOW) is None
+
+
+def test_the_end_of_a_certificate_is_its_own_to_the_second() -> None:
+    """Whatever was remembered of it before, and whatever time it is: one that is over has an end as well."""
+    for _ in range(2):
+        assert client_certificate(encoded(PEM)) == ClientCertificate(DIGEST, ENDS)
+    for days in (-400, -1, 1, 30_000):
+        made = AUTHORITY.gateway(valid_for=timedelta(days=days)).certificate
+        found = client_certificate(encoded(made))
+        assert found is not None
+        assert found.ends_s == x509.load_pem_x509_certificate(made).not_valid_after_utc.timestamp()
+
+
+def with_end(text: bytes) -> bytes:
+    """The certificate with another text as its `notAfter`, of the same length."""
+    place = DER.rindex(b"\x17\x0d", 0, DER.index(READ.subject.public_bytes(), DER.index(b"\x17\x0d")))
+    return DER[: place + 2] + text + DER[place + 2 + len(text) :]
+
+
+ENDINGS: dict[str, tuple[bytes, int | None]] = {
+    "the last second of this kind": (b"491231235959Z", 2_524_607_999),
+    "the first second of this kind": (b"500101000000Z", -631_152_000),
+    "the epoch": (b"700101000000Z", 0),
+    "a thirteenth month": (b"271301000000Z", None),
+    "a day that is none": (b"270230000000Z", None),
+    "no digits": (b"canary-canary", None),
+    "an hour that is none": (b"270101240000Z", None),
+    "a leap second": (b"270630235960Z", None),
+    "another zone": (b"2701010000+01", None),
+}
+
+
+@pytest.mark.parametrize("sentence", ENDINGS)
+def test_an_end_that_is_no_instant_is_no_certificate(sentence: str) -> None:
+    text, ends = ENDINGS[sentence]
+    found = client_certificate(encoded(pem_of(with_end(text))))
+    assert (None if found is None else found.ends_s) == ends
 
 
 def test_of_a_chain_the_first_is_the_leaf() -> None:
+    assert client_certificate(encoded(PEM + AUTHORITY.pem.decode())) == HELD
     assert thumbprint(encoded(PEM + AUTHORITY.pem.decode())) == DIGEST
     assert thumbprint(encoded(AUTHORITY.pem.decode() + PEM)) not in {None, DIGEST}
     assert thumbprint(encoded(PEM + PEM)) == DIGEST
@@ -143,7 +217,7 @@ def test_hex_digits_of_either_case_mean_the_same() -> None:
 
 
 def test_another_certificate_of_the_same_name_is_another() -> None:
-    assert proved({"cnf": {"x5t#S256": TEXT}}, thumbprint(encoded(OTHER.certificate))) == "token.unproved"
+    assert proved({"cnf": {"x5t#S256": TEXT}}, client_certificate(encoded(OTHER.certificate)), NOW) == "token.unproved"
 
 
 @pytest.mark.parametrize("at", range(0, len(DER), 7))
@@ -152,7 +226,7 @@ def test_a_certificate_that_differs_in_one_byte_is_another_or_none(at: int) -> N
     der = DER[:at] + bytes([DER[at] ^ 1]) + DER[at + 1 :]
     found = thumbprint(encoded(pem_of(der)))
     assert found in {None, hashlib.sha256(der).digest()}
-    assert proved({"cnf": {"x5t#S256": TEXT}}, found) == "token.unproved"
+    assert proved({"cnf": {"x5t#S256": TEXT}}, of_digest(found), NOW) == "token.unproved"
 
 
 def test_a_certificate_whose_signature_differs_in_one_byte_is_well_formed_and_another() -> None:
@@ -258,7 +332,7 @@ def test_as_many_certificates_as_fit_are_read() -> None:
 @example("%2")
 @example("%%%")
 def test_no_text_raises(text: str) -> None:
-    assert thumbprint(text) is None
+    assert client_certificate(text) is None
 
 
 @given(st.binary(max_size=200))
@@ -289,7 +363,7 @@ JSON = st.recursive(
 @example({"jkt": TEXT}, DIGEST)
 def test_only_the_one_proof_is_one(cnf: Any, certificate: bytes | None) -> None:
     """proved(cnf, c) is None exactly where cnf says the one text of SHA-256 c and nothing else."""
-    answer = proved({"cnf": cnf}, certificate)
+    answer = proved({"cnf": cnf}, of_digest(certificate), NOW)
     assert answer in {None, "token.unproved", "token.dpop"}
     assert (answer is None) == (certificate == DIGEST and cnf == {"x5t#S256": TEXT})
     if answer == "token.dpop":

@@ -15,7 +15,7 @@ import pytest
 from pdp.answers import check_code, http_answer
 from pdp.audit.leaf import Leaf
 from pdp.audit.replay import Undecidable, agrees, replay
-from pdp.config_tables import IssuerConfig
+from pdp.config_identity import IssuerConfig
 from pdp.evaluate import Evaluator
 from pdp.identity.bearer import Identity
 from pdp.identity.issuers import read_issuers

@@ -103,7 +103,7 @@ def running_authorizer(port: int) -> Iterator[Authorizer]:
 
 @contextlib.contextmanager
 def running_edge(folder: Path, *, authorizer: bool = True, failure_mode_allow: bool = False) -> Iterator[Edge]:
-    ports = claim(Ports(0, 0, 0, 0))
+    ports = claim(Ports(0, 0, 0, 0, 0))
     access_log, config = folder / "access.log", folder / "envoy.json"
     config.write_text(render(configuration(ports, SERVICES, access_log, failure_mode_allow=failure_mode_allow)))
     with contextlib.ExitStack() as stack:

@@ -10,30 +10,38 @@ import re
 import shutil
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from pdp.cli.decide import decide
-from pdp.demo.__main__ import Plan, write_files
-from pdp.demo.cast import SERVICES, tokens
+from pdp.demo.calls import CALLS, SCOPED, SESSION_CALL, Call
+from pdp.demo.cast import EARLIER_STAFF_TOKEN, SERVICES, customers_tokens, staff_tokens
 from pdp.demo.files import Stage
-from pdp.demo.lines import CALLS, Call, Line, Setting, lines
-from pdp.demo.ports import Ports
+from pdp.demo.lines import Line, Setting, lines, parts
+from pdp.demo.ports import Ports, claim
+from pdp.demo.prepare import Plan, write_files
+from pdp.demo.rotating import StaffIssuer
 from pdp.demo.upstream import running_upstream
+from pdp.demo.web import serving
 
 ROOT = Path(__file__).resolve().parents[2]
 PDP = Path("bin/pdp")
+STAGE = Stage(Path("s"))
 NAMED = {call.title: call for call in CALLS}
 
 
 @pytest.fixture(scope="module")
-def stage(tmp_path_factory: pytest.TempPathFactory) -> Stage:
-    """A state folder as the demo leaves it; its name asks for quoting."""
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """A state folder as the demo leaves it, its name asks for quoting; the staff's issuer may be asked."""
     stage = Stage(tmp_path_factory.mktemp("demo") / "the demo's state")
-    write_files(Plan(stage, ROOT / "policies" / "shop", None, Ports()))
-    return stage
+    ports = claim(Ports(0, 0, 0, 0, 0))
+    staff = StaffIssuer(ports.issuer, 60, time.monotonic)
+    write_files(Plan(stage, ROOT / "policies" / "shop", None, ports), staff.ring, int(time.time()))
+    with serving("the staff's issuer", ports.issuer, staff.answer):
+        yield stage
 
 
 def line_of(stage: Stage, call: Call, ports: Ports, *, gateway: bool) -> Line:
@@ -51,8 +59,9 @@ def test_each_line_is_one_command_that_a_shell_can_read(stage: Stage, gateway: b
 
 
 def test_without_a_gateway_nothing_is_called() -> None:
-    printed = lines(Setting(Stage(Path("s")), Ports(), PDP), gateway=False)
-    assert not [line for line in printed if "curl" in line.command]
+    printed = lines(Setting(STAGE, Ports(), PDP), gateway=False)
+    assert [line.command for line in printed if "curl" in line.command] == ["curl -sS http://127.0.0.1:8383/"]
+    assert not [line for line in printed if "revoke" in line.command]
 
 
 def test_what_the_demo_promises_to_show_is_there() -> None:
@@ -62,8 +71,27 @@ def test_what_the_demo_promises_to_show_is_there() -> None:
     assert len(NAMED) == len(CALLS)
 
 
+def test_a_session_is_revoked_between_its_call_and_its_refusal_and_taken_back_at_the_end() -> None:
+    (part,) = [each for each in parts(Setting(STAGE, Ports(), PDP), gateway=True) if "session" in each.title]
+    passes, revoke, refused, other, withdraw = part.lines
+    assert passes.command == refused.command != other.command
+    assert [line.holds[0] for line in (passes, refused, other)] == ["HTTP/1.1 200 ", "HTTP/1.1 401 ", "HTTP/1.1 200 "]
+    assert withdraw.command == f"{revoke.command} --withdraw"
+    (plan,) = [each for each in customers_tokens(0) if each.name == SESSION_CALL.token]
+    assert f"revoke session {plan.claims['sid']} --issuer https://id.shop.example " in revoke.command
+    assert [each.name for each in customers_tokens(0) if each.claims.get("sid") == plan.claims["sid"]] == [plan.name]
+
+
+def test_the_broad_token_opens_every_service_and_what_the_service_gets_opens_one() -> None:
+    (plan,) = [each for each in staff_tokens(0, 60) if each.name == SCOPED.token]
+    assert plan.claims["aud"] == list(SERVICES)
+    assert f"aud   {SCOPED.service}\n" in SCOPED.shows
+    assert {f"at {service}: refused" for service in SERVICES if service != SCOPED.service} <= set(SCOPED.shows)
+
+
 def test_every_token_of_a_line_is_minted_and_every_minted_one_is_used() -> None:
-    assert {call.token for call in CALLS if call.token} == {plan.name for plan in tokens(0)}
+    minted = {plan.name for plan in (*customers_tokens(0), *staff_tokens(0, 60))} | {EARLIER_STAFF_TOKEN}
+    assert {call.token for call in CALLS if call.token} == minted
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="the command curl is not installed here")
@@ -97,7 +125,7 @@ def test_the_line_that_explains_takes_the_id_out_of_the_answer(stage: Stage, tmp
     assert done.stdout.splitlines() == ["audit", "show", "00112233", "--why", "--state", str(stage.state)]
 
 
-@pytest.mark.parametrize("title", NAMED)
+@pytest.mark.parametrize("title", [title for title in NAMED if title != SESSION_CALL.title])
 def test_the_policy_decides_each_call_as_its_line_says(stage: Stage, title: str) -> None:
     call = NAMED[title]
     line = line_of(stage, call, Ports(), gateway=False)
@@ -117,9 +145,21 @@ def test_the_statuses_are_those_of_the_outcomes() -> None:
 
 def test_tokens_outlive_the_time_between_two_mintings() -> None:
     now = int(time.time())
-    for plan in tokens(now):
+    for plan in customers_tokens(now):
         if plan.name == "ann-expired":
             assert plan.expires_at < now - 60
         else:
             assert plan.expires_at - now >= 3600
             assert plan.issued_at <= now
+
+
+@pytest.mark.parametrize("every_s", [8, 60, 120])
+def test_a_token_of_the_staff_outlives_the_next_change_of_keys_and_its_second_factor_counts_till_then(
+    every_s: int,
+) -> None:
+    now = int(time.time())
+    for plan in staff_tokens(now, every_s):
+        assert plan.expires_at - now > 2 * every_s
+        login = plan.claims["auth_time"]
+        assert isinstance(login, int)
+        assert (now + every_s - login < 5 * 60) is ("second-factor" in plan.name)

@@ -19,7 +19,6 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from pdp.config import load_config
-from pdp.demo.__main__ import Plan, write_files
 from pdp.demo.children import (
     Child,
     DemoError,
@@ -31,13 +30,16 @@ from pdp.demo.children import (
     running,
 )
 from pdp.demo.files import Stage, write_private
-from pdp.demo.issuer import key_set, mint, open_issuer
+from pdp.demo.issuer import Issuer, key_set, mint, new_issuer, open_issuer
 from pdp.demo.ports import Ports, claim
+from pdp.demo.prepare import Plan, write_files
+from pdp.demo.rotating import first_ring
 from pdp.demo.upstream import describe, running_upstream
 from pdp.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[2]
 SLEEPER = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(60)"]
+NONE = Ports(0, 0, 0, 0, 0)
 STUBBORN = [
     sys.executable,
     "-c",
@@ -53,6 +55,10 @@ def no_entropy(size: int) -> bytes:
     return bytes(size)
 
 
+def written(stage: Stage, ports: Ports) -> Issuer:
+    return write_files(Plan(stage, ROOT / "policies" / "shop", None, ports), first_ring(0, 60), int(time.time()))
+
+
 class TestIssuer:
     def test_the_key_is_kept_private_and_found_again(self, tmp_path: Path) -> None:
         first, second = open_issuer(tmp_path), open_issuer(tmp_path)
@@ -63,6 +69,14 @@ class TestIssuer:
         for name in ("a", "b"):
             (tmp_path / name).mkdir()
         assert key_set(open_issuer(tmp_path / "a")) != key_set(open_issuer(tmp_path / "b"))
+
+    def test_a_key_is_not_shown_with_its_issuer(self, tmp_path: Path) -> None:
+        assert repr(open_issuer(tmp_path)) == "Issuer(url='https://id.shop.example')"
+
+    def test_a_set_of_several_keys_has_each_once_and_two_new_keys_are_two(self) -> None:
+        one, two = new_issuer("https://a.example"), new_issuer("https://a.example")
+        keys = json.loads(key_set(one, two))["keys"]
+        assert len({key["kid"] for key in keys}) == 2
 
     def test_the_key_set_holds_nothing_private(self, tmp_path: Path) -> None:
         (key,) = json.loads(key_set(open_issuer(tmp_path)))["keys"]
@@ -114,7 +128,7 @@ class TestFiles:
         self, tmp_path: Path
     ) -> None:
         stage = Stage(tmp_path / 'a "demo"' / "state")
-        write_files(Plan(stage, ROOT / "policies" / "shop", None, Ports(grpc=19191)))
+        written(stage, Ports(grpc=19191, issuer=18383))
         assert {mode(path) for path in stage.state.rglob("*") if path.is_file()} == {0o600}
         assert {mode(path) for path in (stage.state, *stage.state.rglob("*")) if path.is_dir()} == {0o700}
         config = load_config(stage.config)
@@ -126,15 +140,19 @@ class TestFiles:
             "edge",
             ("orders", "payments"),
         )
+        customers, staff = config.issuers
+        assert (customers.keys, customers.jwks_url) == (stage.key_set.resolve(), None)
+        assert (staff.keys, staff.jwks_url) == (None, "http://127.0.0.1:18383/keys")
+        assert config.minting.url == "https://pdp.shop.example"
 
     def test_a_second_start_keeps_the_key(self, tmp_path: Path) -> None:
-        plan = Plan(Stage(tmp_path / "s"), ROOT / "policies" / "shop", None, Ports())
-        assert key_set(write_files(plan)) == key_set(write_files(plan))
+        stage = Stage(tmp_path / "s")
+        assert key_set(written(stage, Ports())) == key_set(written(stage, Ports()))
 
     def test_a_state_folder_that_cannot_be_made_is_an_error_with_its_place(self, tmp_path: Path) -> None:
         (tmp_path / "s").write_text("a file")
         with pytest.raises(ConfigError, match="cannot write the demo's files"):
-            write_files(Plan(Stage(tmp_path / "s"), ROOT / "policies" / "shop", None, Ports()))
+            written(Stage(tmp_path / "s"), Ports())
 
 
 class TestUpstream:
@@ -175,17 +193,17 @@ class TestUpstream:
 
 
 class TestPorts:
-    def test_zero_takes_four_different_free_ports(self) -> None:
-        ports = claim(Ports(0, 0, 0, 0))
-        assert len({ports.gateway, ports.grpc, ports.http, ports.upstream} - {0}) == 4
+    def test_zero_takes_five_different_free_ports(self) -> None:
+        ports = claim(NONE)
+        assert len({ports.gateway, ports.grpc, ports.http, ports.upstream, ports.issuer} - {0}) == 5
 
     def test_a_port_named_twice_is_an_error(self) -> None:
-        one = claim(Ports(0, 0, 0, 0)).grpc
+        one = claim(NONE).grpc
         with pytest.raises(ConfigError, match="HTTP_PORT"):
-            claim(Ports(0, one, one, 0))
+            claim(Ports(0, one, one, 0, 0))
 
     def test_a_port_is_let_go_again(self) -> None:
-        ports = claim(Ports(0, 0, 0, 0))
+        ports = claim(NONE)
         assert claim(ports) == ports
 
 
@@ -224,7 +242,18 @@ class TestChildren:
             await_ready(child, lambda: False, 30, stop)
         assert raised.value.exit_code == 1
         assert "it did not start (exit code 7)" in raised.value.detail
-        assert "because" in raised.value.detail
+        assert raised.value.said == ("because",)
+
+    def test_what_a_child_said_does_not_command_a_terminal(self, tmp_path: Path) -> None:
+        command = [sys.executable, "-c", r"print('\x1b[2J'); raise SystemExit(7)"]
+        with (
+            StopSignals() as stop,
+            running("it", command, tmp_path / "log", 5, print) as child,
+            pytest.raises(DemoError) as raised,
+        ):
+            await_ready(child, lambda: False, 30, stop)
+        assert [line for line in raised.value.said if "\x1b" in line] == []
+        assert "[2J" in raised.value.said[0]
 
     def test_a_child_that_is_never_ready_is_given_up(self, tmp_path: Path) -> None:
         with (
@@ -246,7 +275,7 @@ class TestChildren:
             assert os.getpgid(process_of(child)) != os.getpgid(0)
 
     def test_a_probe_of_a_closed_port_says_no(self) -> None:
-        port = claim(Ports(0, 0, 0, 0)).http
+        port = claim(NONE).http
         assert not answers_ok(port, "/readyz")
         assert not accepts(port)
 
@@ -280,7 +309,7 @@ class TestSignals:
 
 class TestCommand:
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        ports = [part for name in ("gateway", "grpc", "http", "upstream") for part in (f"--{name}-port", "0")]
+        ports = [part for name in ("gateway", "grpc", "http", "upstream", "issuer") for part in (f"--{name}-port", "0")]
         return subprocess.run(
             [sys.executable, "-m", "pdp.demo", *ports, *arguments],
             cwd=ROOT,
@@ -299,3 +328,12 @@ class TestCommand:
         assert done.returncode == 2
         assert len(done.stderr.splitlines()) == 1
         assert "no policy folder" in done.stderr
+
+    def test_a_part_that_does_not_start_is_shown_line_by_line(self, tmp_path: Path) -> None:
+        (tmp_path / "p").mkdir()
+        (tmp_path / "p" / "a.pol").write_text("nonsense\n")
+        done = self.run("--state", str(tmp_path / "s"), "--envoy", "none", "--policies", str(tmp_path / "p"))
+        assert done.returncode == 1
+        first, *said = done.stderr.splitlines()
+        assert first.startswith("demo: the service did not start (exit code 2); the end of ")
+        assert any(line.startswith("demo:   | error") for line in said), done.stderr

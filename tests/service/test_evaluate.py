@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+import json
+from functools import cache
+from typing import Any, ClassVar
 
 import pytest
 from msgspec.structs import replace
 
+from pdp.audit.leaf import Leaf
+from pdp.audit.record import decision_entry
+from pdp.audit.replay import agrees, replay
 from pdp.evaluate import STEPS_PER_SECOND, Evaluation, Evaluator
 from pdp.identity.bearer import Identity
-from pdp.identity.jwt import Verifier
-from pdp.model import EXT_AUTHZ, Inquiry, Json, Principal
+from pdp.identity.jwt import Issuer, Verifier
+from pdp.model import EXT_AUTHZ, ClientCertificate, Inquiry, Json, Principal
+from pdp.runtime.bundle import bundle_of
+from pdp.runtime.compiled import engine_of
 from pdp.runtime.engine import Engine
 from pdp.runtime.work import Work
 from policy_lang.meaning.admission import Call, Refused
@@ -19,7 +26,17 @@ from policy_lang.plan.plans import Plans
 from policy_lang.verdict import ActionCall, Question, Verdict
 from tests.support.cases import EDGE, NOW, engine
 from tests.support.crowded import crowded_engine, to
+from tests.support.tokens import b64
 
+USERS, RESTING = "https://id.example", "https://resting.example"
+DESK = f"""module m
+workload front = "spiffe://example/front"
+token user {{ issuer "{USERS}" }}
+token guest {{ issuer "{RESTING}" }}
+service desk {{ audience "desk"  host "desk.example"  endpoint note GET /notes/u1 }}
+allow users_read for any user on desk.note because "notes are theirs"
+allow guests_read for any guest on desk.note because "notes are shown"
+"""
 USER = Principal("token", "user", {"sub": "u1", "aud": "desk"})
 EMPLOYEE = Principal("subject", "employee", {"id": "e1", "department": "legal"})
 DOCUMENT: dict[str, Json] = {"type": "document", "id": "d1", "properties": {"department": "legal"}}
@@ -172,6 +189,72 @@ def test_who_is_behind_a_call_is_said_of_every_refusal() -> None:
     assert not _evaluate(nobody).decision.authenticated
     assert _evaluate(replace(nobody, peer="spiffe://example/front")).decision.authenticated
     assert not _evaluate(replace(nobody, peer="spiffe://example/other")).decision.authenticated
+
+
+FRONT, MINUTE = "spiffe://example/front", 60
+BOUND: dict[str, Json] = {"cnf": {"x5t#S256": b64(bytes(32))}}
+ENDS: dict[str, tuple[dict[str, Json], str | None, int | None, int]] = {
+    "a bound token ends with its certificate": (BOUND, None, 1, 1),
+    "a bound token ends before its certificate": (BOUND, None, 20, 10),
+    "a token that is not bound knows nothing of a certificate": ({}, None, 1, 10),
+    "a call of a peer ends with its certificate": ({}, FRONT, 1, 1),
+    "a call of a peer whose certificate nobody told ends with its token": ({}, FRONT, None, 10),
+    "a bound token of a peer ends with the certificate of both": (BOUND, FRONT, 2, 2),
+    "a session that may rest for five minutes ends before all": ({"iss": RESTING, "sid": "s1"}, FRONT, 9, 5),
+    "a session ends after the certificate of its peer": ({"iss": RESTING, "sid": "s1"}, FRONT, 3, 3),
+}
+
+
+def _proving() -> Evaluator:
+    pins: dict[str, Any] = {"algorithms": frozenset({"ES256"}), "types": frozenset({"at+jwt"})}
+    issuers = [Issuer(USERS, None, **pins), Issuer(RESTING, None, session_idle_s=5 * MINUTE, **pins)]
+    return Evaluator(_desk, Identity(Verifier(issuers)), service_from_host=False)
+
+
+@cache
+def _desk() -> Engine:
+    return engine_of(bundle_of({"m.pol": DESK.encode()}), planned=True)
+
+
+@pytest.mark.parametrize("sentence", ENDS)
+def test_how_long_a_decision_holds_is_recorded_and_found_again(sentence: str) -> None:
+    claims, peer, certificate_min, ends_min = ENDS[sentence]
+    certificate = None if certificate_min is None else ClientCertificate(bytes(32), NOW + certificate_min * MINUTE)
+    token = {"iss": USERS, "sub": "u1", "aud": "desk", "iat": NOW - MINUTE, "exp": NOW + 10 * MINUTE, **claims}
+    inquiry = replace(NOTES, principal=None, verified=token, peer=peer, certificate=certificate)
+    made = _proving().evaluate(inquiry, AT)
+    ends_ms = (NOW + ends_min * MINUTE) * 1_000
+    assert (made.decision.outcome, made.decision.valid_until_ms) == ("allow", ends_ms)
+    entry = decision_entry(made.decision, made.evidence, made.engine, AT, "edge", None)
+    assert entry.inputs is not None
+    assert json.loads(entry.inputs)["ends"] == entry.clear["vu"] == ends_ms
+    leaf = Leaf(entry.kind, "0" * 32, json.loads(json.dumps(entry.clear)), None)
+    verdict = replay(leaf, entry.inputs, _desk())
+    assert isinstance(verdict, Verdict)
+    assert agrees(leaf, entry.inputs, verdict)
+    longer = replace(leaf, clear={**leaf.clear, "vu": ends_ms + 1})
+    assert not agrees(longer, entry.inputs, verdict)
+
+
+OVER = ClientCertificate(bytes(32), NOW)
+PROVED_NO_MORE: dict[str, Inquiry] = {
+    "a token beside a peer whose certificate is over": replace(NOTES, peer=FRONT, certificate=OVER),
+    "nobody beside a peer whose certificate is over": replace(NOTES, principal=None, peer=FRONT, certificate=OVER),
+    "a bound token whose certificate is over": replace(
+        NOTES, principal=None, verified={"iss": USERS, "iat": NOW, "exp": NOW + 60, **BOUND}, certificate=OVER
+    ),
+    "a path that is refused besides": replace(NOTES, peer=FRONT, certificate=OVER, path="//"),
+}
+
+
+@pytest.mark.parametrize("sentence", PROVED_NO_MORE)
+def test_is_refused_as_who_is_proved_no_more(sentence: str) -> None:
+    decision = _proving().evaluate(PROVED_NO_MORE[sentence], AT).decision
+    assert (decision.outcome, decision.by, decision.reason) == ("deny", ("token",), "token.certificate_over")
+
+
+def test_a_certificate_that_proved_nobody_may_be_over() -> None:
+    assert _why(replace(NOTES, certificate=OVER))[0] == "allow"
 
 
 class _Wrong(Plans):

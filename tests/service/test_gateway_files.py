@@ -22,6 +22,7 @@ from pdp.gateway_files.files import IN_A_CLUSTER, KINDS, OVER_GRPC, Kind, gatewa
 from pdp.gateway_files.haproxy import haproxy_files
 from pdp.gateway_files.kong import kong_yml
 from pdp.gateway_files.setting import (
+    CREDENTIAL,
     DECISION,
     NOBODY,
     OURS,
@@ -36,7 +37,10 @@ from pdp.gateway_files.setting import (
     tcp_of,
     way_of,
 )
+from pdp.gateways import gateway_of
+from pdp.model import AUTHORIZATION
 from policy_lang.compile import compile_policy
+from policy_lang.diagnostics import CompileError
 from policy_lang.ir import Program
 from tests.support.command import run_pdp
 
@@ -65,7 +69,7 @@ def setting(
     upstreams: dict[str | None, Tcp] | None = None,
     origins: tuple[str, ...] = (),
 ) -> Setting:
-    to = {None: EVERYWHERE} if upstreams is None else upstreams
+    to: dict[str | None, Tcp] = {None: EVERYWHERE} if upstreams is None else upstreams
     return setting_of(program(*services, rules=rules), "edge", Tcp("127.0.0.1", 8080), way, to, origins)
 
 
@@ -89,6 +93,34 @@ def test_a_setting_has_every_service_with_a_host_and_every_header_that_a_rule_se
     ]
     assert made.guarded == ("x-mask", "x-who")
     assert made.from_answer == (DECISION, "x-mask", "x-who")
+
+
+ISSUE = 'require t for any user on ledger.one must issue token because "-"\n'
+SCOPED = 'require t for any user on ledger.one must issue token with scope "one" because "-"\n'
+CREDENTIALS: dict[str, tuple[str, bool]] = {
+    "no rule": ("", False),
+    "rules that set and remove headers": (SET, False),
+    "a rule that has tokens issued": (ISSUE, True),
+    "one that has them for a scope": (SCOPED, True),
+    "one among others": (SET + ISSUE, True),
+    "one that is tried out": (f"shadow {ISSUE}", True),
+}
+
+
+@pytest.mark.parametrize("case", CREDENTIALS)
+def test_the_credential_comes_from_the_answer_where_a_rule_has_tokens_issued(case: str) -> None:
+    rules, credential = CREDENTIALS[case]
+    made = setting(LEDGER, OTHER, rules=rules)
+    assert made.credential is credential
+    assert (CREDENTIAL in made.from_answer) is credential
+    assert CREDENTIAL not in made.guarded
+    assert CREDENTIAL not in made.taken_before
+
+
+def test_no_rule_should_issue_a_token() -> None:
+    """So that `must` alone is looked at."""
+    with pytest.raises(CompileError, match="issue token"):
+        program(LEDGER, rules=ISSUE.replace("must", "should"))
 
 
 def test_an_upstream_is_that_of_the_service_else_that_of_all() -> None:
@@ -160,7 +192,7 @@ def test_an_address_is_written_as_it_is_read() -> None:
 
 
 def test_the_names_that_are_ours_are_those_of_the_service() -> None:
-    assert (DECISION, OURS) == (DECISION_HEADER, OWN_PREFIX)
+    assert (DECISION, OURS, CREDENTIAL) == (DECISION_HEADER, OWN_PREFIX, AUTHORIZATION)
     assert not re.fullmatch(r"[a-z][a-z0-9_]*", NOBODY)
 
 
@@ -194,9 +226,9 @@ def test_every_configuration_says_where_it_comes_from(kind: Kind) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("where", ["here", "over a socket", "beyond"])
 def test_the_tables_fit_the_configuration_of_the_service(kind: Kind, where: str, tmp_path: Path) -> None:
-    way: Way = {"here": HERE, "over a socket": Unix("/run/pdp.sock"), "beyond": CLUSTER}[where]
+    ways: dict[str, Way] = {"here": HERE, "over a socket": Unix("/run/pdp.sock"), "beyond": CLUSTER}
     try:
-        text = made(kind, way=way)["gateway.toml"]
+        text = made(kind, way=ways[where])["gateway.toml"]
     except AuthoringError as error:
         assert error.code == "I315"  # it asks no such way
         assert (kind, where) not in {("envoy", where), ("nginx", where), ("caddy", where)}
@@ -210,6 +242,36 @@ def test_the_tables_fit_the_configuration_of_the_service(kind: Kind, where: str,
     assert (gateway.identity is not None) == certified == (listener.client_ca is not None)
     assert (listener.gateway is None) == certified
     assert (gateway.capabilities is not None) == (kind == "nginx")
+
+
+def issuing(kind: Kind, *, rules: str = ISSUE) -> dict[str, str]:
+    whole = setting(LEDGER, OTHER, rules=SET + rules, way=way_for(kind))
+    return dict(gateway_files(kind, whole, "/etc/gateway").files)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_tables_say_that_the_credential_comes_from_the_answer(kind: Kind, tmp_path: Path) -> None:
+    for rules, credential in ((ISSUE, True), ("", False)):
+        minting = '[minting]\nurl = "https://pdp.example"\n' if credential else ""
+        (tmp_path / "pdp.toml").write_text(issuing(kind, rules=rules)["gateway.toml"] + minting)
+        (gateway,) = load_config(tmp_path / "pdp.toml").gateways
+        known = {"x-mask", "x-who", *([CREDENTIAL] if credential else [])}
+        assert gateway.headers == (None if kind in OVER_GRPC else tuple(sorted(known)))
+        declared = gateway_of(gateway)
+        able = declared.passing_on if kind in OVER_GRPC else declared.forwarding
+        assert ("issue_token" in able) is (credential or kind in OVER_GRPC)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_left_to_do_names_the_tokens(kind: Kind) -> None:
+    for rules, told in ((ISSUE, True), ("", False)):
+        files = gateway_files(kind, setting(LEDGER, rules=rules, way=way_for(kind)), "/etc/gateway")
+        assert any("[minting]" in each for each in files.left) is told
+
+
+@pytest.mark.parametrize("kind", sorted(OVER_GRPC))
+def test_over_ext_authz_the_answer_sets_the_credential_and_no_file_speaks_of_it(kind: Kind) -> None:
+    assert issuing(kind) == issuing(kind, rules="")
 
 
 def test_services_that_speak_grpc_alone_are_left_to_envoy() -> None:
@@ -384,6 +446,14 @@ class TestApisix:
         (found,) = documents(made("apisix")["config.yaml"])
         assert found["nginx_config"]["http"]["underscores_in_headers"] == "off"
 
+    def test_the_credential_goes_to_the_check_and_comes_from_the_answer(self) -> None:
+        for rules, credential in ((ISSUE, True), ("", False)):
+            (found,) = documents(issuing("apisix", rules=rules)["apisix.yaml"])
+            rewrite, check = (found["routes"][0]["plugins"][name] for name in ("proxy-rewrite", "forward-auth"))
+            assert "Authorization" not in rewrite["headers"]["remove"]
+            assert "Authorization" in check["request_headers"]
+            assert ("Authorization" in check["upstream_headers"]) is credential
+
 
 class TestKong:
     def test_the_path_is_kept_and_the_host_too(self) -> None:
@@ -400,6 +470,15 @@ class TestKong:
         assert "answer.status ~= 200" in function
         assert "if not answer then" in function
         assert not re.search(r"@[A-Z]+@", function)
+
+    def test_the_credential_goes_to_the_check_and_comes_from_the_answer(self) -> None:
+        for rules, credential in ((ISSUE, True), ("", False)):
+            text = issuing("kong", rules=rules)["kong.yml"]
+            (listed,) = set(re.findall(r"local from_answer = \{ (.*) \}", text))
+            assert ('"authorization"' in listed) is credential
+            asking, answered = text.index("client:request_uri("), text.index("for _, name in ipairs(from_answer)")
+            assert asking < answered < text.index("kong.service.request.set_header(name")
+            assert text.count('"authorization"') == 2 * credential  # for each service once
 
     @pytest.mark.skipif(shutil.which("luac") is None, reason="no luac on the path")
     def test_the_function_is_lua(self, tmp_path: Path) -> None:
@@ -481,6 +560,43 @@ def test_nginx_hands_on_the_challenge_of_a_403_and_no_second_one_of_a_401() -> N
         places = re.findall(rf"location @portcullis_{status} \{{(.*?)\n    \}}", text, re.DOTALL)
         assert [place.count(challenge) for place in places] == [wanted] * 3
     assert text.count("auth_request_set $portcullis_challenge $upstream_http_www_authenticate;") == 3
+
+
+def test_nginx_takes_the_credential_from_the_answer_and_leaves_it_to_the_check() -> None:
+    for rules, credential in ((ISSUE, True), ("", False)):
+        text = issuing("nginx", rules=rules)["nginx.conf"]
+        assert text.count("auth_request_set $portcullis_credential $upstream_http_authorization;") == 2 * credential
+        assert text.count("proxy_set_header Authorization $portcullis_credential;") == 2 * credential
+        assert text.lower().count("authorization") == 4 * credential
+
+
+def test_caddy_takes_the_credential_away_behind_the_check_and_sets_that_of_the_answer() -> None:
+    lines = [line.strip() for line in issuing("caddy")["Caddyfile"].splitlines()]
+    site = lines[: lines.index("reverse_proxy http://127.0.0.1:8282 {")]
+    copied = "copy_headers X-Portcullis-Decision X-Mask X-Who Authorization>X-Portcullis-Authorization"
+    assert [line for line in site if "uthorization" in line and not line.startswith("#")] == [
+        copied,
+        "request_header -Authorization",
+        "@credential header X-Portcullis-Authorization *",
+        "request_header @credential Authorization {header.X-Portcullis-Authorization}",
+        "request_header -X-Portcullis-Authorization",
+    ]
+    assert site.index("request_header -X-Portcullis-*") < site.index(copied)
+    assert "uthorization" not in issuing("caddy", rules="")["Caddyfile"]
+
+
+@pytest.mark.parametrize("kind", ["haproxy", "traefik"])
+def test_the_credential_is_named_behind_the_check_alone(kind: Kind) -> None:
+    for rules, credential in ((ISSUE, True), ("", False)):
+        found = [
+            line
+            for text in issuing(kind, rules=rules).values()
+            for line in text.splitlines()
+            if re.search(r"\bauthorization\b", line) and not line.startswith("headers = ")
+        ]
+        behind = {"haproxy": "local from_answer = {", "traefik": "authResponseHeadersRegex:"}[kind]
+        assert bool(found) is credential
+        assert [line for line in found if not line.strip().startswith(behind)] == []
 
 
 def test_haproxy_refuses_what_the_action_did_not_pass() -> None:

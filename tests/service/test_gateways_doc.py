@@ -19,7 +19,7 @@ def test_its_commands_run(tmp_path: Path) -> None:
     (programs / "pdp").write_text(f'#!/bin/sh\nexec {sys.executable} -m pdp "$@"\n')
     (programs / "pdp").chmod(0o755)
     environment = {**os.environ, "PATH": f"{programs}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT), "COLUMNS": "120"}
-    assert replay_document(DOCUMENT, tmp_path, environment, skip=frozenset()) == 5
+    assert replay_document(DOCUMENT, tmp_path, environment, skip=frozenset()) == 7
 
 
 def test_it_tells_of_every_gateway() -> None:

@@ -18,6 +18,7 @@ from pdp.gateways import Connection
 from pdp.metrics import Metrics
 from pdp.transports.http_app import HttpParts, http_app
 from pdp.transports.openapi import document
+from pdp.transports.readiness import Published
 from tests.support.deciders import MemoryDecider
 from tests.support.http_parts import APP, ASKED, EDGE, EVALUATION, FORWARDED, NOW_US, SHOWN, ask, by, parts
 
@@ -121,6 +122,24 @@ def test_a_failure_says_nothing_of_itself_and_is_logged_once(caplog: pytest.LogC
     assert [record.name for record in caplog.records] == ["pdp.transports.http_app"]
 
 
+# ---------------------------------------------------------------- keys
+
+
+KEY_SET = Published(b'{"keys":[]}', 1800)
+
+
+@pytest.mark.parametrize("operations", [True, False])
+def test_the_keys_of_minted_tokens_are_for_anybody(operations: bool) -> None:
+    answer = ask("/.well-known/jwks.json", made_of=parts(published=lambda: KEY_SET), operations=operations)
+    assert (answer.status_code, answer.content) == (200, KEY_SET.jwks)
+    assert answer.headers["content-type"] == "application/jwk-set+json"
+    assert answer.headers["cache-control"] == "public, max-age=1800"
+
+
+def test_where_no_tokens_are_made_there_are_no_keys() -> None:
+    assert ask("/.well-known/jwks.json").status_code == 404
+
+
 # ---------------------------------------------------------------- the paths of others
 
 
@@ -219,6 +238,8 @@ MET: dict[str, tuple[str, str, dict[str, Any], HttpParts]] = {
     "measured": ("get", "/metrics", {}, parts()),
     "metrics elsewhere": ("get", "/metrics", {"operations": False}, parts()),
     "the document": ("get", "/openapi.json", {}, parts()),
+    "the keys": ("get", "/.well-known/jwks.json", {}, parts(published=lambda: KEY_SET)),
+    "no keys": ("get", "/.well-known/jwks.json", {}, parts()),
     "AuthZEN, known": ("get", "/.well-known/authzen-configuration", {}, parts(public_url="https://pdp.example")),
     "AuthZEN, not known": ("get", "/.well-known/authzen-configuration", {}, parts()),
     "an evaluation": ("post", EVALUATION, {"json": ASKED, "connection": Connection(APP, private=True)}, parts()),

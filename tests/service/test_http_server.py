@@ -136,7 +136,7 @@ PRIVATE: dict[str, tuple[object, object, bool]] = {
 @pytest.mark.parametrize("sentence", PRIVATE)
 def test_only_this_host_and_unix_sockets_are_private_without_tls(sentence: str) -> None:
     ours, theirs, private = PRIVATE[sentence]
-    assert connection_of(Ends(ours, theirs), LOCAL, KNOWN) == Connection(None, private=private)
+    assert connection_of(Ends(ours, theirs), LOCAL, KNOWN, 0.0) == Connection(None, private=private)
 
 
 # ---------------------------------------------------------------- certificates

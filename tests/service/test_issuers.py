@@ -23,11 +23,19 @@ ISSUER = '[[issuers]]\nurl = "https://id.example"\nkeys = "jwks.json"\nalgorithm
 def test_the_pins_of_the_configuration_are_the_issuers(tmp_path: Path) -> None:
     (tmp_path / "jwks.json").write_bytes(key_set(ES.jwk(), signer("RS256").jwk(use="enc")))
     text = ISSUER + 'types = ["X+JWT"]\nleeway_s = 7\nmax_lifetime_s = 900\nallow_multi_audience = true'
+    text += "\nsession_max_s = 9000\nsession_idle_s = 600"
     (issuer,) = read_issuers(parse_config(text, tmp_path).issuers)
     assert (issuer.types, issuer.leeway_s, issuer.max_lifetime_s) == (frozenset({"x+jwt"}), 7, 900)
     assert issuer.multi_audience
+    assert (issuer.session_max_s, issuer.session_idle_s) == (9000, 600)
     assert [refusal.reason for refusal in issuer.keys.refused] == ["key.use"]
-    assert isinstance(Verifier([issuer]).verify(token_of(ES, {"typ": "x+jwt"}), NOW), Verified)
+    assert isinstance(Verifier([issuer]).verify(token_of(ES, {"typ": "x+jwt"}, sid="s", auth_time=NOW), NOW), Verified)
+
+
+def test_sessions_last_as_long_as_they_like_unless_the_configuration_says_more(tmp_path: Path) -> None:
+    (tmp_path / "jwks.json").write_bytes(key_set(ES.jwk()))
+    (issuer,) = read_issuers(parse_config(ISSUER, tmp_path).issuers)
+    assert (issuer.session_max_s, issuer.session_idle_s) == (None, None)
 
 
 UNUSABLE: dict[str, tuple[bytes | None, str]] = {

@@ -17,7 +17,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pdp.identity.jwks import KeySet, read_key_set
-from pdp.identity.jwt import LONGEST_TOKEN, Issuer, TokenRefusal, Verified, Verifier, type_name
+from pdp.identity.jwt import LONGEST_TOKEN, Issuer, Session, TokenRefusal, Verified, Verifier, session_key, type_name
+from pdp.model import Json
 from tests.support.tokens import ISSUER, NOW, Signer, b64, claims_of, compact, header_of, key_set, signer, token_of
 
 ES, RS, ED = signer("ES256"), signer("RS256"), signer("EdDSA")
@@ -415,3 +416,73 @@ def test_any_value_for_a_time_has_an_answer(value: Any) -> None:
         assert reason(token_of(ES, **{name: value})) in {
             None, "token.claims", "token.expired", "token.not_yet", "token.lifetime", "token.malformed",
         }  # fmt: skip
+
+
+RESTING = Verifier([issuer_of(ES, session_idle_s=300, leeway_s=7)])
+NO_SESSION: dict[str, tuple[dict[str, Any], str]] = {
+    "no sid": ({}, "token.session"),
+    "sid null": ({"sid": None}, "token.session"),
+    "sid empty": ({"sid": ""}, "token.session"),
+    "sid a number": ({"sid": 7}, "token.session"),
+    "sid true": ({"sid": True}, "token.session"),
+    "sid a list": ({"sid": ["s1"]}, "token.session"),
+    "sid without end": ({"sid": "s" * 1_025}, "token.session"),
+    "neither iat nor auth_time": ({"sid": "s1", "iat": ..., "nbf": NOW - 60}, "token.session"),
+    "auth_time null": ({"sid": "s1", "auth_time": None}, "token.claims"),
+    "auth_time text": ({"sid": "s1", "auth_time": str(NOW)}, "token.claims"),
+    "auth_time true": ({"sid": "s1", "auth_time": True}, "token.claims"),
+    "auth_time before time": ({"sid": "s1", "auth_time": -1}, "token.claims"),
+    "auth_time after time": ({"sid": "s1", "auth_time": 1e300}, "token.claims"),
+}
+
+
+@pytest.mark.parametrize("sentence", NO_SESSION)
+def test_where_sessions_end_at_rest_a_token_says_which_it_is_of(sentence: str) -> None:
+    claims, said = NO_SESSION[sentence]
+    assert reason(token_of(ES, **claims), RESTING) == said
+    assert reason(token_of(ES, **claims)) is None
+
+
+BEGAN: dict[str, tuple[dict[str, Any], int, bool]] = {
+    "when it was issued": ({}, NOW - 60, False),
+    "when it was issued, rounded down": ({"iat": NOW - 59.5}, NOW - 60, False),
+    "when it was issued, whenever it begins": ({"nbf": NOW - 10}, NOW - 60, False),
+    "the login": ({"auth_time": NOW - 3_600}, NOW - 3_600, True),
+    "the login, rounded down": ({"auth_time": NOW - 3_599.5}, NOW - 3_600, True),
+    "the epoch": ({"auth_time": 0}, 0, True),
+    "the login, of a token that does not say when it was issued": (
+        {"auth_time": NOW - 90, "iat": ..., "nbf": NOW - 60},
+        NOW - 90,
+        True,
+    ),
+    "the token's own beginning, where the login is said to be later": ({"auth_time": NOW + 10**6}, NOW - 60, True),
+}
+
+
+@pytest.mark.parametrize("sentence", BEGAN)
+def test_what_a_token_says_of_when_its_session_was_used(sentence: str) -> None:
+    claims, began_at, by_login = BEGAN[sentence]
+    for sid in ("s", "s" * 1_024):
+        found = verified(token_of(ES, sid=sid, **claims), RESTING).session
+        assert found == Session(session_key(ISSUER, sid), 300, 7, began_at, by_login)
+
+
+def test_claims_that_a_gateway_verified_name_their_session_too() -> None:
+    claims: dict[str, Json] = {"iss": ISSUER, "iat": float(NOW), "exp": NOW + 600.0}
+    assert RESTING.accept(claims, NOW) == TokenRefusal("token.session")
+    accepted = RESTING.accept({**claims, "sid": "s1"}, NOW)
+    assert isinstance(accepted, Verified)
+    assert accepted.session == Session(session_key(ISSUER, "s1"), 300, 7, NOW, by_login=False)
+
+
+def test_where_sessions_do_not_end_at_rest_a_token_is_of_none() -> None:
+    assert verified(token_of(ES, sid="s1")).session is None
+    assert verified(token_of(ES, sid=7)).session is None
+
+
+@pytest.mark.parametrize("limit_s", [0, -1])
+@pytest.mark.parametrize("name", ["session_idle_s", "session_max_s"])
+def test_a_session_of_no_length_is_no_pin(name: str, limit_s: int) -> None:
+    pins: dict[str, Any] = {name: limit_s}
+    with pytest.raises(ValueError, match="longer than nothing"):
+        issuer_of(ES, **pins)

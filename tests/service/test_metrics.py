@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 from prometheus_client import REGISTRY
 from prometheus_client.parser import text_string_to_metric_families
 
-from pdp.metrics import WORDS, Metrics, decided_by
+from pdp.metrics import TOKEN_REASONS, WORDS, Metrics, decided_by
 from pdp.model import Decision
 from policy_lang.verdict import Duties, Observed
 from tests.support.decisions import DECISIONS
+from tests.support.process import ROOT
+
+AGE = "portcullis_issuer_keys_age_seconds"
+COUNTED = "portcullis_issuer_keys_counted"
+ISSUER = "https://id.example"
 
 
 def value(metrics: Metrics, name: str, **labels: str) -> float | None:
@@ -21,6 +30,18 @@ def value(metrics: Metrics, name: str, **labels: str) -> float | None:
             if sample.name == name and sample.labels == labels:
                 return sample.value
     return None
+
+
+def labels(metrics: Metrics, name: str, label: str) -> set[str]:
+    """The values of one label of the series of one name."""
+    return {each[label] for sample, each in series(metrics) if sample == name}
+
+
+def series(metrics: Metrics) -> list[tuple[str, dict[str, str]]]:
+    """Names and labels of all series but those that say when a counter was made."""
+    families = text_string_to_metric_families(metrics.exposition().decode())
+    samples = [sample for family in families for sample in family.samples]
+    return [(sample.name, sample.labels) for sample in samples if not sample.name.endswith("_created")]
 
 
 def test_decisions_are_counted_by_outcome_and_by_who_decided() -> None:
@@ -107,6 +128,135 @@ def test_the_queue_of_the_log_is_asked_when_it_is_read() -> None:
     assert value(metrics, "portcullis_log_pending") == 0
 
 
+# ---------------------------------------------------------------- tokens
+
+
+def test_refused_tokens_are_counted_by_reason_and_nothing_else_is() -> None:
+    metrics = Metrics()
+    for reason in ("token.expired", "token.expired", "token.key"):
+        metrics.decided(Decision("deny", ("token",), reason), 0.001)
+    metrics.decided(Decision("deny", ("path",), "path.encoded_slash"), 0.001)
+    metrics.decided(Decision("allow", ("orders.own",), "rule", id="a"), 0.001)
+    assert value(metrics, "portcullis_token_refusals_total", reason="token.expired") == 2
+    assert value(metrics, "portcullis_token_refusals_total", reason="token.key") == 1
+    assert labels(metrics, "portcullis_token_refusals_total", "reason") == {"token.expired", "token.key"}
+
+
+def test_a_token_that_ends_too_soon_for_a_minted_one_is_counted_as_that() -> None:
+    metrics = Metrics()
+    metrics.decided(Decision("deny", ("token",), "mint.over", id="a"), 0.001)
+    assert labels(metrics, "portcullis_token_refusals_total", "reason") == {"mint.over"}
+
+
+def test_a_reason_that_is_not_known_makes_no_series_of_its_own() -> None:
+    metrics = Metrics()
+    for number in range(3):
+        metrics.decided(Decision("deny", ("token",), f"token.{number}"), 0.001)
+    assert labels(metrics, "portcullis_token_refusals_total", "reason") == {"other"}
+    assert value(metrics, "portcullis_token_refusals_total", reason="other") == 3
+
+
+def test_every_reason_for_which_a_token_is_refused_is_one_of_the_closed_list() -> None:
+    said: set[str] = set()
+    for path in (ROOT / "pdp").rglob("*.py"):
+        said |= set(re.findall(r'"(token\.[a-z_]+)"', path.read_text()))
+    assert said == TOKEN_REASONS - {"mint.over"}
+
+
+def test_minted_tokens_are_counted_from_the_start_by_what_became_of_them() -> None:
+    metrics = Metrics()
+    assert value(metrics, "portcullis_minted_total", outcome="failed") == 0
+    metrics.minted("new")
+    metrics.minted("kept")
+    metrics.minted("kept")
+    assert value(metrics, "portcullis_minted_total", outcome="new") == 1
+    assert value(metrics, "portcullis_minted_total", outcome="kept") == 2
+    assert labels(metrics, "portcullis_minted_total", "outcome") == {"new", "kept", "failed"}
+
+
+# ---------------------------------------------------------------- what is asked for when the metrics are read
+
+
+def test_the_age_of_an_issuers_keys_is_shown_while_they_count() -> None:
+    metrics, ages = Metrics(), dict[str, float | None]({ISSUER: 12.5, "https://other.example": None})
+    metrics.watch_issuers(lambda: ages)
+    assert (value(metrics, AGE, issuer=ISSUER), value(metrics, COUNTED, issuer=ISSUER)) == (12.5, 1)
+    assert value(metrics, AGE, issuer="https://other.example") is None
+    assert value(metrics, COUNTED, issuer="https://other.example") == 0
+    ages[ISSUER] = None
+    assert (value(metrics, AGE, issuer=ISSUER), value(metrics, COUNTED, issuer=ISSUER)) == (None, 0)
+
+
+def test_keys_that_were_just_fetched_are_no_seconds_old_and_count() -> None:
+    metrics = Metrics()
+    metrics.watch_issuers(lambda: {ISSUER: 0.0})
+    assert (value(metrics, AGE, issuer=ISSUER), value(metrics, COUNTED, issuer=ISSUER)) == (0, 1)
+
+
+def test_the_name_of_an_issuer_cannot_leave_its_label() -> None:
+    metrics, hostile = Metrics(), 'https://id.example/"} 7\nportcullis_log_pending 9\\'
+    metrics.watch_issuers(lambda: {hostile: 1.0})
+    assert value(metrics, AGE, issuer=hostile) == 1
+    assert value(metrics, "portcullis_log_pending") == 0
+
+
+def test_what_is_revoked_and_whether_it_can_be_read_are_shown_together() -> None:
+    metrics, shared = Metrics(), [(3, True)]
+    metrics.watch_shared(lambda: shared[-1])
+    assert value(metrics, "portcullis_revocations") == 3
+    assert value(metrics, "portcullis_shared_state_usable") == 1
+    shared.append((3, False))
+    assert value(metrics, "portcullis_revocations") == 3
+    assert value(metrics, "portcullis_shared_state_usable") == 0
+
+
+def test_how_long_the_signing_key_signs_is_shown_while_one_does() -> None:
+    metrics, left = Metrics(), list[float | None]([90.5])
+    metrics.watch_minting(lambda: left[-1])
+    assert value(metrics, "portcullis_minting_key_seconds") == 90.5
+    assert value(metrics, "portcullis_minting_key_signs") == 1
+    left.append(None)
+    assert value(metrics, "portcullis_minting_key_seconds") is None
+    assert value(metrics, "portcullis_minting_key_signs") == 0
+
+
+def test_a_key_that_is_replaced_this_second_still_signs() -> None:
+    metrics = Metrics()
+    metrics.watch_minting(lambda: 0)
+    assert value(metrics, "portcullis_minting_key_signs") == 1
+
+
+UNWATCHED = (
+    AGE,
+    COUNTED,
+    "portcullis_revocations",
+    "portcullis_shared_state_usable",
+    "portcullis_minting_key_signs",
+    "portcullis_minting_key_seconds",
+)
+
+
+@pytest.mark.parametrize("name", UNWATCHED)
+def test_before_anybody_says_whom_to_ask_there_is_no_series(name: str) -> None:
+    assert name not in Metrics().exposition().decode()
+
+
+WATCHES: dict[str, Callable[[Metrics, str], None]] = {
+    "issuers": lambda metrics, who: metrics.watch_issuers(lambda: {who: 1.0}),
+    "shared state": lambda metrics, who: metrics.watch_shared(lambda: (len(who), True)),
+    "minting": lambda metrics, who: metrics.watch_minting(lambda: len(who)),
+}
+
+
+@pytest.mark.parametrize("what", WATCHES)
+def test_who_is_asked_about_is_replaced_not_added(what: str) -> None:
+    replaced, fresh = Metrics(), Metrics()
+    WATCHES[what](replaced, "one")
+    WATCHES[what](replaced, "another")
+    WATCHES[what](fresh, "another")
+    assert series(replaced) == series(fresh)
+
+
 def test_two_services_in_one_process_count_apart() -> None:
     one, other = Metrics(), Metrics()
     one.listener_refused("internal")
@@ -133,3 +283,4 @@ def test_labels_come_from_closed_lists(decisions: list[Decision]) -> None:
     assert {sample.labels["by"] for sample in samples} <= WORDS | {"rule"}
     assert {sample.labels["outcome"] for sample in samples} <= {"allow", "deny", "step_up"}
     assert sum(sample.value for sample in samples) == len(decisions)
+    assert labels(metrics, "portcullis_token_refusals_total", "reason") <= TOKEN_REASONS | {"other"}

@@ -6,6 +6,7 @@ import base64
 import json
 import random
 import re
+from itertools import count
 from typing import Any
 
 import jwt
@@ -16,13 +17,15 @@ from pdp.identity.jwks import KeySet, read_key_set
 from pdp.identity.jwt import Issuer, TokenRefusal, Verified, Verifier
 from pdp.minting.key_store import LocalSigner, Snapshot
 from pdp.minting.keys import US, Birth, MintingAlgorithm, Rotation, SigningKey, make_key, published
-from pdp.minting.minter import Minted, Minter, Subject
+from pdp.minting.minter import Minter, Subject
 from pdp.minting.pairwise import pairwise_subject
+from pdp.model import Minted
 
 ISSUER = "https://pdp.example"
 NOW = 1_800_000_000
 NOW_US = NOW * US
 SECRET = bytes(range(32))
+DECISIONS = count()
 ANN = Subject("https://id.example", "ann@example.com")
 
 
@@ -51,8 +54,12 @@ def token(
     now_us: int = NOW_US,
     deadline_us: int | None = None,
 ) -> Minted:
-    answer = (here or minter()).token(subject, audience, scopes, now_us, deadline_us)
+    here = here or minter()
+    record = f"d{next(DECISIONS)}"
+    answer = here.token(subject, audience, scopes, now_us, deadline_us, record)
     assert isinstance(answer, Minted), answer
+    if answer.record == record:
+        here.keep(answer)
     return answer
 
 
@@ -163,6 +170,19 @@ def test_a_token_is_reused(changes: dict[str, Any], same: bool) -> None:
     assert (token(here, **changes) is first) is same
 
 
+def test_a_token_is_handed_out_again_only_once_it_is_kept() -> None:
+    here = minter()
+    first, second = (here.token(ANN, "orders", (), NOW_US, None, record) for record in ("d1", "d2"))
+    assert isinstance(first, Minted)
+    assert isinstance(second, Minted)
+    assert (first.record, second.record) == ("d1", "d2")
+    here.drop(first)
+    here.keep(second)
+    assert here.token(ANN, "orders", (), NOW_US, None, "d3") is second
+    with pytest.raises(KeyError):
+        here.keep(first)
+
+
 def test_a_clock_that_goes_back_gets_a_token_of_its_own_time() -> None:
     here = minter(snapshot(ED, from_us=NOW_US - 100 * US))
     first = token(here)
@@ -193,7 +213,7 @@ def test_a_rotated_key_signs_anew_and_a_withdrawn_one_is_forgotten() -> None:
     assert (first.kid, second.kid) == (ED.kid, OTHER.kid)
     assert part(second.token, 0)["kid"] == OTHER.kid
     here.use(snapshot(OTHER, signer=None))
-    assert here.token(ANN, "orders", ("orders:read",), NOW_US, None) == "mint.no_key"
+    assert here.token(ANN, "orders", ("orders:read",), NOW_US, None, "d1") == "mint.no_key"
 
 
 def test_no_more_tokens_are_remembered_than_fit() -> None:
@@ -229,7 +249,15 @@ REFUSALS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
 
 @pytest.mark.parametrize(("keys", "asked", "reason"), REFUSALS.values(), ids=REFUSALS.keys())
 def test_no_token_is_minted_for(keys: dict[str, Any], asked: dict[str, Any], reason: str) -> None:
-    call = {"subject": ANN, "audience": "orders", "scopes": ("a",), "now_us": NOW_US, "deadline_us": None, **asked}
+    call = {
+        "subject": ANN,
+        "audience": "orders",
+        "scopes": ("a",),
+        "now_us": NOW_US,
+        "deadline_us": None,
+        "record": "d1",
+        **asked,
+    }
     here = minter(snapshot(ED, **keys))
     assert here.token(**call) == reason
     assert here.token(**call) == reason
@@ -239,7 +267,7 @@ def test_a_remembered_token_is_not_handed_out_past_the_callers_end() -> None:
     here = minter()
     token(here)
     for deadline_us in (-1, 0, 1, NOW_US - 1, NOW_US):
-        assert here.token(ANN, "orders", ("orders:read",), NOW_US, deadline_us) == "mint.over"
+        assert here.token(ANN, "orders", ("orders:read",), NOW_US, deadline_us, "d1") == "mint.over"
 
 
 class Unreachable(Struct, frozen=True):
@@ -254,7 +282,7 @@ class Unreachable(Struct, frozen=True):
 
 def test_a_signer_that_fails_is_a_refusal_and_nothing_is_remembered() -> None:
     here = minter(snapshot(ED, signer=Unreachable()))
-    assert here.token(ANN, "orders", (), NOW_US, None) == "mint.signer"
+    assert here.token(ANN, "orders", (), NOW_US, None, "d1") == "mint.signer"
     here.use(snapshot(ED))
     assert token(here).kid == ED.kid
 

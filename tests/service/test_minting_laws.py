@@ -6,6 +6,7 @@ import dataclasses
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 import jwt
@@ -29,8 +30,9 @@ from pdp.minting.keys import (
     published,
     signing,
 )
-from pdp.minting.minter import Minted, Minter, Subject
+from pdp.minting.minter import Minter, Subject
 from pdp.minting.pairwise import pairwise_subject
+from pdp.model import Minted
 
 SETTINGS = Rotation(algorithm="EdDSA", rotate_every_s=40, publish_ahead_s=10, token_life_s=3, leeway_s=2)
 AHEAD_US = SETTINGS.publish_ahead_s * US
@@ -305,6 +307,20 @@ def claims(token: str, audience: str) -> dict[str, Any]:
     return read
 
 
+DECISIONS = count()
+
+
+def asked_of(
+    here: Minter, subject: Subject, audience: str, scopes: tuple[str, ...], now_us: int, end_us: int | None
+) -> Minted | str:
+    """What the minter says; a new token is kept."""
+    record = f"d{next(DECISIONS)}"
+    answer = here.token(subject, audience, scopes, now_us, end_us, record)
+    if isinstance(answer, Minted) and answer.record == record:
+        here.keep(answer)
+    return answer
+
+
 NAMES = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=12)
 SCOPES = st.lists(st.sampled_from(["orders:read", "orders:write", "a", "b", "c"]), max_size=6).map(tuple)
 
@@ -312,7 +328,7 @@ SCOPES = st.lists(st.sampled_from(["orders:read", "orders:write", "a", "b", "c"]
 @LAW
 @given(name=NAMES, issuer=NAMES, one=NAMES, other=NAMES)
 def test_a_token_for_one_service_never_verifies_as_another(name: str, issuer: str, one: str, other: str) -> None:
-    token = minted(minter().token(Subject(issuer, name), one, ("a",), START_US, None)).token
+    token = minted(asked_of(minter(), Subject(issuer, name), one, ("a",), START_US, None)).token
     assert claims(token, one)["aud"] == one
     if other != one:
         with pytest.raises(jwt.InvalidAudienceError):
@@ -364,7 +380,9 @@ def test_every_token_handed_out_is_the_callers_and_lives_long_enough(
     for caller, later_us in asked:
         now_us += later_us
         end_us = None if caller.ends_in_us is None else now_us + caller.ends_in_us
-        answer = here.token(Subject("https://id.example", caller.name), caller.service, caller.scopes, now_us, end_us)
+        answer = asked_of(
+            here, Subject("https://id.example", caller.name), caller.service, caller.scopes, now_us, end_us
+        )
         if isinstance(answer, str):
             assert answer == "mint.over"
             assert end_us is not None
@@ -384,8 +402,8 @@ def test_every_token_handed_out_is_the_callers_and_lives_long_enough(
 @given(st.permutations(["a", "b", "c", "b"]))
 def test_one_scope_set_is_one_token_however_it_is_spelt(scopes: list[str]) -> None:
     here = minter()
-    first = here.token(Subject("i", "ann"), "orders", ("a", "b", "c"), START_US, None)
-    assert here.token(Subject("i", "ann"), "orders", tuple(scopes), START_US, None) is first
+    first = asked_of(here, Subject("i", "ann"), "orders", ("a", "b", "c"), START_US, None)
+    assert asked_of(here, Subject("i", "ann"), "orders", tuple(scopes), START_US, None) is first
 
 
 PLACES = st.tuples(*(st.sampled_from(["a", "b", "ab", "a b"]),) * 3, st.sampled_from([(), ("a",), ("a", "b"), ("ab",)]))
@@ -397,8 +415,8 @@ def test_a_token_is_reused_exactly_for_the_same_subject_service_and_scopes(
     one: tuple[str, str, str, tuple[str, ...]], other: tuple[str, str, str, tuple[str, ...]]
 ) -> None:
     here = minter()
-    first = here.token(Subject(one[0], one[1]), one[2], one[3], START_US, None)
-    second = here.token(Subject(other[0], other[1]), other[2], other[3], START_US, None)
+    first = asked_of(here, Subject(one[0], one[1]), one[2], one[3], START_US, None)
+    second = asked_of(here, Subject(other[0], other[1]), other[2], other[3], START_US, None)
     assert (first is second) == (one == other)
 
 
@@ -408,5 +426,5 @@ def test_a_retired_key_hands_nothing_out(retired_in_us: int) -> None:
     retired = dataclasses.replace(KEY, retired_us=START_US + retired_in_us)
     here = minter(snapshot(retired))
     for now_us in range(START_US, START_US + 240 * US, 7 * US):
-        answer = here.token(Subject("i", "ann"), "orders", (), now_us, None)
+        answer = asked_of(here, Subject("i", "ann"), "orders", (), now_us, None)
         assert (answer == "mint.no_key") == (now_us >= START_US + retired_in_us)

@@ -119,7 +119,7 @@ def test_a_letter_outside_ascii_never_becomes_one_inside() -> None:
 
 
 def test_a_capability_counts_where_it_is_one_and_the_gateway_may_have_it() -> None:
-    call = Call("GET", "/a", "h", capabilities=["answer", "redact", "issue_token", "levitate"])  # type: ignore[list-item]
+    call = Call("GET", "/a", "h", capabilities=["answer", "redact", "levitate"])  # type: ignore[list-item]
     assert asked(call).capabilities == frozenset({"answer", "redact"})
     assert asked(call, replace(APP, capabilities=frozenset({"redact", "step_up"}))).capabilities == {"redact"}
 

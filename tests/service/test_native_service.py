@@ -13,7 +13,7 @@ from msgspec import structs
 
 from pdp.client import Action, AsyncClient, Call, Capability, Explained, LateError, NotPermittedError, Subject
 from pdp.client import Decision as Told
-from pdp.config_tables import IssuerConfig
+from pdp.config_identity import IssuerConfig
 from pdp.evaluate import Evaluator
 from pdp.gateways import Gateway
 from pdp.identity.bearer import Identity

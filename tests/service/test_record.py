@@ -14,7 +14,7 @@ from pdp.audit.replay import ReplayError, Undecidable, agrees, replay
 from pdp.evaluate import Evaluator
 from pdp.identity.bearer import Identity
 from pdp.identity.jwt import Verifier
-from pdp.model import EXT_AUTHZ, Decision, Inquiry, Json, Principal
+from pdp.model import EXT_AUTHZ, ISSUE, Decision, Inquiry, Json, Principal
 from policy_lang.ir import LogDuty
 from policy_lang.meaning.values import FALSE
 from policy_lang.verdict import ClauseTrace, RuleTrace, Verdict
@@ -153,7 +153,7 @@ def test_obligations_stand_by_their_words_and_values_are_sealed() -> None:
     assert "canary" not in json.dumps(clear)
     assert sealed["sent"] == {"x-desk-user": "canary-subject", "x-desk-place": "front"}
     assert sealed["headers"] == {"x-device-id": ["emu-canary"]}
-    assert sealed["can"] == sorted(EXT_AUTHZ)
+    assert sealed["can"] == sorted(EXT_AUTHZ - ISSUE)
 
 
 def test_of_the_origin_only_what_the_cell_reads_is_kept() -> None:

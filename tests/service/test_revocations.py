@@ -24,7 +24,7 @@ from pdp.shared_state.model import (
     StoreError,
     merged,
 )
-from pdp.shared_state.watched import BY, MOST_BYTES, MOST_PROBLEMS, FileRefused, Watched, read_watched
+from pdp.shared_state.watched import BY, MOST_BYTES, MOST_PROBLEMS, FileRefused, read_watched
 from policy_lang.verdict import Json
 
 ISSUER = "https://id.example.com"
@@ -333,13 +333,10 @@ BAD_FILES: dict[str, tuple[bytes, int]] = {
 
 
 @pytest.mark.parametrize(("data", "line"), BAD_FILES.values(), ids=BAD_FILES.keys())
-def test_a_file_is_refused_whole_by_line_and_what_was_revoked_stays(data: bytes, line: int) -> None:
-    watched = Watched()
-    assert watched.offer(_file({**SESSION, "value": "before"})) == ()
-    problems = watched.offer(data)
-    assert [problem.line for problem in problems] == [line]
-    assert watched.index.refused(ISSUER, {"sid": "before"}, DIGEST, None) == "token.revoked"
-    assert watched.index.refused(ISSUER, {"sid": "s-1"}, DIGEST, None) is None
+def test_a_file_is_refused_whole_by_line(data: bytes, line: int) -> None:
+    read = read_watched(data)
+    assert isinstance(read, FileRefused)
+    assert [problem.line for problem in read.problems] == [line]
 
 
 def test_every_bad_line_is_named_up_to_a_hundred() -> None:
@@ -349,16 +346,6 @@ def test_every_bad_line_is_named_up_to_a_hundred() -> None:
     read = read_watched(b"x\n" * 10_000)
     assert isinstance(read, FileRefused)
     assert len(read.problems) == MOST_PROBLEMS
-
-
-def test_a_good_file_takes_the_place_of_the_one_before() -> None:
-    watched = Watched()
-    watched.offer(_file(SESSION))
-    first = watched.index.revision
-    assert watched.offer(_file({**SESSION, "value": "s-2"})) == ()
-    assert watched.index.refused(ISSUER, {"sid": "s-1"}, DIGEST, None) is None
-    assert watched.index.refused(ISSUER, {"sid": "s-2"}, DIGEST, None) == "token.revoked"
-    assert watched.index.revision > first
 
 
 @given(st.binary(max_size=200))

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Sequence
+from itertools import count
 from typing import Any
 
 import pytest
@@ -13,7 +16,7 @@ from pdp.identity.jwt import Issuer, TokenRefusal, Verifier
 from pdp.model import Json
 from pdp.revoking import Revoking
 from pdp.shared_state.memory import MemoryStore, Shelf
-from pdp.shared_state.model import StoreError
+from pdp.shared_state.model import Revocation, StoreError
 from tests.support.tokens import ISSUER, NOW, key_set, signer, token_of
 
 ES = signer("ES256")
@@ -33,9 +36,9 @@ class Worker:
         self.shelf = shelf or Shelf()
         self.now = 0.0
         self.revoking = Revoking(
-            MemoryStore(self.shelf), [_issuer()], monotonic=lambda: self.now, clock_us=lambda: NOW * 1_000_000
+            lambda: MemoryStore(self.shelf), [_issuer()], monotonic=lambda: self.now, clock_us=lambda: NOW * 1_000_000
         )
-        self.identity = Identity(Verifier([_issuer()]), revoked=self.revoking.refused)
+        self.identity = Identity(Verifier([_issuer()]), standing=lambda verified, _: self.revoking.refused(verified))
 
     def says(self, **claims: Any) -> str:
         value = f"Bearer {token_of(ES, **{**CLAIMS, **claims})}"
@@ -137,3 +140,36 @@ def test_claims_that_a_gateway_verified_are_asked_too() -> None:
     assert isinstance(worker.identity.accept(claims, NOW), Proven)
     assert worker.does("session", "s1")
     assert worker.identity.accept(claims, NOW) == TokenRefusal("token.revoked")
+
+
+class Lagging(MemoryStore):
+    """Learns what others did only when it was asked some times, as over a network."""
+
+    def __init__(self, shelf: Shelf, looks: int) -> None:
+        super().__init__(shelf)
+        self._looks = looks
+
+    def generation(self) -> int | None:
+        return None
+
+    def revocations(self, since: int) -> tuple[Sequence[Revocation], int]:
+        self._looks -= 1
+        return super().revocations(since) if self._looks < 0 else ([], since)
+
+
+def test_who_revokes_is_told_so_when_the_next_decision_here_knows_of_it() -> None:
+    shelf = Shelf()
+    stores = iter([Lagging(shelf, 3), MemoryStore(shelf)])
+    revoking = Revoking(lambda: next(stores), [_issuer()], monotonic=time.monotonic, clock_us=lambda: NOW * 1_000_000)
+    answer = asyncio.run(revoking.revoke({"kind": "session", "issuer": ISSUER, "value": "s1"}))
+    assert answer == {"ok": True, "state": "revoked"}
+    assert revoking.entries() == 1
+
+
+def test_who_revokes_is_told_that_this_service_does_not_know_of_it_yet() -> None:
+    shelf = Shelf()
+    stores = iter([Lagging(shelf, 10**6), MemoryStore(shelf)])
+    clock = count()
+    revoking = Revoking(lambda: next(stores), [_issuer()], monotonic=lambda: next(clock), clock_us=lambda: NOW * 10**6)
+    answer = asyncio.run(revoking.revoke({"kind": "session", "issuer": ISSUER, "value": "s1"}))
+    assert answer["detail"] == "this service was not told of it yet: see `pdp admin status`"

@@ -380,6 +380,7 @@ def test_a_port_in_use_is_one_line_each(tmp_path: Path) -> None:
             held.listen()
         one, two = (held.getsockname()[1] for held in (first, second))
         ports = ["--gateway-port", str(one), "--grpc-port", "0", "--http-port", str(two), "--upstream-port", "0"]
+        ports += ["--issuer-port", "0"]
         done = subprocess.run(
             [sys.executable, "-m", "pdp.demo", "--state", str(tmp_path / "s"), "--envoy", sys.executable, *ports],
             cwd=ROOT,

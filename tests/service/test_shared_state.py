@@ -1,15 +1,18 @@
 """The stores: the same for every one, found by every process at the next decision, and whole whatever fails.
 
-A real Redis stands in where this machine has one (tests/support/redis.py).
+A real Redis and a real PostgreSQL stand in where this machine has them (tests/support/redis.py,
+tests/casbin/postgres.py); what PostgreSQL alone does is in test_postgres_store.py.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 import timeit
 from collections.abc import Callable, Iterator
@@ -17,6 +20,7 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any, cast
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -28,7 +32,6 @@ from pdp.shared_state.model import (
     COALESCED_US,
     GRACE_US,
     LONGEST,
-    Identity,
     Kind,
     Revocation,
     Revocations,
@@ -36,6 +39,7 @@ from pdp.shared_state.model import (
     StoreError,
 )
 from pdp.shared_state.sqlite import DATABASE, GENERATION, KEPT_US, SqliteStore, connect
+from tests.casbin.postgres import postgres, postgres_programs
 from tests.support.process import eventually
 from tests.support.redis import RedisServer, redis_program, redis_server
 
@@ -57,6 +61,9 @@ def opened(place):
     if place.startswith("redis:"):
         from pdp.shared_state.redis import RedisStore
         return RedisStore(place, poll_s=0.05)
+    if place.startswith("postgresql:"):
+        from pdp.shared_state.postgres import PostgresStore
+        return PostgresStore(place, poll_s=0.05)
     return SqliteStore(Path(place), opened=lambda path: sqlite3.connect(
         path, timeout=5, isolation_level=None, factory=Dying))
 
@@ -180,12 +187,51 @@ def _emptied(server: RedisServer) -> str:
     return server.address
 
 
-@pytest.fixture(params=["memory", "sqlite", "redis"])
+@pytest.fixture(scope="module")
+def postgresql() -> Iterator[str]:
+    programs = postgres_programs()
+    if programs is None or importlib.util.find_spec("psycopg") is None:
+        pytest.skip("no PostgreSQL on the path or in a package here, or no driver")
+    with postgres(programs) as address:
+        yield address
+
+
+def _postgres_store(address: str, **given: Any) -> Store:
+    from pdp.shared_state.postgres import PostgresStore
+
+    return PostgresStore(address, **{"poll_s": 0.05, **given})
+
+
+def _without_tables(address: str) -> str:
+    import psycopg
+
+    with psycopg.connect(address) as connection:
+        connection.execute("DROP SCHEMA IF EXISTS portcullis CASCADE")
+    return address
+
+
+def _store_of(address: str, **given: Any) -> Store:
+    return (_postgres_store if address.startswith("postgresql:") else _redis_store)(address, **given)
+
+
+@pytest.fixture(params=["redis", "postgres"])
+def address(request: pytest.FixtureRequest) -> str:
+    """Of an empty store of several hosts."""
+    if request.param == "redis":
+        return _emptied(request.getfixturevalue("redis"))
+    return _without_tables(request.getfixturevalue("postgresql"))
+
+
+@pytest.fixture(params=["memory", "sqlite", "redis", "postgres"])
 def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], Store]]:
     """Opens one more store on the same data, of at most five revocations."""
     stores: list[Store] = []
     shelf = Shelf(most=5)
-    address = _emptied(request.getfixturevalue("redis")) if request.param == "redis" else ""
+    address = ""
+    if request.param == "redis":
+        address = _emptied(request.getfixturevalue("redis"))
+    elif request.param == "postgres":
+        address = _without_tables(request.getfixturevalue("postgresql"))
 
     def another() -> Store:
         match request.param:
@@ -194,7 +240,7 @@ def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[
             case "sqlite":
                 made = SqliteStore(tmp_path, most=5)
             case _:
-                made = _redis_store(address, most=5)
+                made = _store_of(address, most=5)
         stores.append(made)
         return made
 
@@ -230,7 +276,7 @@ def test_in_every_store_a_withdrawal_of_nothing_is_a_mistake_that_changes_nothin
     store.revoke(revoked("s-1"))
     for identity in (("session", ISSUER, ""), ("session", ISSUER, "\ud800"), ("user", ISSUER, "s-1")):
         with pytest.raises(ValueError, match="revocation"):
-            store.withdraw(cast("Identity", identity), NOW_US, "me")
+            store.withdraw(identity, NOW_US, "me")
     assert store.revocations(0) == ([revoked("s-1")], 1)
     assert store.generation() is not None
 
@@ -710,27 +756,85 @@ def test_many_processes_may_make_the_file_at_once(tmp_path: Path) -> None:
     assert sorted(said) == [f"ready\n{number}\n" for number in range(1, 5)]
 
 
-# One Redis, several hosts
+# One Redis or PostgreSQL, several hosts
 
 
-def test_two_hosts_on_one_redis_find_a_revocation_soon(redis: RedisServer) -> None:
-    with workers(_emptied(redis), 2) as (here, there):
+def test_two_hosts_on_one_store_find_a_revocation_soon(address: str) -> None:
+    with workers(address, 2) as (here, there):
         assert there.asked("decide s-1") == "None"
         here.asked("revoke s-1")
         eventually(lambda: there.asked("decide s-1") == "token.revoked", 5.0)
         assert here.asked("decide s-1") == "token.revoked", "who revoked knows at once"
         here.asked(f"seen {SESSION.hex()}")
-        with closing(_redis_store(redis.address)) as third:
+        with closing(_store_of(address)) as third:
             assert third.last_seen(SESSION) == NOW_US
             assert [entry.value for entry in third.revocations(0)[0]] == ["s-1"]
 
 
-def test_what_is_revoked_at_once_by_many_is_all_there(redis: RedisServer) -> None:
-    with workers(_emptied(redis), 2) as both:
+def test_what_is_revoked_at_once_by_many_is_all_there(address: str) -> None:
+    with workers(address, 2) as both:
         for number in range(40):
             both[number % 2].told(f"revoke s-{number}")
         revisions = [int(both[number % 2].heard()) for number in range(40)]
         assert sorted(revisions) == list(range(1, 41))
+
+
+def test_who_is_overtaken_again_and_again_takes_it_for_no_loss_and_comes_through(redis: RedisServer) -> None:
+    from pdp.shared_state.redis import RedisStore
+
+    times = 21
+
+    class Overtaken(RedisStore):
+        """One that another store comes before, each time after it has asked at which revision Redis is."""
+
+        overtaken = times
+
+        def _about(self, asked: Any) -> tuple[bytes, int]:
+            found = super()._about(asked)
+            if threading.current_thread() is threading.main_thread() and self.overtaken < times:
+                self.overtaken += 1
+                other.revoke(revoked(f"s-{self.overtaken}"))
+                eventually(lambda: self.generation() != 0, 5.0)
+            return found
+
+    with (
+        closing(_redis_store(_emptied(redis))) as other,
+        closing(Overtaken(redis.address, poll_s=0.01)) as store,
+    ):
+        store.overtaken = 0
+        assert store.revoke(revoked("last")) == times + 1
+        assert store.status().detail == ""
+
+
+def test_only_what_is_over_makes_room_among_hosts(address: str) -> None:
+    end = NOW_US + 60_000_000
+    clock = [end + GRACE_US - 1]
+    with closing(_store_of(address, most=2, clock_us=lambda: clock[0])) as store:
+        store.revoke(revoked("s-1", until_us=end))
+        store.revoke(revoked("s-2"))
+        with pytest.raises(StoreError, match="S112"):
+            store.revoke(revoked("s-3"))
+        clock[0] += 1
+        store.revoke(revoked("s-3"))
+        with pytest.raises(StoreError, match="S112"):
+            store.revoke(revoked("s-4"))
+        with closing(_store_of(address)) as other:
+            assert {entry.value for entry in other.revocations(0)[0]} == {"s-2", "s-3"}
+
+
+def test_what_was_over_and_was_revoked_again_elsewhere_makes_no_room(redis: RedisServer) -> None:
+    from redis import Redis
+
+    end = NOW_US + 60_000_000
+    with closing(_redis_store(_emptied(redis), most=1, clock_us=lambda: end + GRACE_US)) as store:
+        store.revoke(revoked("s-1", until_us=end))
+        with closing(Redis.from_url(redis.address)) as client:
+            # As another host would, whose notice did not come yet.
+            (name,) = cast("list[bytes]", client.hkeys("{portcullis}:revocations"))
+            again = msgspec.json.encode({"revision": 1, "revocation": revoked("s-1")})
+            client.hset("{portcullis}:revocations", name, again)
+        with pytest.raises(StoreError, match="S112"):
+            store.revoke(revoked("s-2"))
 
 
 @pytest.fixture
@@ -800,22 +904,6 @@ def test_a_part_that_is_evicted_is_found_by_the_next_host(redis: RedisServer, lo
             _redis_store(redis.address)
 
 
-def test_only_what_is_over_makes_room_in_redis(redis: RedisServer) -> None:
-    end = NOW_US + 60_000_000
-    clock = [end + GRACE_US - 1]
-    with closing(_redis_store(_emptied(redis), most=2, clock_us=lambda: clock[0])) as store:
-        store.revoke(revoked("s-1", until_us=end))
-        store.revoke(revoked("s-2"))
-        with pytest.raises(StoreError, match="S112"):
-            store.revoke(revoked("s-3"))
-        clock[0] += 1
-        store.revoke(revoked("s-3"))
-        with pytest.raises(StoreError, match="S112"):
-            store.revoke(revoked("s-4"))
-        with closing(_redis_store(redis.address)) as other:
-            assert {entry.value for entry in other.revocations(0)[0]} == {"s-2", "s-3"}
-
-
 @pytest.mark.parametrize(("field", "value"), [("version", "2"), ("revision", "many")])
 def test_a_redis_of_somebody_else_is_not_opened(redis: RedisServer, field: str, value: str) -> None:
     from redis import Redis
@@ -826,10 +914,17 @@ def test_a_redis_of_somebody_else_is_not_opened(redis: RedisServer, field: str, 
         _redis_store(redis.address)
 
 
-def test_no_message_holds_the_password(redis: RedisServer) -> None:
-    port = redis.address.rpartition(":")[2]
-    for address in (f"redis://me:opensesame@127.0.0.1:{port}", "redis://me:opensesame@127.0.0.1:1", "opensesame://x:y"):
-        with pytest.raises(StoreError) as caught:
-            _redis_store(address)
-        assert "opensesame@" not in str(caught.value)
-        assert "opensesame" not in str(caught.value.detail).removeprefix("opensesame://")
+WITH_PASSWORD = {
+    "of whom it does not know": "{scheme}://me:opensesame@127.0.0.1:{port}",
+    "where nobody listens": "{scheme}://me:opensesame@127.0.0.1:1",
+    "of a port that is none": "{scheme}://me:opensesame@127.0.0.1:port",
+    "of another program": "opensesame://x:y",
+}
+
+
+@pytest.mark.parametrize("text", WITH_PASSWORD.values(), ids=WITH_PASSWORD.keys())
+def test_no_message_holds_the_password(redis: RedisServer, text: str) -> None:
+    address = text.format(scheme="redis", port=redis.address.removesuffix("/0").rpartition(":")[2])
+    with pytest.raises(StoreError) as caught:
+        _redis_store(address)
+    assert "opensesame" not in str(caught.value)

@@ -182,12 +182,18 @@ def test_a_private_key_is_not_shown(files: TlsFiles) -> None:
 # ---------------------------------------------------------------- whose certificate it is
 
 
+LATER = "Jan  1 00:00:01 2026 GMT"
 NAMES: dict[str, tuple[object, list[str]]] = {
     "no certificate": (None, []),
     "none was shown": ({}, []),
-    "a URI": ({"subjectAltName": (("URI", EDGE_ID),)}, [EDGE_ID]),
+    "a URI": ({"subjectAltName": (("URI", EDGE_ID),), "notAfter": LATER}, [EDGE_ID]),
+    "a URI, and it is over": ({"subjectAltName": (("URI", EDGE_ID),), "notAfter": "Jan  1 00:00:00 2026 GMT"}, []),
+    "a URI, and no end": ({"subjectAltName": (("URI", EDGE_ID),)}, []),
     "a URI among others": (
-        {"subjectAltName": (("DNS", "a.example"), ("URI", EDGE_ID), ("email", EDGE_ID), ("IP Address", "192.0.2.1"))},
+        {
+            "subjectAltName": (("DNS", "a.example"), ("URI", EDGE_ID), ("email", EDGE_ID), ("IP Address", "192.0.2.1")),
+            "notAfter": LATER,
+        },
         [EDGE_ID],
     ),
     "a subject that spells a URI": ({"subject": ((("commonName", EDGE_ID),),)}, []),
@@ -197,7 +203,7 @@ NAMES: dict[str, tuple[object, list[str]]] = {
 @pytest.mark.parametrize("sentence", NAMES)
 def test_the_uri_names_of_a_certificate(sentence: str) -> None:
     certificate, names = NAMES[sentence]
-    assert uri_names(certificate) == names
+    assert uri_names(certificate, 1_767_225_600.0) == names
 
 
 @given(st.lists(st.sampled_from([EDGE_ID, "spiffe://shop.example/other", "https://a.example/", "", EDGE_ID + "/"])))

@@ -35,7 +35,7 @@ class World:
 
         issuer = Issuer(ISSUER, None, frozenset({"ES256"}), frozenset({"at+jwt"}))
         self.trust = Trust(
-            [issuer], {ISSUER: make}, monotonic=lambda: self.now, sleep=self._sleep, revoked=lambda _: None
+            [issuer], {ISSUER: make}, monotonic=lambda: self.now, sleep=self._sleep, standing=lambda _, __: None
         )
 
     async def _fetch(self, _: str) -> bytes:

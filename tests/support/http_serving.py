@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import re
 import ssl
+import time
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,7 @@ class Recording:
 async def serving(
     app: ASGIApp, listeners: Sequence[HttpListener] = (LOCAL,), gateways: Gateways = KNOWN, **more: Any
 ) -> AsyncIterator[tuple[str, ...]]:
-    async with serve_http(app, listeners, gateways, **more) as addresses:
+    async with serve_http(app, listeners, gateways, now_s=time.time, **more) as addresses:
         yield addresses
 
 

@@ -1,0 +1,59 @@
+"""The host's clock as decisions see it: it never goes back.
+
+The host's clock and a monotonic one come in; Unix microseconds go out. A token, a session or a key that was over stays
+over, whoever sets the host's clock back.
+INVARIANT: of two calls, the later one gets no less than the earlier one did, and no less than that and the time that
+passed in between, but for `LEEWAY_S` in all.
+Source: security.md 2.1, row "clock skew/jump".
+
+Decision: 2026-11-21. A clock that was set back stands still until the host's has caught up with it, or `LEEWAY_S` has
+passed; then it goes on by the monotonic clock. Where the host's is behind by more than that, `behind_s` says so, and
+the service is not ready, so that whoever runs it corrects the clock and starts it anew: which of the two is right
+nobody here can tell. A jump ahead is believed: it ends what ends, and lets nobody in.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+LEEWAY_S = 60
+
+_LEEWAY_US = LEEWAY_S * 1_000_000
+
+
+class SteadyClock:
+    """`host_us` gives Unix microseconds, `monotonic` seconds. For any thread."""
+
+    def __init__(self, host_us: Callable[[], int], monotonic: Callable[[], float]) -> None:
+        self._host_us = host_us
+        self._monotonic = monotonic
+        self._lock = threading.Lock()
+        self._latest_us = host_us()
+        self._ahead_us = self._latest_us - int(monotonic() * 1_000_000)
+        self._behind_us = 0
+
+    def now_us(self) -> int:
+        """The time now."""
+        with self._lock:
+            host_us, passed_us = self._host_us(), int(self._monotonic() * 1_000_000)
+            if host_us - passed_us >= self._ahead_us:
+                self._ahead_us, self._behind_us = host_us - passed_us, 0
+            else:
+                self._behind_us = passed_us + self._ahead_us - host_us
+                host_us = max(host_us, host_us + self._behind_us - _LEEWAY_US)
+            self._latest_us = max(self._latest_us, host_us)
+            return self._latest_us
+
+    @property
+    def behind_s(self) -> float:
+        """How far the host's clock was set back, where that is beyond the leeway; else 0."""
+        self.now_us()
+        return self._behind_us / 1_000_000 if self._behind_us > _LEEWAY_US else 0.0
+
+    def misgiving(self) -> str:
+        """What is to be said of the host's clock; "" where it goes as it should."""
+        behind_s = self.behind_s
+        if not behind_s:
+            return ""
+        return f"the clock of this host was set back by {behind_s:.0f} s: correct it, then start the service anew"
