@@ -50,7 +50,7 @@ class Asker(Struct, frozen=True):
     identity: str | None = None
 
 
-Stated = Callable[[str, Asker, Request], Awaitable[None]]
+Stated = Callable[[str, Asker, Request], Awaitable[str]]
 """Puts a request into the log: its verb, who makes it, the whole of it.
 
 Errors: AuditError, TimeoutError.
@@ -129,18 +129,20 @@ async def _answer(line: bytes, asker: Asker, verbs: Mapping[str, Verb], stated: 
         verb = verbs[name]
     except (ValueError, KeyError, TypeError, RecursionError):
         return {"ok": False, "detail": f"not a request; the verbs are {', '.join(sorted(verbs))}"}
+    record = None
     try:
-        await stated(name, asker, request)
+        record = await stated(name, asker, request)
     except (AuditError, TimeoutError) as error:
         log.warning("`pdp admin %s` is not in the log: %s", name, error)
         if verb.changes:
             detail = f"nothing was done, since the log cannot take the record of it ({error}): mend the log first"
             return {"ok": False, "detail": detail}
     try:
-        return await verb.do(request)
+        answer = await verb.do(request)
     except Exception as error:
         log.exception("an administrator's request failed")
-        return {"ok": False, "detail": f"a fault in pdp: {type(error).__name__}"}
+        answer = {"ok": False, "detail": f"a fault in pdp: {type(error).__name__}"}
+    return answer if record is None else {**answer, "record": record}
 
 
 def ask(path: Path, request: Mapping[str, Json]) -> Mapping[str, Json]:

@@ -4,7 +4,7 @@ The table `[admin]` comes in; while the context lasts, whoever proves one of its
 
     TLS 1.2 or 1.3; the client's certificate is signed by `client_ca` and has exactly one URI, which is in `identities`
     PATIENCE_S        for the handshake, for the line to come, for its answer to go
-    MOST_CONNECTIONS  at once
+    MOST_CONNECTIONS  administrators at once, beside MOST_UNPROVED who have not proved yet that they are one
 
 Anybody else gets no answer. What kept them out is logged once for each kind of it.
 INVARIANT: nothing is read of a connection but by TLS, from its first byte on; and no line is looked at before the
@@ -13,8 +13,9 @@ INVARIANT: the certificates are those that the files held when the connection wa
 `misgivings` says so (pdp/transports/tls.py).
 Sources: SPIFFE X.509-SVID 2 and 5.2 (exactly one URI). Design: contracts.md "Command line"; security.md 2.1.
 
-Decision: 2026-11-21. Where as many are connected as may be, the one that has waited longest to prove who it is makes
-room: nobody without a certificate keeps an administrator from revoking. Who has proved it stays, and the next waits.
+Decision: 2026-11-21. Where as many as may be have not yet proved who they are, one of them makes room, whichever chance
+says: who only connects, however fast, drives out others of its kind and an administrator in the middle of a handshake
+now and then, who tries again. Who has proved it stays.
 Decision: 2026-11-21. Who is refused is not in the decision log: it has asked nothing. It is in the service's own.
 Decision: 2026-11-21. The names of `identities` count from the start of the service on; an administrator is removed by
 a restart, or at once by another `client_ca`.
@@ -25,6 +26,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import secrets
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -36,6 +38,7 @@ from pdp.transports.tls import LOOK_EVERY_S, Certificates, ReadFile, TlsFiles, u
 from policy_lang.diagnostics import printable
 
 MOST_CONNECTIONS = 16
+MOST_UNPROVED = 256
 MOST_TOLD = 32
 CLOSE_WITHIN_S = 2.0
 ACCEPT_AGAIN_S = 0.1
@@ -92,7 +95,7 @@ def _certificates(config: AdminConfig, read: ReadFile) -> Certificates | None:
 
 
 class _Door:
-    """Who is connected: those who have proved nothing yet, in the order in which they came, and those who have."""
+    """Who is connected: those who have proved nothing yet, and those who have."""
 
     def __init__(
         self,
@@ -109,7 +112,7 @@ class _Door:
         self._stated = stated
         self._patience_s = patience_s
         self._now_s = now_s
-        self._unproved: dict[asyncio.Task[None], None] = {}
+        self._unproved: set[asyncio.Task[None]] = set()
         self._proved: set[asyncio.Task[None]] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._told: set[str] = set()
@@ -138,34 +141,27 @@ class _Door:
                 self._tell(f"administrators are not let in for now: {error}")
                 await asyncio.sleep(ACCEPT_AGAIN_S)
                 continue
-            if self._has_room():
-                self._let_in(accepted, str(sender[0]))
-            else:
-                accepted.close()
-                self._tell(f"an administrator was turned away: {MOST_CONNECTIONS} are connected")
+            self._make_room()
+            self._let_in(accepted, str(sender[0]))
             await asyncio.sleep(0)  # a crowd at the door must not keep the loop from everything else
 
-    def _has_room(self) -> bool:
-        """Whether one more may be connected, after the oldest of those who have proved nothing went, where need be."""
-        if len(self._unproved) + len(self._proved) < MOST_CONNECTIONS:
-            return True
-        if not self._unproved:
-            return False
-        oldest = next(iter(self._unproved))
-        del self._unproved[oldest]
-        oldest.cancel()
-        return True
+    def _make_room(self) -> None:
+        """Let one more in, after one of those who have proved nothing went, where need be."""
+        if len(self._unproved) >= MOST_UNPROVED:
+            chosen = secrets.choice(list(self._unproved))
+            self._unproved.discard(chosen)
+            chosen.cancel()
 
     def _let_in(self, accepted: socket.socket, sender: str) -> None:
         task = asyncio.ensure_future(self._meet(accepted, sender))
         self._tasks.add(task)
-        self._unproved[task] = None
+        self._unproved.add(task)
         task.add_done_callback(self._gone)
 
     def _gone(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         self._proved.discard(task)
-        self._unproved.pop(task, None)
+        self._unproved.discard(task)
 
     async def _meet(self, accepted: socket.socket, sender: str) -> None:
         """One connection, to its end."""
@@ -204,9 +200,13 @@ class _Door:
             self._tell(f"a connection to administer, from {sender}, was refused: {whose}", whose)
             writer.close()
             return
+        if len(self._proved) >= MOST_CONNECTIONS:
+            self._tell(f"an administrator was turned away: {MOST_CONNECTIONS} are connected")
+            writer.close()
+            return
         current = asyncio.current_task()
         if current is not None:
-            del self._unproved[current]
+            self._unproved.discard(current)
             self._proved.add(current)
         await converse(reader, writer, Asker(identity=identity), self._verbs, self._stated, self._patience_s)
 

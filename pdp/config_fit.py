@@ -57,7 +57,10 @@ def _keys_of(issuer: IssuerConfig) -> Iterator[str]:
     """What of the place of an issuer's keys does not fit. There is exactly one."""
     said = [issuer.keys is not None, issuer.jwks_url is not None, issuer.discovery]
     place = f"the issuer `{issuer.url}`"
-    if sum(said) != 1:
+    if sum(said) > 1:
+        yield f"{place} says in several ways where its keys are: leave one of `keys`, `jwks_url` and `discovery`"
+        return
+    if not any(said):
         yield f"{place} needs one of `keys`, `jwks_url` and `discovery = true`, which say where its public keys are"
         return
     asked = issuer.jwks_url or (issuer.url if issuer.discovery else None)
@@ -65,6 +68,8 @@ def _keys_of(issuer: IssuerConfig) -> Iterator[str]:
         return
     if not FETCHED.pattern.fullmatch(asked) or (issuer.discovery and "?" in asked):
         yield f"{place}: for `discovery` its url must be {FETCHED.wanted}, without a query"
+    elif asked.startswith("http:") and not _is_here(urlsplit(asked).hostname or ""):
+        yield f"{place}: its keys would be asked for without TLS: write https, or an http URL of this host"
     if not issuer.cooldown_s <= issuer.refresh_s <= issuer.max_stale_s:
         yield f"{place}: `cooldown_s` must be at most `refresh_s`, and that at most `max_stale_s`"
     for network in issuer.networks:
@@ -125,6 +130,8 @@ def _listening(place: str, listener: ListenerConfig, gateways: Collection[str]) 
 
 def of_minting(minting: MintingConfig, gateways: Sequence[GatewayConfig]) -> Iterator[str]:
     """Times by which a published set could be too old for a token; gateways that wait for tokens of nobody."""
+    if minting.url is None and minting != MintingConfig():
+        yield "`minting` has no `url`: say what this service is called as an issuer, or leave the table out"
     for number, gateway in enumerate(gateways):
         if minting.url is None and "issue_token" in (gateway.capabilities or ()):
             place = f"`gateways[{number}].capabilities`"
@@ -150,8 +157,8 @@ def of_shared(shared: SharedConfig) -> Iterator[str]:
     try:
         parts = urlsplit(shared.store)
         host, _ = parts.hostname, parts.port
-    except ValueError as error:
-        yield f"`shared.store` is no address: {error}"
+    except ValueError:
+        yield "`shared.store` is no address: write such as redis://NAME@127.0.0.1:6379/0, and the password into a file"
         return
     if parts.password is not None:
         yield "`shared.store` holds a password: put it into a file, and name that as `password_file`"

@@ -47,7 +47,8 @@ class IssuerConfig:
         default=None,
         metadata=key(
             FETCHED,
-            "where its public keys are asked for, again and again (`refresh_s`)",
+            "where its public keys, a JWK set, are asked for, again and again (`refresh_s`): the very address that "
+            "answers with them, since no redirect is followed",
             '"https://id.example/keys"',
             "`keys`, or what its own document says",
         ),
@@ -56,7 +57,9 @@ class IssuerConfig:
         default=False,
         metadata=key(
             Flag(),
-            "whether the document at `/.well-known/openid-configuration` under `url` says where its public keys are",
+            "whether the document at `url` and `/.well-known/openid-configuration` behind it says where its public "
+            "keys are (`jwks_uri`), at the host of `url` or at one of `hosts`; `url` is then an https URL without a "
+            "query, or an http one of this host alone",
             "false",
         ),
     )
@@ -153,7 +156,8 @@ class IssuerConfig:
         default=None,
         metadata=key(
             Whole(1, YEAR_S),
-            "how long after the login (`auth_time`, which every token must then have) its tokens are taken, in seconds",
+            "how long after the login (`auth_time`, which every token must then have) its tokens are taken, in "
+            "seconds; `leeway_s` adds nothing to it",
             "28800",
             "as long as they are good",
         ),
@@ -163,7 +167,7 @@ class IssuerConfig:
         metadata=key(
             Whole(1, YEAR_S),
             "how long a session (`sid`, which every token must then have) may rest: its tokens are refused once it was "
-            "not used for so long, in seconds",
+            "not used for so long and `leeway_s` besides, in seconds",
             "1800",
             "as long as it likes",
         ),
@@ -234,7 +238,13 @@ class SharedConfig:
     )
     password_file: Path | None = field(
         default=None,
-        metadata=key(Place(), "the file with the password for `store`, one line", '"store.password"', "no password"),
+        metadata=key(
+            Place(),
+            "the file with the password for `store`, one line; nobody but its owner, who is this service's user or "
+            "root, may read it (mode 0600)",
+            '"store.password"',
+            "no password",
+        ),
     )
     revoked: Path | None = field(
         default=None,

@@ -6,8 +6,8 @@ Design: contracts.md "Bundles, places, configuration", "Which service, which gat
 Decision: 2026-11-21. Who asks us is one thing, a gateway, whether it passes calls on (Envoy, nginx) or asks for itself
 (an application over AuthZEN): each has a name, services, capabilities and one way to prove who it is. What policies
 call it is its `identity`, a SPIFFE id, since `via` compares those; without one no `via` holds by it.
-Decision: 2026-11-21. A gateway cannot be said to have the capability `issue_token`: there is no key yet to sign a token
-with. An allow that needs it is refused. `redact` is for those who ask for themselves: nothing in an answer of ext_authz
+Decision: 2026-11-21. `issue_token` takes somebody who makes tokens (`[minting]`): without, the word is a mistake, and
+an allow that needs it is refused. `redact` is for those who ask for themselves: nothing in an answer of ext_authz
 or forward-auth redacts a body.
 Decision: 2026-11-21. Readings in metadata are read only where a gateway says `signals`: other filters write there too.
 Decision: 2026-11-21. Who called, from where and whether encrypted is believed over the native API only where a gateway

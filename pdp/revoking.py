@@ -48,7 +48,7 @@ class Revoking:
     ) -> None:
         self._open_store = open_store
         self._store = open_store()
-        self._following = Following(self._store, Revocations())
+        self._following = Following(self._store, Revocations(), clock_us)
         self._lives_s = {each.url: each.max_lifetime_s + each.leeway_s for each in issuers}
         self._monotonic = monotonic
         self._clock_us = clock_us
@@ -87,7 +87,9 @@ class Revoking:
         try:
             if request.get("withdraw") is True:
                 there = await asyncio.to_thread(self._withdraw, (named, issuer, value), self._clock_us())
-                return {"ok": True, "state": "withdrawn" if there else "nothing was revoked"}
+                if there:
+                    return {"ok": True, "state": "withdrawn"}
+                return _not_done("nothing was revoked so; what a list revokes (`[shared] revoked`) is taken out of it")
             made = self._revocation(named, issuer, value, outright=request.get("outright") is True)
             revision = await asyncio.to_thread(self._revoke, made)
         except (StoreError, ValueError) as error:

@@ -110,7 +110,7 @@ async def serve(config: Config, *, development: bool = False, seams: Seams | Non
     state = prepare_state(config.state)
     with sole_use(state):
         world = seams or Seams()
-        clock = SteadyClock(world.clock_us, world.monotonic)
+        clock = SteadyClock(world.clock_us, world.monotonic, state.clock)
         server = _Server(config, source, state, replace(world, clock_us=clock.now_us), clock, development=development)
         await server.run()
 
@@ -173,7 +173,7 @@ class _Server:
             self._measure(parts)
             await self._administer(stack, parts)
             await self._listen(stack, parts)
-            followed = (standing.revoking, standing.file, issuing)
+            followed = (self._clock, standing.revoking, standing.file, issuing)
             for part in (each for each in followed if each is not None):
                 await stack.enter_async_context(_background(part.run(), stop))
             await stack.enter_async_context(_background(reloader.run(), stop))
@@ -228,12 +228,15 @@ class _Server:
         clear: Mapping[str, Json],
         inputs: bytes | None = None,
         within_s: float | None = None,
-    ) -> None:
-        """Put a leaf into the log and wait until it is durable. Errors: AuditError; TimeoutError after `within_s`."""
+    ) -> str:
+        """Put a leaf into the log and wait until it is durable; its id. Errors: AuditError; TimeoutError after
+        `within_s`.
+        """
         receipt = writer.append(kind, {"t": self._seams.clock_us(), **clear}, inputs, strict=True)
         error = await receipts.of(receipt, within_s)
         if error is not None:
             raise AuditError(error.code, error.detail)
+        return receipt.id
 
     def _in_force(self, engine: Engine) -> None:
         """A policy decides from now on: say what of it fits the configuration badly."""
@@ -281,6 +284,8 @@ class _Server:
         if minting.url is None:
             return None
         seams = self._seams
+        if self._config.shared.store is not None:
+            log.warning("minting keys and names are this host's own: give each host a `url` in [minting] of its own")
         issuing = Issuing(
             minting.url,
             minting,
@@ -328,6 +333,7 @@ class _Server:
             strict_methods=frozenset(self._config.log.strict_by_default),
             monotonic=self._seams.monotonic,
             tokens=NO_TOKENS if parts.issuing is None else parts.issuing,
+            sessions=parts.standing,
         )
         rehearse(parts.evaluator, self._gateways.by_name.values(), self._seams.clock_us(), self._config.challenges)
         return self._seams.decider(service)
@@ -353,10 +359,10 @@ class _Server:
             in_force = outcome.state in {"activated", "unchanged"}
             return {"ok": in_force, "state": outcome.state, "detail": outcome.detail}
 
-        async def stated(verb: str, asker: Asker, request: Mapping[str, Json]) -> None:
+        async def stated(verb: str, asker: Asker, request: Mapping[str, Json]) -> str:
             asked = limited_text(json.dumps(request), LONGEST_REQUEST)
             inputs = orjson.dumps({"user": asker.user, "identity": asker.identity, "asked": asked})
-            await self._state_in(parts.writer, parts.receipts, "admin", {"verb": verb}, inputs, STATED_WITHIN_S)
+            return await self._state_in(parts.writer, parts.receipts, "admin", {"verb": verb}, inputs, STATED_WITHIN_S)
 
         verbs = {
             "status": Verb(status, changes=False),
@@ -393,7 +399,8 @@ class _Server:
             "ok": ready,
             "ready": ready,
             "policy": engine.digest if engine else "",
-            "warnings": "; ".join(self._warnings(parts)),
+            "warnings": "; ".join(self._warnings(parts)) or "none",
+            "revoked": parts.standing.known()[0],
             "last_reload": f"{last.state}: {last.detail}",
             "log": written.poisoned or "writable",
             "log_pending": written.pending,

@@ -11,6 +11,8 @@ Design: contracts.md "Durability"; architecture.md "The way of a request".
 
 Decision: 2026-11-21. An answer by `deadline` carries no decision id unless its record was acknowledged: a client must
 never hold an id that a crash could keep out of the log. The leaf `answer.changed` names the record it stands for.
+Decision: 2026-11-21. A call of whose session nothing is known here waits for what the shared store says, and is then
+evaluated once more, as if it had come only now: the second result counts, and it alone is recorded.
 Decision: 2026-11-21. That the compiled form of a policy is distrusted from now on is a leaf of its own,
 `policy.distrusted`, durable like any change of what decides; a log that cannot take it gets it with the next decision.
 """
@@ -40,6 +42,10 @@ log = logging.getLogger(__name__)
 
 MOST_CONTEXTS = 20_000
 """Tokens (with their address) whose context leaf is remembered; a forgotten one gets another leaf."""
+
+SESSION_UNKNOWN = "token.session_unknown"
+SESSION_WITHIN_S = 0.1
+"""So long a call waits for what the shared store knows of its session."""
 
 
 class Log(Protocol):
@@ -129,8 +135,31 @@ class NoTokens(Struct, frozen=True):
 NO_TOKENS = NoTokens()
 
 
+class Sessions(Protocol):
+    """What the service needs of `pdp.standing.Standing`."""
+
+    async def answered(self, within_s: float, /) -> bool:
+        """Whether it is known within so many seconds what the evaluation of just now did not know of a session; the
+        call is then to be evaluated again. To be awaited in the same step of the loop.
+        """
+        ...
+
+
+class NoSessions(Struct, frozen=True):
+    """Nobody learns of sessions."""
+
+    async def answered(self, _within_s: float, /) -> bool:
+        """False, ever."""
+        return False
+
+
+NO_SESSIONS = NoSessions()
+
+
 class DecisionService:
-    """Decides and records; a `Decider` for every listener. `tokens` makes those that rules ask for."""
+    """Decides and records; a `Decider` for every listener. `tokens` makes those that rules ask for, and `sessions`
+    learns of those that are not known here.
+    """
 
     def __init__(
         self,
@@ -142,6 +171,7 @@ class DecisionService:
         strict_methods: frozenset[str],
         monotonic: Callable[[], float],
         tokens: Tokens = NO_TOKENS,
+        sessions: Sessions = NO_SESSIONS,
     ) -> None:
         self._evaluator = evaluator
         self._writer = writer
@@ -150,6 +180,7 @@ class DecisionService:
         self._strict_methods = strict_methods
         self._monotonic = monotonic
         self._tokens = tokens
+        self._sessions = sessions
         self._contexts: OrderedDict[tuple[int, bytes, str | None], str] = OrderedDict()
         self._owed: list[Mapping[str, Json]] = []
 
@@ -157,6 +188,10 @@ class DecisionService:
         """Decide and record one inquiry (see `pdp.model.Decider`)."""
         started = self._monotonic()
         evaluation = self._evaluator.evaluate(inquiry, now_us)
+        if evaluation.decision.reason == SESSION_UNKNOWN:
+            left_s = self._left(started, budget_s)
+            if await self._sessions.answered(SESSION_WITHIN_S if left_s is None else min(SESSION_WITHIN_S, left_s)):
+                evaluation = self._evaluator.evaluate(inquiry, now_us)
         return await self._record(evaluation, inquiry.gateway, now_us, started, budget_s)
 
     def overtaken(self, decision: Decision) -> None:

@@ -8,6 +8,7 @@ Design: contracts.md "Shared by all workers of a host, and by hosts through the 
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
@@ -41,6 +42,10 @@ class Standing(Struct, frozen=True):
             return reason
         return self.sessions.refused(session, now * 1_000_000)
 
+    async def answered(self, within_s: float, /) -> bool:
+        """See `Sessions.answered`; False where no session ends at rest."""
+        return self.sessions is not None and await self.sessions.answered(within_s)
+
     def misgivings(self) -> list[str]:
         """A sentence for everything that is not known as it should be."""
         parts = (self.revoking, self.file, self.sessions)
@@ -68,14 +73,14 @@ async def standing_of(
     Errors: StoreError where the store cannot be opened or read, StateError S115 for the file.
     """
     opened = partial(open_store, shared, folder)
-    with contextlib.ExitStack() as stack:
+    async with contextlib.AsyncExitStack() as stack:
         revoking = Revoking(opened, issuers, monotonic=monotonic, clock_us=clock_us)
-        stack.callback(revoking.close)
-        file = None if shared.revoked is None else RevokedFile(shared.revoked, state_in)
+        stack.push_async_callback(asyncio.to_thread, revoking.close)
+        file = None if shared.revoked is None else RevokedFile(shared.revoked, {each.url for each in issuers}, state_in)
         if file is not None:
             await file.begin()
         resting = any(each.session_idle_s is not None for each in issuers)
-        sessions = Sessions(opened) if resting else None
+        sessions = Sessions(opened, monotonic=monotonic) if resting else None
         if sessions is not None:
-            stack.callback(sessions.close)
+            stack.push_async_callback(asyncio.to_thread, sessions.close)
         yield Standing(revoking, file, sessions)

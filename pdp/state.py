@@ -3,7 +3,8 @@
     wal/      write-ahead logs, one a writer and start       log/   the tree: checkpoint, tiles
     bundles/  every policy that was in force, by digest      keys/  signing, sealing and id keys
     issuers/  the last keys of issuers that are asked for over a network
-    shared.db, shared.gen   what is revoked, for all workers
+    shared.db, shared.gen   what is revoked and when sessions were used, for all workers
+    clock     the time, as it was last known
     serve.lock, admin.sock
 
 INVARIANT: the folder is ours (mode 0700, owned by us); one service uses it at a time.
@@ -47,6 +48,10 @@ class State(Struct, frozen=True):
     @property
     def issuers(self) -> Path:
         return self.root / "issuers"
+
+    @property
+    def clock(self) -> Path:
+        return self.root / "clock"
 
     @property
     def admin_socket(self) -> Path:

@@ -154,7 +154,7 @@ def test_the_envoy_snippet_is_valid_for_the_real_envoy(tmp_path: Path) -> None:
         "address": address,
         "filter_chains": [{"filters": [{"name": "http", "typed_config": manager}]}],
     }
-    clusters = [
+    clusters: list[dict[str, object]] = [
         {"name": name, "type": "STATIC", "load_assignment": {"cluster_name": name, "endpoints": []}}
         for name in ("pdp", "upstream")
     ]
@@ -235,3 +235,28 @@ def test_every_reason_and_error_code_is_documented() -> None:
         said |= set(re.findall(r'"([ACDINPS]\d{3})"', source)) | set(REASON.findall(source))
     said -= {"audit.reidentify"}  # the kind of a record
     assert sorted(word for word in said if not word.endswith("_") and f"`{word}`" not in text) == []
+
+
+KEY_REASON = re.compile(r'"((?:fetch|discovery|set|key|stored|source)\.[a-z_]+)"')
+
+
+def test_every_word_on_the_keys_of_an_issuer_is_documented_and_no_other() -> None:
+    said = {word for path in (ROOT / "pdp" / "identity").glob("*.py") for word in KEY_REASON.findall(path.read_text())}
+    text = (ROOT / "docs" / "codes.md").read_text()
+    section = text.split("\n## The keys of an issuer\n")[1].split("\n## ")[0]
+    cells = re.findall(r"^\| (`[^|]+`) \|", section, re.MULTILINE)
+    rows = [word for cell in cells for word in re.findall(r"`([^`]+)`", cell)]
+    assert len(said) > 30
+    assert sorted(rows) == sorted(said)
+
+
+def _anchors(document: Path) -> set[str]:
+    """What a link may name in a document: its headings, as they are made into names."""
+    headings = re.findall(r"^#+ (.*)$", document.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", each.lower()).replace(" ", "-") for each in headings}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_link_to_a_heading_finds_one(document: Path) -> None:
+    for target, anchor in re.findall(r"\]\(([^)#:]*)#([^)]+)\)", document.read_text()):
+        assert anchor in _anchors(document.parent / target if target else document), f"{target}#{anchor}"

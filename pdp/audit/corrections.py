@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from msgspec import Struct
+
 from pdp.audit.disk import Folder
 from pdp.audit.frame import read_frames
 from pdp.audit.leaf import LeafError, parse
@@ -18,8 +20,16 @@ from pdp.audit.reader import entries
 KIND = "answer.changed"
 
 
-def correction_of(log_dir: Path, wal_dir: Path, record_id: str) -> str | None:
-    """The id of the record that corrects `record_id`. Errors: those of `pdp.audit.reader.entries`."""
+class Correction(Struct, frozen=True):
+    """The record that says what left instead: its id, and who decided so and why."""
+
+    id: str
+    by: str
+    reason: str
+
+
+def correction_of(log_dir: Path, wal_dir: Path, record_id: str) -> Correction | None:
+    """What corrects the record `record_id`. Errors: those of `pdp.audit.reader.entries`."""
     wanted = f'"of":"{record_id}"'.encode()
     for leaf in _leaves(log_dir, wal_dir):
         if wanted in leaf and (found := _named(leaf, record_id)) is not None:
@@ -41,9 +51,12 @@ def _leaves(log_dir: Path, wal_dir: Path) -> Iterator[bytes]:
             yield from frame.leaves
 
 
-def _named(data: bytes, record_id: str) -> str | None:
+def _named(data: bytes, record_id: str) -> Correction | None:
     try:
         leaf = parse(data)
     except LeafError:
         return None
-    return leaf.id if leaf.kind == KIND and leaf.clear.get("of") == record_id else None
+    if leaf.kind != KIND or leaf.clear.get("of") != record_id:
+        return None
+    by, reason = leaf.clear.get("by"), leaf.clear.get("rc")
+    return Correction(leaf.id, str(by[0]) if isinstance(by, list) and by else "", str(reason))

@@ -71,6 +71,10 @@ def revoke(
     """
     if kind != "issuer" and not value:
         raise click.UsageError(f"name the {kind}: its VALUE is missing")
+    if kind == "issuer" and value:
+        raise click.UsageError("an issuer has no VALUE: --issuer names it")
+    if outright and kind != "subject":
+        raise click.UsageError(f"--outright is for a subject: a {kind} is always revoked so")
     request: dict[str, Json] = {"verb": "revoke", "kind": kind, "issuer": issuer, "value": value}
     answer = asked(service, request | {"outright": outright, "withdraw": withdraw})
     show_answer(answer, as_json=as_json)

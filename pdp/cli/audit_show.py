@@ -28,6 +28,7 @@ from pdp.runtime.compiled import engine_of
 from pdp.runtime.store import BundleStore
 from pdp.state import State
 from policy_lang.compile import settings_mentioned
+from policy_lang.diagnostics import printable
 from policy_lang.meaning.background import NO_BACKGROUND, Background
 from policy_lang.meaning.explain import sentence, trace_json
 from policy_lang.verdict import Verdict
@@ -86,11 +87,13 @@ def show(
     corrected = correction_of(place.log, place.wal, leaf.id)
     if as_json:
         stated = _json(leaf, reason, values=values)
-        click.echo(json.dumps(stated | {"corrected_by": corrected}, indent=2, sort_keys=True))
+        by = None if corrected is None else corrected.id
+        click.echo(json.dumps(stated | {"corrected_by": by}, indent=2, sort_keys=True))
     else:
         _print(leaf, reason, values=values)
         if corrected is not None:
-            click.echo(f"the answer that left was another: a refusal by deadline, record {corrected}")
+            said = printable(f"a refusal by {corrected.by} ({corrected.reason}), record {corrected.id}")
+            click.echo(f"the answer that left was another: {said}")
     ctx.exit(1 if reason is not None and reason.agrees is False else 0)
 
 
@@ -170,7 +173,8 @@ _NAMES = {
 
 
 def _print(leaf: Leaf, reason: Why | None, *, values: bool) -> None:
-    lines = [("record", leaf.id), ("kind", leaf.kind), ("at", _instant(leaf.clear.get("t")))]
+    lines = [("record", leaf.id), ("kind", leaf.kind)]
+    lines += [("at", _instant(leaf.clear["t"]))] if "t" in leaf.clear else []
     lines += [(label, _text(leaf.clear[key])) for key, label in _NAMES.items() if key in leaf.clear]
     observed = leaf.clear.get("os")
     if isinstance(observed, dict):

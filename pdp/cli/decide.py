@@ -130,6 +130,7 @@ def decide(
     looks personal.
 
     Keys that an issuer is asked for over a network are those the service keeps in its state; else it is asked now.
+    What is revoked, and how long sessions rested, is not looked at: `pdp serve` does.
 
     No record is taken. Ends 0 for allow, 1 for deny and step-up, 2 for bad input; with --reach 0 for a token that is
     verified, 1 for another.

@@ -105,10 +105,11 @@ class Challenge:
 @dataclass(frozen=True, slots=True)
 class Duties:
     """What an allow asks. Remove first and set then, obligations before advice; what is set replaces every header of
-    its name. `redactions` are JSON pointers of what must not leave in the body of the response.
+    its name. `authorization`, for who does `issue_token`, is a token in place of the subject's own: no header is shown.
+    `redactions` are JSON pointers of what must not leave in the body of the response.
     """
 
-    set_headers: tuple[tuple[str, str], ...] = ()
+    set_headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     remove_headers: tuple[str, ...] = ()
     redactions: tuple[str, ...] = ()
 

@@ -55,6 +55,9 @@ Wire = Any
 
 Read = TypeVar("Read")
 
+AUTHORIZATION = "authorization"
+"""What a token of its own comes in, which takes the place of the subject's."""
+
 _OUTCOMES: Mapping[int, Outcome] = {1: "allow", 2: "deny", 3: "step_up"}
 _EFFECTS: Mapping[int, Effect] = {1: "allow", 2: "deny", 3: "require"}
 _TRUTHS: Mapping[int, Truth] = {1: "false", 2: "unknown", 3: "true"}
@@ -241,7 +244,8 @@ def _unsound(message: Wire, inquiry: Inquiry) -> str:
     if not all(each.WhichOneof("content") == "value" for each in duties.set_headers):
         return "an allow came with a header to set that has no value"
     asked = {
-        "set_header": bool(duties.set_headers),
+        "set_header": any(each.name != AUTHORIZATION for each in duties.set_headers),
+        "issue_token": any(each.name == AUTHORIZATION for each in duties.set_headers),
         "remove_header": bool(duties.remove_headers),
         "redact": bool(duties.redactions),
     }

@@ -53,6 +53,9 @@ MOST_REMEMBERED = 256
 apart takes 40 µs."""
 
 _EPOCH, _SECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(seconds=1)
+UNREADABLE = ClientCertificate(b"", 0)
+"""What a gateway said of a certificate and nobody can read: it proves no key, and its time is over."""
+
 _DIGEST_CHARACTERS = 43
 _ENCODED = re.compile(r"(?:[A-Za-z0-9._~-]|%[0-9A-Fa-f]{2})+")
 _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----\n((?:[A-Za-z0-9+/=]{1,64}\n)+)-----END CERTIFICATE-----\n")
@@ -78,14 +81,15 @@ def proved(claims: Mapping[str, Json], certificate: ClientCertificate | None, no
     return None if now < certificate.ends_s else "token.certificate_over"
 
 
-def client_certificate(pem_url_encoded: str) -> ClientCertificate | None:
-    """The leaf of a URL-encoded PEM chain; None for anything else. Total.
+def client_certificate(pem_url_encoded: str) -> ClientCertificate:
+    """The leaf of a URL-encoded PEM chain; `UNREADABLE` for anything else. Total.
 
     Shapes: at most `MOST_CHARACTERS`; one or more certificates one after the other, the leaf first, nothing before,
         between or after them, in lines of at most 64 that end in LF; all but letters, digits and `._~-` is encoded.
         Envoy 1.40 writes exactly this, and of a client's chain the leaf alone (measured).
     """
-    return None if len(pem_url_encoded) > MOST_CHARACTERS else _leaf(pem_url_encoded)
+    leaf = None if len(pem_url_encoded) > MOST_CHARACTERS else _leaf(pem_url_encoded)
+    return UNREADABLE if leaf is None else leaf
 
 
 @lru_cache(maxsize=MOST_REMEMBERED)

@@ -15,6 +15,7 @@ message.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from msgspec.structs import replace
@@ -25,6 +26,8 @@ from pdp.identity.jwt import Issuer, Verified, Verifier
 from pdp.identity.key_sources import KeySource
 
 LOOK_EVERY_S = 1.0
+
+log = logging.getLogger(__name__)
 
 MakeSource = Callable[[Callable[[KeySet], None]], KeySource]
 """Makes a source that calls this when its keys have changed."""
@@ -46,8 +49,11 @@ class Trust:
         self._sources = {url: make(self._changed) for url, make in sources.items()}
         self._monotonic = monotonic
         self._sleep = sleep
+        self._silent: set[str] = set()
+        self._told = False
         self.identity = Identity(self._verifier(), standing=standing)
         self.look()
+        self._told = True
 
     async def run(self) -> None:
         """Keep every source and what is trusted up to date, until cancelled."""
@@ -73,11 +79,22 @@ class Trust:
         changed = False
         for url, source in self._sources.items():
             keys, issuer = source.keys(now), self._issuers[url]
+            self._tell(url, counts=source.status(now).counts)
             if keys is not issuer.keys:
                 self._issuers[url] = replace(issuer, keys=keys)
                 changed = True
         if changed:
             self.identity.replace(self._verifier())
+
+    def _tell(self, url: str, *, counts: bool) -> None:
+        """Say once when the keys of an issuer begin to count, or do so no longer."""
+        if counts and url in self._silent:
+            self._silent.discard(url)
+            log.info("keys of the issuer %s count", url)
+        elif not counts and url not in self._silent:
+            self._silent.add(url)
+            if self._told:
+                log.warning("no keys of the issuer %s count any more: its tokens are refused", url)
 
     def misgivings(self) -> list[str]:
         """A sentence for each source that did not do well when it was last asked, or whose keys do not count."""
@@ -87,7 +104,8 @@ class Trust:
             status = source.status(now)
             if not status.counts:
                 said.append(
-                    f"no keys of the issuer {url} count ({status.reason or 'not yet fetched'}): refused are all"
+                    f"no keys of the issuer {url} count ({status.reason or 'not yet fetched'}): its tokens are "
+                    "refused; see that it can be reached (docs/codes.md says what the reason is)"
                 )
             elif status.reason:
                 said.append(f"the keys of the issuer {url} are {status.age_s:.0f} s old ({status.reason})")

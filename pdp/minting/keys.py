@@ -72,7 +72,8 @@ class Rotation(Struct, frozen=True):
         if self.publish_ahead_s < self.token_life_s + self.leeway_s:
             raise ValueError("a key is published ahead for at least the life of a token and the leeway")
         if not 2 * self.publish_ahead_s <= self.rotate_every_s <= MOST_ROTATE_S:
-            raise ValueError(f"keys rotate every 2 times `publish_ahead_s` to {MOST_ROTATE_S} s")
+            span = f"{2 * self.publish_ahead_s} (twice `publish_ahead_s`) to {MOST_ROTATE_S}"
+            raise ValueError(f"keys rotate in turn: `rotate_every_s` is {span}: change one of them")
 
     @property
     def tail_us(self) -> int:

@@ -128,8 +128,11 @@ class Minter:
         return self._mint(signer, place, name, now_us, expires_at, record)
 
     def keep(self, minted: Minted) -> None:
-        """Hand `minted` out again from now on: its making is on record."""
-        place, kept = self._new.pop(minted.jti)
+        """Hand `minted` out again from now on: its making is on record. One that too many came after is not kept."""
+        new = self._new.pop(minted.jti, None)
+        if new is None:
+            return
+        place, kept = new
         self._kept[place] = kept
         self._kept.move_to_end(place)
         if len(self._kept) > self._capacity:

@@ -5,10 +5,20 @@ Several `MemoryStore`s over one `Shelf` are several workers. `Shelf.broken` says
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from pdp.shared_state.model import MOST_REVOCATIONS, Identity, Revocation, Status, StoreError, merged, withdrawal
+from pdp.shared_state.model import (
+    MOST_REVOCATIONS,
+    Identity,
+    Revocation,
+    Status,
+    StoreError,
+    check_sought,
+    latest,
+    merged,
+    withdrawal,
+)
 
 
 @dataclass(slots=True)
@@ -59,9 +69,10 @@ class MemoryStore:
         sessions = self._answering().sessions
         sessions[session] = max(at_us, sessions.get(session, 0))
 
-    def last_seen(self, session: bytes) -> int | None:
+    def last_seen(self, sessions: Sequence[bytes]) -> Mapping[bytes, int]:
         """See `Store`. Errors: StoreError S111."""
-        return self._answering().sessions.get(session)
+        check_sought(sessions)
+        return latest(sessions, self._answering().sessions, {})
 
     def status(self) -> Status:
         """See `Store`."""

@@ -47,6 +47,8 @@ CREDENTIAL = "sha256:"
 """Begins the value of a token that is named by its `Principal.credential`, in lower-case hex, and not by its `jti`."""
 
 SESSION_BYTES = 32
+MOST_SOUGHT = 1_000
+"""Sessions that a store is asked for at once."""
 COALESCED_US = 5_000_000
 """Uses of a session that are nearer to each other are one."""
 GRACE_US = 24 * 60 * 60 * 1_000_000
@@ -111,6 +113,22 @@ def withdrawal(identity: Identity, at_us: int, by: str) -> Revocation:
     return Revocation(kind, issuer, value, at_us, 0, by)
 
 
+def check_sought(sessions: Sequence[bytes]) -> None:
+    """ValueError for more sessions than a store is asked for at once."""
+    if len(sessions) > MOST_SOUGHT:
+        raise ValueError(f"a store is asked for {MOST_SOUGHT} sessions at most at once")
+
+
+def latest(sessions: Sequence[bytes], stored: Mapping[bytes, int], told: Mapping[bytes, int]) -> dict[bytes, int]:
+    """For each of `sessions` the later of what is stored of it and what was told to be; absent where neither is."""
+    found: dict[bytes, int] = {}
+    for session in sessions:
+        known = [known[session] for known in (stored, told) if session in known]
+        if known:
+            found[session] = max(known)
+    return found
+
+
 def merged(old: Revocation | None, new: Revocation) -> Revocation:
     """What holds when `new` comes to `old`, of the same identity: the stricter; a withdrawal counts for nothing."""
     if old is None or old.withdrawn:
@@ -151,8 +169,10 @@ class Store(Protocol):
         """A session was used. Shapes: `session` 32 bytes, a digest. Others learn it within a few seconds' precision."""
         ...
 
-    def last_seen(self, session: bytes) -> int | None:
-        """When a session was last used, in Unix microseconds; None where that is not known."""
+    def last_seen(self, sessions: Sequence[bytes]) -> Mapping[bytes, int]:
+        """When sessions were last used, in Unix microseconds; those of which it is not known are absent. What is held
+        of one and is no instant is `LATEST_US`, an instant that has not come. ValueError for more than `MOST_SOUGHT`.
+        """
         ...
 
     def status(self) -> Status:

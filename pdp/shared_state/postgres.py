@@ -11,6 +11,7 @@ A thread is told by PostgreSQL of each change, and asks besides at every `poll_s
 INVARIANT: a revocation gets its revision, its mark, its entry and its notice in one transaction, which holds the row of
 `about` locked. A `status` that is usable means that PostgreSQL answered within `max_stale_s` and held what it held
 before.
+INVARIANT: the thread ends with the store and for nothing else: whatever it meets is said in `status` and tried again.
 INVARIANT: a PostgreSQL that lost its data (a lower revision, a revision of another mark, its tables gone, fewer entries
 than it counted) is refused by S113, and the copy stays as it is.
 Source: postgresql.org, "Transaction Isolation", "Explicit Locking", "NOTIFY".
@@ -54,6 +55,8 @@ from pdp.shared_state.model import (
     Revocation,
     Status,
     StoreError,
+    check_sought,
+    latest,
     merged,
     withdrawal,
 )
@@ -118,6 +121,7 @@ _SEEN = """
     SELECT $1::bytea, $2::bigint, clock_timestamp() FROM set_config('synchronous_commit', 'off', true)
     ON CONFLICT (digest) DO UPDATE SET at_us = EXCLUDED.at_us, told = EXCLUDED.told
 """
+_LAST_SEEN = "SELECT digest, at_us FROM portcullis.session WHERE digest = ANY ($1::bytea[])"
 _FORGET_SESSIONS = """
     DELETE FROM portcullis.session WHERE digest IN (
         SELECT digest FROM portcullis.session WHERE told < clock_timestamp() - INTERVAL '30 days' LIMIT $1
@@ -224,14 +228,15 @@ class PostgresStore:
             self._told.clear()
         self._told[session] = at_us
 
-    def last_seen(self, session: bytes) -> int | None:
+    def last_seen(self, sessions: Sequence[bytes]) -> Mapping[bytes, int]:
         """See `Store`. Errors: StoreError S111, S113, S114."""
+        check_sought(sessions)
         self._check_followed()
+        named = ",".join(f'"\\\\x{session.hex()}"' for session in sessions)
         with self._asking():
-            rows = self._own().ask("SELECT at_us FROM portcullis.session WHERE digest = $1", session)
-            stored = [_number(row[0]) for row in rows]
-        told = self._told.get(session)
-        return max([*stored, *([] if told is None else [told])], default=None)
+            rows = self._own().ask(_LAST_SEEN, f"{{{named}}}") if sessions else []
+            stored = {_digest(digest): _number(at_us) for digest, at_us in rows}
+        return latest(sessions, stored, self._told)
 
     def status(self) -> Status:
         """See `Store`. Usable while PostgreSQL last answered, in full, within `max_stale_s`."""
@@ -286,6 +291,8 @@ class PostgresStore:
                         connection.wait(self._poll_s)
             except StoreError as error:
                 self._failure = error
+            except Exception as error:  # noqa: BLE001 - nothing but its end may end the thread
+                self._failure = self._unusable(error)
             self._ending.wait(min(self._poll_s, self._max_stale_s / 4))
 
     def _load(self, connection: Connection) -> None:
@@ -382,9 +389,11 @@ class PostgresStore:
         """Whatever goes wrong in the block has a name of ours."""
         try:
             yield
+        except StoreError:
+            raise
         except PostgresError as error:
             raise self._failed(error) from error
-        except (msgspec.MsgspecError, ValueError) as error:
+        except Exception as error:
             raise self._unusable(error) from error
 
     def _failed(self, error: PostgresError) -> StoreError:
@@ -430,6 +439,13 @@ def _number(value: Value) -> int:
     """ValueError for what no store wrote."""
     if not isinstance(value, int):
         raise ValueError(f"{value!r} is no number")  # noqa: TRY004 - of a table's content, not of an argument's type
+    return value
+
+
+def _digest(value: Value) -> bytes:
+    """ValueError for what no store wrote."""
+    if not isinstance(value, bytes):
+        raise ValueError(f"{value!r} is no digest")  # noqa: TRY004 - as above
     return value
 
 

@@ -10,9 +10,12 @@ A thread is told by Redis of each change, and asks besides at every `poll_s`; it
 `revocations` answers, so that no decision waits for a network.
 INVARIANT: a revocation gets its revision, its entry and its notice in one transaction, which fails where another came
 between. A `status` that is usable means that Redis answered within `max_stale_s` and held at least what it held before.
+INVARIANT: the thread ends with the store and for nothing else: whatever it meets, answers of a kind that no Redis gives
+included, is said in `status` and tried again.
 INVARIANT: Redis that lost its data (another epoch, a lower revision, an entry gone) is refused by S113, and the copy
 stays as it is.
 Source: redis.io, "Transactions" (WATCH), "Pub/Sub".
+Length: what is written in a transaction and what is found of it later stand beside each other, to be seen together.
 
 SECURITY: an address may hold a password: messages name host, port and database only. Whoever can write to this Redis
 can withdraw revocations: it needs a password or certificates of its own, and a policy that evicts nothing.
@@ -44,16 +47,28 @@ from msgspec.structs import replace
 
 from pdp.shared_state.model import (
     COALESCED_US,
+    LATEST_US,
     MOST_REVOCATIONS,
     SESSION_BYTES,
     Identity,
     Revocation,
     Status,
     StoreError,
+    check_sought,
+    latest,
     merged,
     withdrawal,
 )
-from pdp.shared_state.redis_driver import Asked, Change, Client, RedisError, WatchError, connected
+from pdp.shared_state.redis_driver import (
+    Asked,
+    Change,
+    Client,
+    RedisError,
+    WatchError,
+    connected,
+    names_of,
+    texts_of,
+)
 
 VERSION = 1
 POLL_S = 1.0
@@ -160,13 +175,17 @@ class RedisStore:
             self._told.clear()
         self._told[session] = at_us
 
-    def last_seen(self, session: bytes) -> int | None:
+    def last_seen(self, sessions: Sequence[bytes]) -> Mapping[bytes, int]:
         """See `Store`. Errors: StoreError S111, S113, S114."""
+        check_sought(sessions)
         self._check_followed()
+        if not sessions:
+            return {}
         with self._asking():
-            text = self._redis.get(_SEEN + session.hex())
-            stored = None if text is None else _number(text)
-        return max((at for at in (stored, self._told.get(session)) if at is not None), default=None)
+            texts = self._redis.mget([_SEEN + session.hex() for session in sessions])
+            told = zip(sessions, texts_of(texts, len(sessions)), strict=True)
+            stored = {session: _instant(text) for session, text in told if text is not None}
+        return latest(sessions, stored, self._told)
 
     def status(self) -> Status:
         """See `Store`. Usable while Redis last answered, in full, within `max_stale_s`."""
@@ -214,10 +233,12 @@ class RedisStore:
                     while not self._ending.is_set():
                         self._load()
                         told.get_message(timeout=self._poll_s)
-            except (RedisError, OSError) as error:
-                self._failure = self._unanswered(error)
             except StoreError as error:
                 self._failure = error
+            except (RedisError, OSError) as error:
+                self._failure = self._unanswered(error)
+            except Exception as error:  # noqa: BLE001 - nothing but its end may end the thread
+                self._failure = self._unusable(error)
             self._ending.wait(min(self._poll_s, self._max_stale_s / 4))
 
     def _load(self) -> None:
@@ -235,10 +256,11 @@ class RedisStore:
 
     def _since(self, known: _Known) -> dict[Identity, _Entry]:
         """The entries above a revision; each name of the order must have one."""
-        names = self._redis.zrangebyscore(_ORDER, f"({known.revision}", "+inf")
+        names = names_of(self._redis.zrangebyscore(_ORDER, f"({known.revision}", "+inf"))
         found: dict[Identity, _Entry] = {}
         for start in range(0, len(names), _AT_ONCE):
-            for text in self._redis.hmget(_ENTRIES, names[start : start + _AT_ONCE]):
+            some = names[start : start + _AT_ONCE]
+            for text in texts_of(self._redis.hmget(_ENTRIES, some), len(some)):
                 if text is None:
                     raise self._lost("an entry is gone")
                 entry = msgspec.json.decode(text, type=_Entry)
@@ -295,7 +317,7 @@ class RedisStore:
         now_us = self._clock_us()
         over = [each for each, entry in self._known.entries.items() if entry.revocation.over(now_us)]
         names = [_entry_name(each) for each in over]
-        there = asked.hmget(_ENTRIES, names) if names else ()
+        there = texts_of(asked.hmget(_ENTRIES, names), len(names)) if names else []
         gone = {
             each: name
             for each, name, text in zip(over, names, there, strict=True)
@@ -309,7 +331,7 @@ class RedisStore:
         return gone
 
     def _about(self, asked: Asked) -> tuple[bytes, int]:
-        epoch, revision = asked.hmget(_ABOUT, ["epoch", "revision"])
+        epoch, revision = texts_of(asked.hmget(_ABOUT, ["epoch", "revision"]), 2)
         if epoch is None or revision is None:
             raise self._lost("its revision is gone")
         return epoch, _number(revision)
@@ -323,14 +345,19 @@ class RedisStore:
         """Whatever goes wrong in the block has a name of ours."""
         try:
             yield
+        except StoreError:
+            raise
         except (RedisError, OSError) as error:
             raise self._unanswered(error) from error
-        except (msgspec.MsgspecError, ValueError) as error:
-            remedy = "give it a database of its own"
-            raise StoreError("S114", f"the store {self._name} is not usable: {error}: {remedy}") from error
+        except Exception as error:
+            raise self._unusable(error) from error
 
     def _unanswered(self, error: object) -> StoreError:
         return StoreError("S111", f"the store {self._name} does not answer: {error}: see that it runs")
+
+    def _unusable(self, error: Exception) -> StoreError:
+        remedy = "see that a Redis is there, and give us a database of its own"
+        return StoreError("S114", f"the store {self._name} is not usable: {error}: {remedy}")
 
     def _lost(self, what: str, remedy: str = "restart to go on with what is there now") -> StoreError:
         remedy += ", and revoke again what is missing"
@@ -364,6 +391,14 @@ def _name(address: str) -> str:
 
 def _entry_name(identity: Identity) -> bytes:
     return msgspec.json.encode(identity)
+
+
+def _instant(text: bytes) -> int:
+    """An instant; what no store wrote is one that has not come."""
+    try:
+        return _number(text)
+    except ValueError:
+        return LATEST_US
 
 
 def _number(text: bytes) -> int:

@@ -2,6 +2,8 @@
 
 In goes an address, out comes a client that answers bytes, waits `ANSWER_S` at most and never tries again by itself.
 The driver's own types differ from version to version and admit texts in place of bytes, which this client never gives.
+What it is answered it hands on of whatever type that is: `texts_of` and `names_of` hold an answer to what was asked.
+SECURITY: over TLS the server's certificate has to be for the name of the address. Older drivers do not ask that.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, WatchError
 from redis.retry import Retry
 
-__all__ = ["Asked", "Change", "Client", "Listening", "RedisError", "WatchError", "connected"]
+__all__ = ["Asked", "Change", "Client", "Listening", "RedisError", "WatchError", "connected", "names_of", "texts_of"]
 
 ANSWER_S = 1.0
 
@@ -91,8 +93,8 @@ class Listening(AbstractContextManager["Listening"], Protocol):
 class Client(Asked, Protocol):
     """A client; several threads may use it."""
 
-    def get(self, name: str) -> bytes | None:
-        """A value."""
+    def mget(self, keys: Sequence[str]) -> Sequence[bytes | None]:
+        """Values, in their order."""
         ...
 
     def set(self, name: str, value: int, *, ex: int) -> object:
@@ -118,11 +120,33 @@ class Client(Asked, Protocol):
 
 def connected(address: str) -> Client:
     """The client of an address; it connects when it is first asked. Errors: ValueError for what is no address."""
+    over_tls = {"ssl_check_hostname": True} if address.startswith("rediss:") else {}
     made = Redis.from_url(
         address,
         socket_timeout=ANSWER_S,
         socket_connect_timeout=ANSWER_S,
         retry=Retry(NoBackoff(), 0),
         decode_responses=False,
+        **over_tls,
     )
     return cast("Client", made)
+
+
+def texts_of(answer: object, count: int) -> list[bytes | None]:
+    """So many texts, as Redis answered. ValueError for anything else."""
+    if not isinstance(answer, list) or len(answer) != count:
+        raise ValueError(f"it did not answer with {count} texts")
+    return [text if text is None else _text(text) for text in answer]
+
+
+def names_of(answer: object) -> list[bytes]:
+    """Names, as Redis answered. ValueError for anything else."""
+    if not isinstance(answer, list):
+        raise ValueError("it did not answer with names")  # noqa: TRY004 - of what was answered, not of an argument
+    return [_text(name) for name in answer]
+
+
+def _text(answer: object) -> bytes:
+    if not isinstance(answer, bytes):
+        raise ValueError("it did not answer with a text")  # noqa: TRY004 - as above
+    return answer

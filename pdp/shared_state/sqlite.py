@@ -26,21 +26,24 @@ import os
 import sqlite3
 import stat
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from msgspec import ValidationError, convert
+from msgspec import convert
 
 from pdp.shared_state.generation import Generation
 from pdp.shared_state.model import (
     COALESCED_US,
     GRACE_US,
+    LATEST_US,
     MOST_REVOCATIONS,
     SESSION_BYTES,
     Identity,
     Revocation,
     Status,
     StoreError,
+    check_sought,
+    latest,
     merged,
     withdrawal,
 )
@@ -172,12 +175,17 @@ class SqliteStore:
             self._told.clear()
         self._told[session] = at_us
 
-    def last_seen(self, session: bytes) -> int | None:
+    def last_seen(self, sessions: Sequence[bytes]) -> Mapping[bytes, int]:
         """See `Store`. Errors: StoreError S111, S113."""
+        check_sought(sessions)
+        places = ", ".join("?" * len(sessions))
         with self._reading():
-            row = self._connection.execute("SELECT at_us FROM session WHERE digest = ?", (session,)).fetchone()
-        stored = None if row is None else int(row[0])
-        return max((at for at in (stored, self._told.get(session)) if at is not None), default=None)
+            rows = self._connection.execute(
+                f"SELECT digest, at_us FROM session WHERE digest IN ({places})",  # noqa: S608 - of question marks
+                tuple(sessions),
+            ).fetchall()
+        stored = {digest: at_us if isinstance(at_us, int) else LATEST_US for digest, at_us in rows}
+        return latest(sessions, stored, self._told)
 
     def status(self) -> Status:
         """See `Store`. Usable while the last thing that was asked of the file was done."""
@@ -271,7 +279,7 @@ class SqliteStore:
             if error.code != "S112":
                 self._detail = error.detail
             raise
-        except (OSError, sqlite3.Error, ValidationError) as error:
+        except Exception as error:
             failure = self._failure(error)
             self._detail = failure.detail
             raise failure from error

@@ -14,17 +14,25 @@ Decision: 2026-11-21. What stands twice counts as the stricter of the two says.
 
 from __future__ import annotations
 
+import json
+from collections.abc import Collection
+
+import msgspec
 from msgspec import Struct, ValidationError, convert
 
 from pdp.identity.strict import JsonRefusedError, decode_json_object
 from pdp.shared_state.model import MOST_REVOCATIONS, Identity, Kind, Revocation, merged
 from policy_lang.diagnostics import printable
 
-MOST_BYTES = 32 * 1024 * 1024
+MOST_BYTES = 16 * 1024 * 1024
 MOST_PROBLEMS = 100
 BY = "watched file"
 
 _SECOND_US = 1_000_000
+
+
+_ANY = msgspec.json.Decoder()
+_ENCODER = msgspec.json.Encoder()
 
 
 class Problem(Struct, frozen=True):
@@ -48,8 +56,10 @@ class _Line(Struct, frozen=True, forbid_unknown_fields=True):
     until: int | None = None
 
 
-def read_watched(data: bytes) -> tuple[Revocation, ...] | FileRefused:
-    """The revocations of a file, each thing once, or what is wrong with it; never some of both."""
+def read_watched(data: bytes, issuers: Collection[str] | None = None) -> tuple[Revocation, ...] | FileRefused:
+    """The revocations of a file, each thing once, or what is wrong with it; never some of both. `issuers` are those
+    that may be named, None for any.
+    """
     if len(data) > MOST_BYTES:
         return _refused(0, f"the file has more than {MOST_BYTES} bytes: revoke subjects or keys in place of tokens")
     if not data.endswith(b"\n"):
@@ -60,6 +70,8 @@ def read_watched(data: bytes) -> tuple[Revocation, ...] | FileRefused:
         if not line.strip():
             continue
         read = _read(line)
+        if isinstance(read, Revocation) and issuers is not None and read.issuer not in issuers:
+            read = printable(f"the issuer {read.issuer} is none of the configuration: write it as `url` there")
         if isinstance(read, str):
             problems.append(Problem(number, read))
         else:
@@ -75,10 +87,23 @@ def _refused(line: int, text: str) -> FileRefused:
     return FileRefused((Problem(line, text),))
 
 
+def _plainly(line: bytes) -> _Line | None:
+    """The members of a line that is spelt as most programs spell it, so that no member can stand in it twice; None for
+    any other spelling. A long list is read by this in a tenth of the time.
+    """
+    try:
+        members = _ANY.decode(line)
+        if json.dumps(members, ensure_ascii=False).encode() != line and _ENCODER.encode(members) != line:
+            return None
+        return convert(members, _Line)
+    except (ValueError, RecursionError):
+        return None
+
+
 def _read(line: bytes) -> Revocation | str:
     """The revocation, or what is wrong."""
     try:
-        read = convert(decode_json_object(line, 1), _Line)
+        read = _plainly(line) or convert(decode_json_object(line, 1), _Line)
         until = None if read.until is None else read.until * _SECOND_US
         if until == 0:
             return "`until` is an instant after `at`, or absent"

@@ -56,7 +56,7 @@ from msgspec import Struct
 from pdp.answers import DECISION_HEADER, check_code, http_answer, visible
 from pdp.gateways import Gateway
 from pdp.identity.strict import JsonRefusedError
-from pdp.model import Asserted, Capability, Challenge, Decision, Inquiry, Json, Minted
+from pdp.model import Asserted, Capability, Challenge, Decision, Inquiry, Json
 from pdp.transports.limits import LONGEST_TEXT
 from pdp.transports.strict_json import read_object
 from policy_lang.verdict import Duties, Header
@@ -76,14 +76,14 @@ DECISION_IDS = "portcullis.decision_ids"
 ABLE: Mapping[str, Capability] = MappingProxyType(
     {
         "step-up": "step_up",
-        "portcullis.issue_token": "issue_token",
         "portcullis.answer": "answer",
         "portcullis.redact": "redact",
         "portcullis.remove_header": "remove_header",
         "portcullis.set_header": "set_header",
     }
 )
-"""What a caller may list, and what it can do then."""
+"""What a caller may list, and what it can do then. No token is issued: subjects are asserted here, and have none that
+another could take the place of."""
 
 UNAVAILABLE = "no decision can be given now"
 
@@ -309,7 +309,7 @@ def write(decision: Decision, inquiry: Inquiry, acr_values: Mapping[str, str], *
     code, able = check_code(decision), inquiry.capabilities
     context: dict[str, Json] = {}
     if code == 0:
-        obligations = [*_duties(decision.duties), *_token(decision.minted)]
+        obligations = _duties(decision.duties)
         advice = _duties(_possible(decision.advice, decision.duties, able))
         if advice:
             context["advice"] = _numbered(advice)
@@ -335,16 +335,14 @@ def with_decision_id(answer: Mapping[str, Json], decision: Decision) -> dict[str
     return {**answer, "context": {**context, "decision_id": visible(decision.id)}}
 
 
-def metadata(public_url: str, *, mints: bool) -> dict[str, Json]:
-    """The metadata document of the service that is known as `public_url`: what is served, and nothing else. `mints`:
-    tokens are made here.
-    """
+def metadata(public_url: str) -> dict[str, Json]:
+    """The metadata document of the service that is known as `public_url`: what is served, and nothing else."""
     base = public_url.rstrip("/")
     return {
         "policy_decision_point": public_url,
         "access_evaluation_endpoint": base + EVALUATION_PATH,
         "access_evaluations_endpoint": base + EVALUATIONS_PATH,
-        SUPPORTED: ["custom", *(word for word, needed in ABLE.items() if mints or needed != "issue_token")],
+        SUPPORTED: ["custom", *ABLE],
     }
 
 
@@ -399,13 +397,6 @@ def _duties(duties: Duties) -> list[dict[str, Json]]:
         *(_custom("remove_header", header=_text(each)) for each in duties.removed),
         *(_custom("redact", pointer=_text(each)) for each in duties.redactions),
     ]
-
-
-def _token(minted: Minted | None) -> list[dict[str, Json]]:
-    """The token that the caller is to use in place of its subject's own."""
-    if minted is None:
-        return []
-    return [_custom("issue_token", token=minted.token, expires_at=minted.expires_at)]
 
 
 def _ours(headers: Iterable[Header]) -> list[Header]:

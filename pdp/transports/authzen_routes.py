@@ -66,7 +66,6 @@ from pdp.transports.authzen import (
 )
 from pdp.transports.authzen_calls import Asker, AuthzenCalls
 from pdp.transports.limits import RETRY_AFTER_S, MayAsk, MayRecord
-from pdp.transports.readiness import Published
 
 LONGEST_REQUEST_ID = 256
 READ_WITHIN_S = 10.0
@@ -97,8 +96,6 @@ class AuthzenParts(Protocol):
     def public_url(self) -> str | None: ...
     @property
     def body_bytes(self) -> int: ...
-    @property
-    def published(self) -> Callable[[], Published] | None: ...
 
 
 def routes(parts: AuthzenParts) -> list[Route]:
@@ -110,7 +107,7 @@ def routes(parts: AuthzenParts) -> list[Route]:
     ]
     if parts.public_url is None:
         return deciding
-    document = serialised(metadata(parts.public_url, mints=parts.published is not None))
+    document = serialised(metadata(parts.public_url))
     place = METADATA_PATH + urlsplit(parts.public_url).path.rstrip("/")
     return [*deciding, Route(place, _Document(document))]
 

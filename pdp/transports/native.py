@@ -33,7 +33,7 @@ from msgspec.structs import replace
 
 from pdp.answers import DECISION_HEADER, check_code, http_answer, visible
 from pdp.gateways import Gateway
-from pdp.model import Asserted, Capability, Decision, Inquiry, Json, Outcome
+from pdp.model import AUTHORIZATION, Asserted, Capability, Decision, Inquiry, Json, Outcome
 from pdp.transports.limits import LONGEST_TEXT
 from pdp.transports.messages import DecisionMessage, ExplanationMessage, Wire
 from policy_lang.verdict import ClauseTrace, RuleTrace, Truth3
@@ -234,6 +234,8 @@ def _outcome(decision: Decision) -> Outcome:
 def _write_allow(message: Wire, decision: Decision, inquiry: Inquiry | None, able: frozenset[Capability]) -> None:
     duties, advice = decision.duties, decision.advice
     headers = {each.name: visible(each.value) for each in duties.headers if each.name != DECISION_HEADER}
+    if decision.minted is not None:
+        headers[AUTHORIZATION] = f"Bearer {decision.minted.token}"
     kept_back = _kept_back(decision, inquiry) if "remove_header" in able else frozenset[str]()
     _write_duties(message.obligations, headers, kept_back.union(duties.removed), duties.redactions)
     named = {DECISION_HEADER, *headers, *duties.removed}

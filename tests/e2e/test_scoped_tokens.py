@@ -9,11 +9,13 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import jwt
 import pytest
 
+from pdp.client import Call, Client
 from tests.support.envoy import EnvoyGateway
 from tests.support.issuing import TestIssuer
 from tests.support.process import ROOT, ServedPdp
@@ -103,6 +105,18 @@ def test_where_no_rule_asks_for_one_the_callers_own_goes_on(edge: Edge) -> None:
     assert edge.credentials() == [f"Bearer {broad}"]
     assert edge.call("orders", "/public", None) == 200
     assert edge.credentials() == []
+
+
+def test_a_program_that_asks_for_itself_gets_the_token_too(edge: Edge) -> None:
+    token = edge.token("ann", "orders")
+    call = Call("GET", "/orders/1", HOSTS["orders"], service="orders", authorization=f"Bearer {token}")
+    with Client(edge.served.address) as client:
+        told = client.decide(replace(call, capabilities=["issue_token"]))
+        assert not client.decide(call).allowed
+    ((name, value),) = told.obligations.set_headers
+    claims = claims_of(value, published(edge.served.http_port), "orders")
+    assert (told.allowed, name, claims["aud"]) == (True, "authorization", "orders")
+    assert value not in repr(told)
 
 
 def test_a_refused_call_gets_no_token(edge: Edge) -> None:

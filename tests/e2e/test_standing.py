@@ -146,3 +146,19 @@ def test_a_session_at_rest_ends_and_one_that_is_used_does_not(tmp_path: Path) ->
         assert {"token.idle", "token.session"} < set(host.reasons())
     finally:
         host.served.kill()
+
+
+def test_a_session_that_was_used_goes_on_after_a_restart_at_its_first_call(tmp_path: Path) -> None:
+    issuer = TestIssuer()
+    host = Host(tmp_path / "host", issuer, of_issuer="session_idle_s = 600")
+    old = [issuer.mint({**CLAIMS, "sid": f"s{number}"}, int(time.time()) - 900) for number in range(20)]
+    host.served.start()
+    try:
+        for number in range(20):
+            assert host.code(host.token(sid=f"s{number}", auth_time=int(time.time()))) == 0
+        assert host.served.stop() == 0
+        host.served.start()
+        assert [host.code(token) for token in old] == [0] * 20
+        assert host.code(issuer.mint({**CLAIMS, "sid": "another"}, int(time.time()) - 900)) == 16
+    finally:
+        host.served.kill()

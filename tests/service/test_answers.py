@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pdp.answers import MOST_CHALLENGE, HttpAnswer, check_code, http_answer, problem, visible
+from pdp.answers import MOST_CHALLENGE, HttpAnswer, check_code, http_answer, lacks_token, problem, visible
 from pdp.model import Challenge, Decision
 from tests.support.decisions import DECISIONS
 
@@ -182,8 +182,9 @@ def _said(answer: HttpAnswer) -> str:
 
 @given(DECISIONS)
 def test_code_zero_is_an_allow_with_a_record_and_nothing_else(decision: Decision) -> None:
-    """code = 0  <=>  outcome = allow and id;  code = 0  <=>  status = 200."""
-    assert (check_code(decision) == 0) == (decision.outcome == "allow" and bool(decision.id))
+    """code = 0  <=>  outcome = allow, id, and the token that is asked for;  code = 0  <=>  status = 200."""
+    sound = bool(decision.id) and not lacks_token(decision)
+    assert (check_code(decision) == 0) == (decision.outcome == "allow" and sound)
     assert (check_code(decision) == 0) == (http_answer(decision, {}).status == 200)
 
 

@@ -225,7 +225,7 @@ def test_an_answer_that_was_changed_is_said_to_be(state: State, show: Show) -> N
     (record,) = _record(state, ["/accounts/canary-2"], changed=True)
     code, text = show(record, "--why")
     assert code == 0
-    assert "the answer that left was another" in text
+    assert "the answer that left was another: a refusal by deadline (" in text
     assert json.loads(show(record, "--json")[1])["corrected_by"]
 
 

@@ -41,7 +41,7 @@ TODO: dict[str, Any] = {"type": "todo", "id": "t1", "properties": {"ownerID": "m
 ASKED: dict[str, Any] = {"subject": RICK, "action": {"name": "can_read_todos"}, "resource": TODO}
 READ = Evaluation(Asserted("user", "rick", {"clearance": 3}), "can_read_todos", TODO, {})
 EVERYTHING = (
-    *("step-up", "portcullis.issue_token", "portcullis.answer", "portcullis.redact"),
+    *("step-up", "portcullis.answer", "portcullis.redact"),
     *("portcullis.remove_header", "portcullis.set_header"),
 )
 
@@ -363,10 +363,10 @@ CAPABILITIES: dict[str, tuple[tuple[str, ...], frozenset[str] | None, set[str]]]
     "all is listed": (
         EVERYTHING,
         None,
-        {"step_up", "issue_token", "answer", "redact", "remove_header", "set_header"},
+        {"step_up", "answer", "redact", "remove_header", "set_header"},
     ),
     "words that are not ours": (
-        ("custom", "notification", "set_header", "step_up", "issue_token"),
+        ("custom", "notification", "set_header", "step_up", "portcullis.issue_token"),
         None,
         set(),
     ),
@@ -521,14 +521,13 @@ def test_only_an_allow_with_a_record_is_true(decision: Decision, inquiry: Inquir
 
 
 def test_the_metadata_names_what_is_served_and_nothing_else() -> None:
-    assert metadata("https://pdp.shop.example/authz", mints=True) == {
+    assert metadata("https://pdp.shop.example/authz") == {
         "policy_decision_point": "https://pdp.shop.example/authz",
         "access_evaluation_endpoint": "https://pdp.shop.example/authz/access/v1/evaluation",
         "access_evaluations_endpoint": "https://pdp.shop.example/authz/access/v1/evaluations",
         "supported_obligations": ["custom", *EVERYTHING],
     }
-    bare = metadata("https://pdp.shop.example/", mints=False)
-    assert bare["supported_obligations"] == ["custom", *(word for word in EVERYTHING if "token" not in word)]
+    bare = metadata("https://pdp.shop.example/")
     assert bare["policy_decision_point"] == "https://pdp.shop.example/"
     assert bare["access_evaluation_endpoint"] == "https://pdp.shop.example/access/v1/evaluation"
 

@@ -23,7 +23,6 @@ from pdp.model import Decision
 from pdp.transports.authzen import MOST_ITEMS, Evaluation, read_evaluation
 from pdp.transports.authzen_routes import routes
 from pdp.transports.limits import MayAsk, MayRecord, Rates
-from pdp.transports.readiness import Published
 from policy_lang.verdict import Duties, Header
 from tests.support.deciders import ID, Behaviour, Exiting, MemoryDecider, allow, hang, raising, returning
 
@@ -55,7 +54,6 @@ class Parts(Struct, frozen=True):
     may_record: MayRecord = lambda: True
     public_url: str | None = None
     body_bytes: int = BODY_BYTES
-    published: Callable[[], Published] | None = None
 
 
 def application(parts: Parts, connection: Connection) -> ASGIApp:

@@ -9,11 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pdp.canonical import Headers, canonical_headers
 from pdp.identity import bearer
 from pdp.identity.bearer import Identity, Proven
 from pdp.identity.jwks import KeySet, read_key_set
-from pdp.identity.jwt import LONGEST_TOKEN, Issuer, TokenRefusal, Verified, Verifier
+from pdp.identity.jwt import Issuer, TokenRefusal, Verified, Verifier
 from pdp.model import ClientCertificate, Json
 from tests.support.tokens import ISSUER, NOW, Signer, b64, key_set, signer, token_of
 
@@ -64,49 +63,15 @@ def test_the_issuer_says_whether_one_token_may_name_several_services() -> None:
 
 
 BAD: dict[str, tuple[tuple[str, ...], str]] = {
-    "two values": ((f"Bearer {GOOD}", f"Bearer {GOOD}"), "token.repeated"),
-    "a good and an empty one": ((f"Bearer {GOOD}", ""), "token.repeated"),
-    "nothing": (("",), "token.empty"),
     "white space": ((" \t",), "token.empty"),
-    "scheme alone": (("Bearer",), "token.empty"),
-    "scheme and a space": (("Bearer ",), "token.empty"),
-    "basic": (("Basic YTpi",), "token.scheme"),
-    "dpop": ((f"DPoP {GOOD}",), "token.scheme"),
-    "no scheme": ((GOOD,), "token.scheme"),
-    "tab for a space": ((f"Bearer\t{GOOD}",), "token.scheme"),
-    "colon": ((f"Bearer: {GOOD}",), "token.scheme"),
-    "space before": ((f" Bearer {GOOD}",), "token.scheme"),
-    "two spaces": ((f"Bearer  {GOOD}",), "token.malformed"),
-    "space after": ((f"Bearer {GOOD} ",), "token.malformed"),
-    "two tokens": ((f"Bearer {GOOD} {GOOD}",), "token.malformed"),
-    "quoted": ((f'Bearer "{GOOD}"',), "token.malformed"),
-    "not ASCII": ((f"Bearer {GOOD}\u00e9",), "token.malformed"),
     "surrogate": (("Bearer \udcff",), "token.malformed"),
     "newline after": ((f"Bearer {GOOD}\n",), "token.malformed"),
-    "opaque": (("Bearer 2YotnFZFEjr1zCsicMWpAA",), "token.malformed"),
-    "padded": ((f"Bearer {GOOD}==",), "token.malformed"),
-    "100 KB": (("Bearer " + "a" * 100_000,), "token.too_large"),
-    "100 KB of spaces": (("Bearer " + " " * 100_000,), "token.too_large"),
-    "one character over": (("Bearer " + "a" * (LONGEST_TOKEN + 1),), "token.too_large"),
-    "expired": ((f"Bearer {token_of(ES, exp=NOW - 60)}",), "token.expired"),
 }
 
 
 @pytest.mark.parametrize(("authorization", "reason"), BAD.values(), ids=BAD)
 def test_a_bad_credential_is_refused_and_never_absent(authorization: tuple[str, ...], reason: str) -> None:
     assert prove(*authorization) == TokenRefusal(reason)
-
-
-def test_two_tokens_joined_by_a_gateway_are_two() -> None:
-    headers = canonical_headers((("authorization", f"Bearer {GOOD},Bearer {GOOD}"),), frozenset())
-    assert isinstance(headers, Headers)
-    assert prove(*headers.authorization) == TokenRefusal("token.repeated")
-
-
-def test_a_token_of_100_kb_comes_as_far_as_the_token_check() -> None:
-    headers = canonical_headers((("authorization", "Bearer " + "a" * 100_000),), frozenset())
-    assert isinstance(headers, Headers)
-    assert prove(*headers.authorization) == TokenRefusal("token.too_large")
 
 
 def test_a_token_is_verified_once_while_it_is_good() -> None:
@@ -236,7 +201,7 @@ def test_a_session_ends_however_long_its_tokens_live() -> None:
 
 
 @pytest.mark.parametrize("claims", [{}, {"auth_time": "1"}, {"auth_time": True}, {"auth_time": -1}], ids=repr)
-def test_where_sessions_end_a_token_says_when_it_began(claims: dict[str, Json]) -> None:
+def test_where_sessions_end_a_token_says_when_it_began(claims: dict[str, Any]) -> None:
     assert prove(f"Bearer {token_of(ES, **claims)}") != TokenRefusal("token.claims")
     identity = Identity(Verifier([issuer(session_max_s=3600)]))
     assert identity.prove((f"Bearer {token_of(ES, **claims)}",), NOW) == TokenRefusal("token.claims")

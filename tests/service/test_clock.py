@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -28,8 +30,8 @@ class Host:
     def is_set_by(self, seconds: float) -> None:
         self.wall_us += int(seconds * US)
 
-    def clock(self) -> SteadyClock:
-        return SteadyClock(lambda: self.wall_us, lambda: self.monotonic_us / US)
+    def clock(self, kept: Path | None = None) -> SteadyClock:
+        return SteadyClock(lambda: self.wall_us, lambda: self.monotonic_us / US, kept)
 
 
 def test_a_clock_that_goes_right_is_the_hosts() -> None:
@@ -65,7 +67,8 @@ def test_a_clock_that_is_set_right_again_is_believed_again() -> None:
     clock = host.clock()
     host.is_set_by(-3600)
     host.passes(60)
-    assert clock.misgiving() == "the clock of this host was set back by 3600 s: correct it, then start the service anew"
+    said = "the clock of this host was set back by 3600 s: correct it, then start the service anew"
+    assert clock.misgiving() == said
     host.is_set_by(3600)
     host.passes(1)
     assert (clock.now_us(), clock.misgiving()) == (START_US + 61 * US, "")
@@ -99,3 +102,54 @@ def test_it_never_goes_back_and_falls_behind_what_passed_by_the_leeway_at_most(m
     for number, (early, began) in enumerate(told):
         for late, ended in told[number:]:
             assert late >= early + (ended - began) - int(LEEWAY_S * US) - US
+
+
+def test_a_start_does_not_believe_a_clock_that_was_set_back_meanwhile(tmp_path: Path) -> None:
+    host, kept = Host(), tmp_path / "clock"
+    first = host.clock(kept)
+    host.passes(10)
+    first.keep()
+    host.is_set_by(-3000)
+    again = host.clock(kept)
+    assert again.now_us() == START_US + 10 * US
+    assert again.behind_s == 3000
+    assert f"or remove {kept} where it was ahead before" in again.misgiving()
+    kept.unlink()
+    assert host.clock(kept).now_us() == host.wall_us
+
+
+@pytest.mark.parametrize("content", [b"", b"rubbish", b"-5\n", b"1" * 40, b"12", b"\xff\n"])
+def test_a_file_that_holds_no_time_is_none(content: bytes, tmp_path: Path) -> None:
+    host, kept = Host(), tmp_path / "clock"
+    kept.write_bytes(content)
+    assert host.clock(kept).now_us() == host.wall_us
+
+
+def test_the_time_is_kept_while_it_runs_and_at_the_end(tmp_path: Path) -> None:
+    host, kept = Host(), tmp_path / "clock"
+    clock = host.clock(kept)
+
+    async def runs() -> None:
+        task = asyncio.ensure_future(clock.run())
+        while not kept.exists():  # noqa: ASYNC110 - a file says nothing
+            await asyncio.sleep(0.01)
+        host.passes(5)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(runs())
+    assert kept.read_bytes() == b"%d\n" % (START_US + 5 * US)
+
+
+def test_a_folder_that_is_gone_is_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    clock = Host().clock(tmp_path / "gone" / "clock")
+
+    async def runs() -> None:
+        task = asyncio.ensure_future(clock.run())
+        while not caplog.records:  # noqa: ASYNC110 - nor does a log
+            await asyncio.sleep(0.01)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(runs())
+    assert "the time cannot be kept" in caplog.text

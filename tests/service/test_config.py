@@ -245,6 +245,7 @@ LISTENER = '[[listeners]]\naddress = "127.0.0.1:1"\ngateway = "edge"\n'
 KEYS = f"keys_sha256 = ['{64 * '0'}']\n"
 TLS = "certificate = 'c'\nprivate_key = 'k'\n"
 
+MINTING = "[minting]\nurl = 'https://pdp.example'\n"
 ADMIN = """
 [admin]
 address = "127.0.0.1:0"
@@ -349,13 +350,14 @@ MISTAKES: dict[str, tuple[str, str]] = {
     "a leeway over a minute": (ISSUER + "leeway_s = 61", "`issuers[0].leeway_s` must be an integer from 0 to 60"),
     "no lifetime": (ISSUER + "max_lifetime_s = 0", "`issuers[0].max_lifetime_s` must be an integer from 1"),
     "a token of ten minutes": ("[minting]\nlife_s = 600", "`minting.life_s` must be an integer from 2 to 300"),
+    "keys of nobody": ("[minting]\nlife_s = 30", "`minting` has no `url`: say what this service is called"),
     "a key that is not published in time": (
-        "[minting]\npublish_ahead_s = 60",
+        MINTING + "publish_ahead_s = 60",
         "`minting`: a key is published ahead for at least the life of a token and the leeway",
     ),
     "keys that follow each other too fast": (
-        "[minting]\nrotate_every_s = 7199",
-        "`minting`: keys rotate every 2 times `publish_ahead_s`",
+        MINTING + "rotate_every_s = 7199",
+        "`minting`: keys rotate in turn: `rotate_every_s` is 7200 (twice `publish_ahead_s`) to",
     ),
     "an algorithm that we do not sign with": (
         "[minting]\nalgorithm = 'RS256'",

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pdp.identity.confirmation import MOST_CHARACTERS, client_certificate, proved
+from pdp.identity.confirmation import MOST_CHARACTERS, UNREADABLE, client_certificate, proved
 from pdp.model import ClientCertificate
 from tests.support.certificates import TestAuthority
 from tests.support.tokens import b64
@@ -48,7 +48,7 @@ def pem_of(der: bytes, width: int = 64, end: str = "\n") -> str:
 def thumbprint(text: str) -> bytes | None:
     """The digest of the certificate that a text is of."""
     found = client_certificate(text)
-    return None if found is None else found.digest
+    return None if found == UNREADABLE else found.digest
 
 
 def of_digest(digest: bytes | None) -> ClientCertificate | None:
@@ -201,7 +201,7 @@ ENDINGS: dict[str, tuple[bytes, int | None]] = {
 def test_an_end_that_is_no_instant_is_no_certificate(sentence: str) -> None:
     text, ends = ENDINGS[sentence]
     found = client_certificate(encoded(pem_of(with_end(text))))
-    assert (None if found is None else found.ends_s) == ends
+    assert (None if found == UNREADABLE else found.ends_s) == ends
 
 
 def test_of_a_chain_the_first_is_the_leaf() -> None:
@@ -332,7 +332,7 @@ def test_as_many_certificates_as_fit_are_read() -> None:
 @example("%2")
 @example("%%%")
 def test_no_text_raises(text: str) -> None:
-    assert client_certificate(text) is None
+    assert client_certificate(text) == UNREADABLE
 
 
 @given(st.binary(max_size=200))
@@ -368,3 +368,10 @@ def test_only_the_one_proof_is_one(cnf: Any, certificate: bytes | None) -> None:
     assert (answer is None) == (certificate == DIGEST and cnf == {"x5t#S256": TEXT})
     if answer == "token.dpop":
         assert list(cnf) == ["jkt"]
+
+
+def test_what_cannot_be_read_proves_no_key_and_is_over() -> None:
+    found = client_certificate("rubbish")
+    assert found == UNREADABLE
+    assert proved({"cnf": {"x5t#S256": TEXT}}, found, NOW) == "token.unproved"
+    assert found.ends_s < NOW

@@ -179,8 +179,17 @@ def test_a_token_is_handed_out_again_only_once_it_is_kept() -> None:
     here.drop(first)
     here.keep(second)
     assert here.token(ANN, "orders", (), NOW_US, None, "d3") is second
-    with pytest.raises(KeyError):
-        here.keep(first)
+    here.keep(first)
+    assert here.token(ANN, "orders", (), NOW_US, None, "d4") is second
+
+
+def test_of_more_new_tokens_than_fit_the_oldest_is_not_kept() -> None:
+    here = minter(capacity=2)
+    made = [here.token(ANN, "orders", (), NOW_US, None, f"d{number}") for number in range(3)]
+    for each in made:
+        assert isinstance(each, Minted)
+        here.keep(each)
+    assert here.token(ANN, "orders", (), NOW_US, None, "d9") is made[2]
 
 
 def test_a_clock_that_goes_back_gets_a_token_of_its_own_time() -> None:

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import asdict, replace
 
-from pdp.answers import check_code
+from pdp.answers import check_code, lacks_token
 from pdp.client import Action, Call, InquiryError, Subject
 from pdp.client.wire import batch_request, decision_in, request
 from pdp.gateways import Gateway
@@ -24,6 +24,7 @@ from pdp.transports.native import MOST_DEPTH, NotRead, read, write, write_explan
 from policy_lang.verdict import ClauseTrace, Duties, Header, Observed, RuleTrace, Truth3
 from tests.support.deciders import ALLOW, ID
 from tests.support.decisions import DECISIONS as EVERY_DECISION
+from tests.support.decisions import MINTED
 from tests.support.native import ABLE, APP
 
 ALL = frozenset(ABLE)
@@ -264,11 +265,13 @@ def told(decision: Decision, inquiry: Inquiry | None = HTTP, **acr: str) -> Any:
 def test_an_allow_is_told_of_an_allow_with_a_record_and_of_nothing_else(
     decision: Decision, inquiry: Inquiry | None
 ) -> None:
-    """For all decisions d: outcome(write(d)) = OUTCOME_ALLOW iff d is an allow with an id; else there is an answer."""
+    """For all decisions d: outcome(write(d)) = OUTCOME_ALLOW iff d is an allow with an id, and the token that it asks
+    for; else there is an answer.
+    """
     message = DecideResponse.FromString(
         DecideResponse(decision=write(decision, inquiry, {})).SerializeToString()
     ).decision
-    allowed = decision.outcome == "allow" and bool(decision.id)
+    allowed = decision.outcome == "allow" and bool(decision.id) and not lacks_token(decision)
     assert (message.outcome == 1) is allowed is (check_code(decision) == 0)
     assert message.HasField("answer") is not allowed
     if not allowed:
@@ -316,6 +319,14 @@ def test_an_allow_tells_what_it_orders() -> None:
     assert (list(advice.remove_headers), list(advice.redactions)) == (["x-old"], ["/name"])
     assert (message.decision_id, message.policy_revision) == (ID, "ab" * 32)
     assert message.valid_until_ms == 1_800_000_000_000
+
+
+def test_an_allow_hands_over_the_token_that_goes_on_in_place_of_the_callers() -> None:
+    decision = replace(ALLOW, duties=Duties(token_scopes=("orders.read",)), minted=MINTED)
+    obligations = told(decision).obligations
+    assert [(each.name, each.value) for each in obligations.set_headers] == [("authorization", "Bearer minted-token")]
+    assert told(replace(decision, minted=None)).outcome == 2
+    assert b"minted-token" not in told(replace(decision, outcome="deny", by=("default",))).SerializeToString()
 
 
 def test_who_lists_nothing_is_told_nothing_to_do() -> None:

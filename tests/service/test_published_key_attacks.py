@@ -530,6 +530,7 @@ DOCUMENTS: dict[str, tuple[Callable[[World], bytes], str]] = {
     "keys in a file": (lambda world: world.document(jwks_uri="file:///etc/passwd"), "fetch.scheme"),
     "keys in the URL": (lambda world: world.document(jwks_uri="data:application/json,{}"), "fetch.scheme"),
     "keys by ftp": (lambda world: world.document(jwks_uri=f"ftp://{HOST}/keys"), "fetch.scheme"),
+    "keys at a place of no name": (lambda world: world.document(jwks_uri=""), "fetch.scheme"),
     "keys at a place of no scheme": (lambda world: world.document(jwks_uri="//evil.example/keys"), "fetch.scheme"),
     "keys at a user's of our host": (lambda world: world.document(jwks_uri=f"https://u@{HOST}/keys"), "fetch.url"),
     "keys at our host for a user": (
@@ -563,6 +564,7 @@ REBOUND = {
     "loopback of IPv6": (["::1"], "fetch.address"),
     "an IPv4 address in IPv6": (["::ffff:169.254.169.254"], "fetch.address"),
     "an address of ours and a private one": (["127.0.0.1", "10.0.0.1"], "fetch.address"),
+    "metadata of a cloud and an address of ours": (["169.254.169.254", "127.0.0.1"], "fetch.address"),
     "nothing": ([], "fetch.unresolved"),
     "a host that is down": (["127.0.0.2"], "fetch.unreachable"),
 }
@@ -621,7 +623,8 @@ def test_while_an_issuer_is_down_no_good_token_is_refused_until_the_hard_limit()
             assert (world.says(world.token(A)), world.says(fresh)) == ("good", "good")
         await world.passes(MAX_STALE_S - 16 * 60 + 2)
         assert world.says(world.token(A)) == "token.key"
-        said = f"no keys of the issuer {world.issuer} count (fetch.status): refused are all"
+        said = f"no keys of the issuer {world.issuer} count (fetch.status): its tokens are refused; "
+        said += "see that it can be reached (docs/codes.md says what the reason is)"
         assert world.trust.misgivings() == [said]
         world.serve(saying(GOOD))
         await world.passes(REFRESH_S)

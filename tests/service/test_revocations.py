@@ -240,7 +240,7 @@ def test_revoking_again_never_lets_a_token_pass(old: Revocation, new: Revocation
 def test_an_index_that_follows_has_every_revocation_made_before_it_is_asked() -> None:
     shelf = Shelf()
     here, there = MemoryStore(shelf), MemoryStore(shelf)
-    following = Following(here, Revocations(), recheck_s=1e9)
+    following = Following(here, Revocations(), lambda: NOW_US, recheck_s=1e9)
     assert following.failure is not None, "nothing is known before the first look"
     assert following.keep_up(0.0) is None
     there.revoke(revoked("session", "s-1"))
@@ -254,7 +254,7 @@ def test_an_index_that_follows_has_every_revocation_made_before_it_is_asked() ->
 def test_a_store_that_fails_takes_nothing_out_of_the_index_and_is_asked_again_each_time() -> None:
     shelf = Shelf()
     store: Store = MemoryStore(shelf)
-    following = Following(store, Revocations())
+    following = Following(store, Revocations(), lambda: NOW_US)
     store.revoke(revoked("session", "s-1"))
     following.keep_up(0.0)
     shelf.broken = "unplugged"
@@ -270,7 +270,7 @@ def test_a_store_that_fails_takes_nothing_out_of_the_index_and_is_asked_again_ea
 
 def test_an_index_too_small_for_its_store_says_so_at_every_decision() -> None:
     store = MemoryStore(Shelf())
-    following = Following(store, Revocations(most=1))
+    following = Following(store, Revocations(most=1), lambda: NOW_US)
     store.revoke(revoked("session", "s-1"))
     assert following.keep_up(0.0) is None
     store.revoke(revoked("session", "s-2"))
@@ -278,6 +278,47 @@ def test_an_index_too_small_for_its_store_says_so_at_every_decision() -> None:
         failure = following.keep_up(0.0)
         assert failure is not None
         assert failure.code == "S112"
+
+
+def test_an_index_full_of_what_is_over_makes_room_as_its_store_did() -> None:
+    shelf, clock = Shelf(most=2), [NOW_US]
+    store = MemoryStore(shelf)
+    following = Following(store, Revocations(most=2), lambda: clock[0])
+    over, lasting = revoked("token", "t-1", until_us=NOW_US + 1), revoked("session", "s-1")
+    for entry in (over, lasting):
+        store.revoke(entry)
+    assert following.keep_up(0.0) is None
+    del shelf.entries[over.identity]  # as a store does that needs the room
+    store.revoke(revoked("session", "s-2"))
+    failure = following.keep_up(0.0)
+    assert failure is not None
+    assert failure.code == "S112", "it is not over yet"
+    clock[0] = NOW_US + 1 + GRACE_US
+    assert following.keep_up(1.0) is None
+    assert following.index.refused(ISSUER, {"sid": "s-2"}, DIGEST, None) == "token.revoked"
+    assert following.index.refused(ISSUER, {"sid": "s-1"}, DIGEST, None) == "token.revoked"
+    assert len(following.index) == 2
+
+
+def test_an_index_that_stays_too_small_is_not_gone_through_at_every_decision() -> None:
+    looks: list[float] = []
+
+    def clock_us() -> int:
+        looks.append(0.0)
+        return NOW_US
+
+    store = MemoryStore(Shelf())
+    following = Following(store, Revocations(most=1), clock_us)
+    store.revoke(revoked("session", "s-1"))
+    store.revoke(revoked("session", "s-2"))
+    for now_s in (0.0, 0.1, 0.9):
+        failure = following.keep_up(now_s)
+        assert failure is not None
+        assert failure.code == "S112"
+    assert len(looks) == 1
+    store.withdraw(("session", ISSUER, "s-1"), NOW_US, "test")
+    assert following.keep_up(1.0) is None
+    assert following.index.refused(ISSUER, {"sid": "s-2"}, DIGEST, None) == "token.revoked"
 
 
 def _file(*lines: object) -> bytes:

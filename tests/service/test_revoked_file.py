@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -28,7 +30,7 @@ class Desk:
         self.path = folder / "revoked.jsonl"
         self.stated: list[Mapping[str, Json]] = []
         self.failure: Exception | None = None
-        self.file = RevokedFile(self.path, self._state)
+        self.file = RevokedFile(self.path, {ISSUER}, self._state)
 
     async def _state(self, clear: Mapping[str, Json]) -> None:
         if self.failure is not None:
@@ -72,9 +74,14 @@ def test_a_file_with_one_empty_line_revokes_nothing_any_more(desk: Desk) -> None
 
 SPOILT: dict[str, tuple[Callable[[Desk], object], str]] = {
     "gone": (lambda desk: desk.path.unlink(), "No such file"),
-    "a folder": (lambda desk: (desk.path.unlink(), desk.path.mkdir()), "Is a directory"),
+    "a folder": (lambda desk: (desk.path.unlink(), desk.path.mkdir()), "it is no file"),
     "rubbish": (lambda desk: desk.path.write_bytes(b"\xff\xfe\n"), "line 1"),
+    "a list of an issuer that is not ours": (
+        lambda desk: desk.path.write_bytes(content("b").replace(b"id.example", b"id.example/")),
+        "line 1: the issuer https://id.example/ is none of the configuration",
+    ),
     "cut off": (lambda desk: desk.path.write_bytes(content("b", "c")[:-9]), "line end"),
+    "a pipe": (lambda desk: (desk.path.unlink(), os.mkfifo(desk.path)), "it is no file"),
     "empty": (lambda desk: desk.path.write_bytes(b""), "line end"),
     "open to others": (lambda desk: (desk.write("b"), desk.path.chmod(0o666)), "others may write it"),
 }
@@ -84,6 +91,7 @@ SPOILT: dict[str, tuple[Callable[[Desk], object], str]] = {
 def test_what_it_last_said_holds_while_the_file_is(spoil: Callable[[Desk], object], said: str, desk: Desk) -> None:
     spoil(desk)
     assert said in desk.look()
+    assert desk.look().endswith("what it said before holds")
     assert desk.revoked() == {"a"}
     assert len(desk.stated) == 1
 
@@ -110,3 +118,50 @@ def test_a_problem_is_logged_once(desk: Desk, caplog: pytest.LogCaptureFixture) 
     desk.look()
     desk.look()
     assert len(caplog.records) == 1
+
+
+def test_a_content_is_read_once_good_or_bad(desk: Desk) -> None:
+    desk.path.write_bytes(b"rubbish\n")
+    first = desk.look()
+    bad = desk.file._last
+    assert (desk.look(), desk.file._last is bad) == (first, True)
+    desk.write("a")
+    assert desk.look() == ""
+    assert desk.revoked() == {"a"}
+
+
+def test_a_look_that_does_not_come_back_is_said_and_keeps_nobody(desk: Desk) -> None:
+    waits = threading.Event()
+
+    def hang(path: Path) -> bytes:
+        waits.wait(20)
+        return path.read_bytes()
+
+    async def looks() -> tuple[str, str]:
+        file = RevokedFile(desk.path, {ISSUER}, desk._state, read=hang, within_s=0.05)
+        await file.look()
+        said = file.misgiving()
+        waits.set()
+        while file.misgiving():
+            await file.look()
+        return said, "followed" if len(file.index) == 1 else ""
+
+    said, then = asyncio.run(looks())
+    assert "is not followed: nothing answered in time" in said
+    assert then == "followed"
+
+
+def test_the_loop_goes_on_while_a_long_list_is_read(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    desk.write(*(f"session-{number}" for number in range(30_000)))
+
+    async def turns() -> int:
+        looking, turned = asyncio.ensure_future(desk.file.begin()), 0
+        while not looking.done():
+            await asyncio.sleep(0)
+            turned += 1
+        looking.result()
+        return turned
+
+    assert asyncio.run(turns()) > 10
+    assert len(desk.file.index) == 30_000

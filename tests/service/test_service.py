@@ -7,24 +7,31 @@ import contextlib
 import json
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import closing
 
 import pytest
 from msgspec.structs import replace
 
 from pdp.audit.writer import Receipt
 from pdp.errors import AuditError
-from pdp.evaluate import Evaluator
+from pdp.evaluate import NOTHING, Evaluation, Evaluator, refusal
 from pdp.identity.bearer import Identity
-from pdp.identity.jwt import Verifier
+from pdp.identity.jwks import KeySet, read_key_set
+from pdp.identity.jwt import Issuer, Verifier, session_key
 from pdp.metrics import Metrics
 from pdp.model import Decision, Inquiry, Json, Principal
+from pdp.revoking import Revoking
 from pdp.runtime.engine import Engine
-from pdp.service import DecisionService, Receipts
+from pdp.service import SESSION_UNKNOWN, DecisionService, Receipts
+from pdp.sessions import Sessions
+from pdp.shared_state.memory import MemoryStore, Shelf
+from pdp.standing import Standing
 from policy_lang.meaning.admission import Call, Refused
 from policy_lang.plan.plans import Plans
 from policy_lang.verdict import Question, Verdict
 from tests.support.cases import NOW, engine
 from tests.support.memory_log import MemoryLog
+from tests.support.tokens import ISSUER, key_set, signer, token_of
 
 HEALTH = Inquiry(service="ledger", method="GET", path="/health", host="ledger.example", headers=(), gateway="edge")
 OWNER = Principal("token", "user", {"sub": "u1", "accounts": ["a1"], "aud": "ledger"}, credential=b"c" * 32)
@@ -314,3 +321,177 @@ def test_a_log_that_cannot_take_it_is_told_with_the_next_record() -> None:
 
     _, log = _run(later, prepare=holder.append, evaluator=_differing())
     assert [leaf.kind for leaf in log.leaves] == ["context", "decision", "policy.distrusted"]
+
+
+class _Unknown(Evaluator):
+    """Knows nothing of sessions for its first `times` evaluations."""
+
+    def __init__(self, times: int, reason: str = SESSION_UNKNOWN) -> None:
+        super().__init__(engine, Identity(Verifier([])), service_from_host=False)
+        self._reason = reason
+        self._times = times
+        self.evaluations = 0
+
+    def evaluate(self, inquiry: Inquiry, now_us: int) -> Evaluation:
+        self.evaluations += 1
+        if self.evaluations <= self._times:
+            return Evaluation(refusal("token", self._reason), replace(NOTHING, inquiry=inquiry), None)
+        return super().evaluate(inquiry, now_us)
+
+
+class _Store:
+    """What is known of sessions: `said` after `takes_s` of a clock of its own."""
+
+    def __init__(self, *, said: bool = True, takes_s: float = 0.0) -> None:
+        self._said, self._takes_s = said, takes_s
+        self.now_s = 0.0
+        self.asked: list[float] = []
+
+    async def answered(self, within_s: float, /) -> bool:
+        self.asked.append(within_s)
+        await asyncio.sleep(0)
+        self.now_s += self._takes_s
+        return self._said
+
+
+def _decide_of_session(
+    evaluator: _Unknown, store: _Store, budget_s: float | None = 1.0
+) -> tuple[Decision, MemoryLog, str]:
+    """The decision, the log, and the metrics."""
+
+    async def run() -> tuple[Decision, MemoryLog, str]:
+        receipts, metrics = Receipts(asyncio.get_running_loop()), Metrics()
+        log = MemoryLog(receipts.settled)
+        service = DecisionService(
+            evaluator,
+            log,
+            receipts,
+            metrics,
+            strict_methods=frozenset(),
+            monotonic=lambda: store.now_s,
+            sessions=store,
+        )
+        decision = await service.decide(HEALTH, NOW * 1_000_000, budget_s)
+        return decision, log, metrics.exposition().decode()
+
+    return asyncio.run(run())
+
+
+def test_a_call_whose_session_is_not_known_yet_waits_for_it_and_is_evaluated_once_more() -> None:
+    evaluator, store = _Unknown(1), _Store(takes_s=0.05)
+    decision, log, metrics = _decide_of_session(evaluator, store)
+    assert (decision.outcome, evaluator.evaluations, store.asked) == ("allow", 2, [0.1])
+    (record,) = log.decisions()
+    assert (record.clear["d"], decision.id) == ("allow", record.receipt.id)
+    assert "portcullis_decision_seconds_sum 0.05" in metrics
+
+
+def test_the_second_look_counts_whatever_it_says() -> None:
+    evaluator, store = _Unknown(9), _Store()
+    decision, log, _ = _decide_of_session(evaluator, store)
+    assert (decision.by, decision.reason) == (("token",), SESSION_UNKNOWN)
+    assert (evaluator.evaluations, len(store.asked), len(log.decisions())) == (2, 1, 1)
+
+
+def test_without_an_answer_the_first_look_counts() -> None:
+    evaluator, store = _Unknown(1), _Store(said=False)
+    decision, log, _ = _decide_of_session(evaluator, store)
+    assert (decision.reason, evaluator.evaluations) == (SESSION_UNKNOWN, 1)
+    assert log.decisions()[0].clear["rc"] == SESSION_UNKNOWN
+
+
+def test_nobody_waits_for_a_session_that_has_ended() -> None:
+    evaluator, store = _Unknown(1, "token.idle"), _Store()
+    decision, _, _ = _decide_of_session(evaluator, store)
+    assert (decision.reason, evaluator.evaluations, store.asked) == ("token.idle", 1, [])
+
+
+BUDGETS = {"no limit": (None, 0.1), "much": (5.0, 0.1), "less than that": (0.03, 0.03), "nothing": (0.0, 0.0)}
+
+
+@pytest.mark.parametrize(("budget_s", "within_s"), BUDGETS.values(), ids=BUDGETS)
+def test_a_call_waits_no_longer_than_it_may_take(budget_s: float | None, within_s: float) -> None:
+    store = _Store()
+    _decide_of_session(_Unknown(1), store, budget_s)
+    assert store.asked == [within_s]
+
+
+def test_what_a_call_waited_counts_as_its_time() -> None:
+    decision, log, _ = _decide_of_session(_Unknown(1), _Store(takes_s=0.1), 0.1)
+    assert (decision.by, decision.reason) == (("deadline",), "deadline.evaluation")
+    assert [leaf.clear["d"] for leaf in log.decisions()] == ["allow"]
+    assert log.leaves[-1].kind == "answer.changed"
+
+
+def test_a_call_that_nobody_waits_for_any_more_while_it_waits_leaves_no_record() -> None:
+    class Never(_Store):
+        async def answered(self, within_s: float, /) -> bool:
+            await asyncio.Event().wait()
+            return True
+
+    async def run() -> list[str]:
+        receipts = Receipts(asyncio.get_running_loop())
+        log = MemoryLog(receipts.settled)
+        service = DecisionService(
+            _Unknown(1),
+            log,
+            receipts,
+            Metrics(),
+            strict_methods=frozenset(),
+            monotonic=time.monotonic,
+            sessions=Never(),
+        )
+        task = asyncio.ensure_future(service.decide(HEALTH, NOW * 1_000_000, None))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        return [leaf.kind for leaf in log.leaves]
+
+    assert asyncio.run(run()) == []
+
+
+def test_a_service_whose_sessions_never_end_waits_for_none() -> None:
+    decision, _ = _decide(evaluator=_Unknown(1))
+    assert decision.reason == SESSION_UNKNOWN
+
+
+def test_a_token_of_a_session_that_its_store_alone_knows_passes_at_the_first_call() -> None:
+    """Everything but the listeners: identity, what it stands on, a store in its thread, and the service."""
+    key = signer("ES256")
+    keys = read_key_set(key_set(key.jwk()))
+    assert isinstance(keys, KeySet)
+    issuer = Issuer(ISSUER, keys, frozenset({"ES256"}), frozenset({"at+jwt"}), session_idle_s=600)
+    shelf = Shelf(sessions={session_key(ISSUER, "used"): (NOW - 60) * 1_000_000})
+
+    def headers(sid: str) -> tuple[tuple[str, str], ...]:
+        token = token_of(key, sub="u1", aud="ledger", sid=sid, iat=NOW - 3_000, exp=NOW + 60)
+        return (("authorization", f"Bearer {token}"),)
+
+    async def answers(service: DecisionService) -> list[tuple[str, str]]:
+        calls = [replace(HEALTH, headers=headers(sid)) for sid in ("used", "rests")]
+        decisions = [await service.decide(call, NOW * 1_000_000, 20.0) for call in calls]
+        return [(each.outcome, each.reason) for each in decisions]
+
+    async def run() -> list[tuple[str, str]]:
+        receipts = Receipts(asyncio.get_running_loop())
+        with closing(Sessions(lambda: MemoryStore(shelf))) as sessions:
+            revoking = Revoking(
+                lambda: MemoryStore(shelf), [issuer], monotonic=time.monotonic, clock_us=lambda: NOW * 1_000_000
+            )
+            standing = Standing(revoking, None, sessions)
+            identity = Identity(Verifier([issuer]), standing=standing.refused)
+            service = DecisionService(
+                Evaluator(engine, identity, service_from_host=False),
+                MemoryLog(receipts.settled),
+                receipts,
+                Metrics(),
+                strict_methods=frozenset(),
+                monotonic=lambda: 0.0,
+                sessions=standing,
+            )
+            return await answers(service)
+
+    used, rests = asyncio.run(run())
+    assert used[0] == "allow"
+    assert rests == ("deny", "token.idle")

@@ -9,14 +9,16 @@ from __future__ import annotations
 import importlib.util
 import os
 import signal
+import socket
 import sqlite3
+import ssl
 import subprocess
 import sys
 import threading
 import time
 import timeit
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -31,7 +33,9 @@ from pdp.shared_state.memory import MemoryStore, Shelf
 from pdp.shared_state.model import (
     COALESCED_US,
     GRACE_US,
+    LATEST_US,
     LONGEST,
+    MOST_SOUGHT,
     Kind,
     Revocation,
     Revocations,
@@ -40,6 +44,7 @@ from pdp.shared_state.model import (
 )
 from pdp.shared_state.sqlite import DATABASE, GENERATION, KEPT_US, SqliteStore, connect
 from tests.casbin.postgres import postgres, postgres_programs
+from tests.support.certificates import TestAuthority
 from tests.support.process import eventually
 from tests.support.redis import RedisServer, redis_program, redis_server
 
@@ -78,7 +83,7 @@ class Dying(sqlite3.Connection):
         return done
 
 store = opened(sys.argv[1])
-following = Following(store, Revocations(), recheck_s=1e9)
+following = Following(store, Revocations(), lambda: 0, recheck_s=1e9)
 print("ready", flush=True)
 for line in sys.stdin:
     verb, _, value = line.rstrip("\\n").partition(" ")
@@ -160,8 +165,13 @@ def decides(following: Following, session: str, now_s: float = 0.0) -> str | Non
     return failure.code if failure is not None else following.index.refused(ISSUER, {"sid": session}, b"", None)
 
 
+def last_seen(store: Store, session: bytes) -> int | None:
+    """When one session was last used, None where that is not known."""
+    return store.last_seen([session]).get(session)
+
+
 def following_of(store: Store) -> Following:
-    return Following(store, Revocations(), recheck_s=NEVER_S)
+    return Following(store, Revocations(), lambda: NOW_US, recheck_s=NEVER_S)
 
 
 @pytest.fixture(scope="module")
@@ -327,12 +337,27 @@ def test_every_store_is_found_by_another_at_its_next_decision(opened: Callable[[
 
 def test_every_store_knows_when_a_session_was_last_seen(opened: Callable[[], Store]) -> None:
     here, there = opened(), opened()
-    assert here.last_seen(SESSION) is None
+    assert last_seen(here, SESSION) is None
     here.seen(SESSION, NOW_US)
-    assert (here.last_seen(SESSION), there.last_seen(SESSION)) == (NOW_US, NOW_US)
-    assert there.last_seen(bytes(32)) is None
+    assert (last_seen(here, SESSION), last_seen(there, SESSION)) == (NOW_US, NOW_US)
+    assert last_seen(there, bytes(32)) is None
     here.seen(SESSION, NOW_US + COALESCED_US)
-    assert there.last_seen(SESSION) == NOW_US + COALESCED_US
+    assert last_seen(there, SESSION) == NOW_US + COALESCED_US
+
+
+def test_every_store_is_asked_for_many_sessions_at_once_and_says_nothing_of_those_it_does_not_know(
+    opened: Callable[[], Store],
+) -> None:
+    here, there = opened(), opened()
+    sessions = [number.to_bytes(32, "big") for number in range(MOST_SOUGHT)]
+    assert here.last_seen([]) == here.last_seen(sessions) == {}
+    known = {session: NOW_US + number for number, session in enumerate(sessions) if number % 100 == 7}
+    for session, at_us in known.items():
+        here.seen(session, at_us)
+    assert here.last_seen(sessions) == there.last_seen(sessions) == known
+    assert here.last_seen([sessions[7], sessions[7]]) == {sessions[7]: NOW_US + 7}
+    with pytest.raises(ValueError, match="1000 sessions at most"):
+        here.last_seen([*sessions, SESSION])
 
 
 def test_every_store_may_be_closed_twice(opened: Callable[[], Store]) -> None:
@@ -349,7 +374,7 @@ def test_what_stores_hold_is_the_same_opened_again(opened: Callable[[], Store]) 
     store.close()
     again = opened()
     assert again.revocations(0) == before
-    assert again.last_seen(SESSION) == NOW_US
+    assert last_seen(again, SESSION) == NOW_US
 
 
 # One SQLite file
@@ -410,9 +435,9 @@ def test_two_workers_find_a_revocation_at_their_next_decision(tmp_path: Path) ->
 def test_a_session_seen_by_one_worker_is_known_to_others_and_after_a_kill(tmp_path: Path, store: SqliteStore) -> None:
     with workers(str(tmp_path), 1) as (worker,):
         worker.asked(f"seen {SESSION.hex()}")
-        assert store.last_seen(SESSION) == NOW_US
+        assert last_seen(store, SESSION) == NOW_US
         worker.killed()
-    assert store.last_seen(SESSION) == NOW_US
+    assert last_seen(store, SESSION) == NOW_US
 
 
 KILLS = {
@@ -468,7 +493,7 @@ def test_a_decision_while_another_writes_asks_the_file_each_time(tmp_path: Path,
 
 
 def test_a_generation_that_is_written_by_nobody_is_found_by_time(tmp_path: Path, store: SqliteStore) -> None:
-    following = Following(store, Revocations(), recheck_s=1.0)
+    following = Following(store, Revocations(), lambda: NOW_US, recheck_s=1.0)
     assert decides(following, "s-1", 0.0) is None
     with closing(connect(tmp_path / DATABASE)) as other:
         row = ("session", ISSUER, "s-1", NOW_US, None, "other", 1)
@@ -512,25 +537,40 @@ def test_a_session_is_written_once_in_some_seconds_and_never_goes_back(store: Sq
     with closing(SqliteStore(tmp_path)) as other:
         store.seen(SESSION, NOW_US)
         store.seen(SESSION, NOW_US + COALESCED_US - 1)
-        assert other.last_seen(SESSION) == NOW_US
+        assert last_seen(other, SESSION) == NOW_US
         store.seen(SESSION, NOW_US + COALESCED_US)
         other.seen(SESSION, NOW_US + 1)
-        assert store.last_seen(SESSION) == NOW_US + COALESCED_US
+        assert last_seen(store, SESSION) == NOW_US + COALESCED_US
 
 
 def test_a_clock_that_was_ahead_does_not_keep_a_session_alive(store: SqliteStore, tmp_path: Path) -> None:
     store.seen(SESSION, NOW_US + 365 * 24 * 3_600 * 1_000_000)
     store.seen(SESSION, NOW_US)
     with closing(SqliteStore(tmp_path)) as other:
-        assert store.last_seen(SESSION) == other.last_seen(SESSION) == NOW_US
+        assert last_seen(store, SESSION) == last_seen(other, SESSION) == NOW_US
 
 
 def test_sessions_not_used_for_long_are_forgotten(store: SqliteStore, tmp_path: Path) -> None:
     store.seen(SESSION, NOW_US)
     store.seen(bytes(32), NOW_US + KEPT_US + 1)
     with closing(SqliteStore(tmp_path)) as other:
-        assert other.last_seen(SESSION) is None
-        assert other.last_seen(bytes(32)) == NOW_US + KEPT_US + 1
+        assert last_seen(other, SESSION) is None
+        assert last_seen(other, bytes(32)) == NOW_US + KEPT_US + 1
+
+
+def test_all_sessions_are_looked_up_in_one_statement(tmp_path: Path) -> None:
+    with _held(tmp_path) as (store, connection):
+        asked: list[str] = []
+        connection.set_trace_callback(asked.append)
+        store.last_seen([number.to_bytes(32, "big") for number in range(MOST_SOUGHT)])
+        assert len(asked) == 1
+
+
+def test_what_is_no_instant_is_one_that_has_not_come(store: SqliteStore, tmp_path: Path) -> None:
+    store.seen(SESSION, NOW_US)
+    with closing(connect(tmp_path / DATABASE)) as other:
+        other.execute("INSERT INTO session VALUES (?, 'never')", (bytes(32),))
+    assert store.last_seen([bytes(32), SESSION]) == {bytes(32): LATEST_US, SESSION: NOW_US}
 
 
 def test_a_session_is_a_digest(store: SqliteStore) -> None:
@@ -573,6 +613,11 @@ def _nonsense_inside(folder: Path) -> None:
         other.execute("INSERT INTO revocation VALUES ('all', 'x', 'y', 1, NULL, 'z', 99)")
 
 
+def _no_number(folder: Path) -> None:
+    with closing(connect(folder / DATABASE)) as other:
+        other.execute("UPDATE about SET revision = 'many'")
+
+
 GONE: dict[str, tuple[Callable[[Path], None], str]] = {
     "the file deleted": (_deleted, "S113"),
     "the generation deleted": (_generation_deleted, "S113"),
@@ -581,6 +626,7 @@ GONE: dict[str, tuple[Callable[[Path], None], str]] = {
     "the folder gone": (_folder_gone, "S113"),
     "rubbish in the file": (_overwritten, "S114"),
     "a row that no store wrote": (_nonsense_inside, "S114"),
+    "a revision that is no number": (_no_number, "S114"),
 }
 
 
@@ -592,7 +638,7 @@ def test_a_store_that_is_harmed_is_named_and_what_was_refused_stays_refused(
     folder.mkdir()
     # A page of SQLite's own is in no cache, so that what lies in the file is what is read.
     with closing(SqliteStore(folder, opened=_uncached)) as store:
-        following = Following(store, Revocations(), recheck_s=1.0)
+        following = Following(store, Revocations(), lambda: NOW_US, recheck_s=1.0)
         store.revoke(revoked("s-1"))
         assert decides(following, "s-1", 0.0) == "token.revoked"
         harm(folder)
@@ -658,7 +704,7 @@ def test_a_file_that_cannot_be_written_any_more_still_says_what_is_revoked(tmp_p
             with pytest.raises(StoreError, match="may be written"):
                 change()
         assert [entry.value for entry in store.revocations(0)[0]] == ["s-1"]
-        assert store.last_seen(SESSION) is None, "what could not be written was not seen"
+        assert last_seen(store, SESSION) is None, "what could not be written was not seen"
 
 
 def test_a_file_that_another_locks_is_refused_in_time_and_may_still_be_read(tmp_path: Path) -> None:
@@ -767,7 +813,7 @@ def test_two_hosts_on_one_store_find_a_revocation_soon(address: str) -> None:
         assert here.asked("decide s-1") == "token.revoked", "who revoked knows at once"
         here.asked(f"seen {SESSION.hex()}")
         with closing(_store_of(address)) as third:
-            assert third.last_seen(SESSION) == NOW_US
+            assert last_seen(third, SESSION) == NOW_US
             assert [entry.value for entry in third.revocations(0)[0]] == ["s-1"]
 
 
@@ -852,7 +898,7 @@ def test_a_redis_that_does_not_answer_is_said_once_stale_and_what_was_refused_st
 ) -> None:
     ahead = [0.0]
     with closing(_redis_store(own_redis.address, clock=lambda: time.monotonic() + ahead[0])) as store:
-        following = Following(store, Revocations())
+        following = Following(store, Revocations(), lambda: NOW_US)
         store.revoke(revoked("s-1"))
         assert decides(following, "s-1", 0.0) == "token.revoked"
         harm(own_redis)
@@ -877,7 +923,7 @@ def test_a_redis_that_does_not_answer_is_said_once_stale_and_what_was_refused_st
 
 def test_a_redis_that_lost_its_data_is_refused_by_name(own_redis: RedisServer) -> None:
     with closing(_redis_store(own_redis.address, max_stale_s=0.5)) as store:
-        following = Following(store, Revocations())
+        following = Following(store, Revocations(), lambda: NOW_US)
         store.revoke(revoked("s-1"))
         assert decides(following, "s-1", 0.0) == "token.revoked"
         _emptied(own_redis)
@@ -912,6 +958,150 @@ def test_a_redis_of_somebody_else_is_not_opened(redis: RedisServer, field: str, 
         client.hset("{portcullis}:about", field, value)
     with pytest.raises(StoreError, match="S114"):
         _redis_store(redis.address)
+
+
+def test_a_session_of_which_redis_holds_no_instant_keeps_no_other_from_an_answer(redis: RedisServer) -> None:
+    from redis import Redis
+
+    with closing(_redis_store(_emptied(redis))) as store:
+        store.seen(SESSION, NOW_US)
+        with closing(Redis.from_url(redis.address)) as client:
+            client.set("{portcullis}:seen:" + bytes(32).hex(), "never")
+        assert store.last_seen([bytes(32), SESSION]) == {bytes(32): LATEST_US, SESSION: NOW_US}
+
+
+class Liar:
+    """Stands before a Redis and, while it has a `lie`, gives that to whoever asks for the state of the store."""
+
+    def __init__(self, behind: RedisServer) -> None:
+        self._behind = int(behind.address.removesuffix("/0").rpartition(":")[2])
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self._threads = [threading.Thread(target=self._accept)]
+        self._threads[0].start()
+        self._sockets: list[socket.socket] = []
+        self.lie: bytes | None = None
+        self.lied = 0
+
+    @property
+    def address(self) -> str:
+        return f"redis://127.0.0.1:{self._listening.getsockname()[1]}/0"
+
+    def close(self) -> None:
+        self._listening.shutdown(socket.SHUT_RDWR)
+        for each in [self._listening, *self._sockets]:
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+            each.close()
+        for thread in self._threads:
+            thread.join(10)
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                client = self._listening.accept()[0]
+                server = socket.create_connection(("127.0.0.1", self._behind))
+                self._sockets += [client, server]
+                pairs = ((client, server, self._asked), (server, client, lambda _: None))
+                for pair in pairs:
+                    self._threads.append(threading.Thread(target=self._pass, args=pair))
+                    self._threads[-1].start()
+
+    def _asked(self, data: bytes) -> bytes | None:
+        if self.lie is None or b"HMGET" not in data:
+            return None
+        self.lied += 1
+        return self.lie
+
+    def _pass(self, here: socket.socket, there: socket.socket, answer: Callable[[bytes], bytes | None]) -> None:
+        with suppress(OSError):
+            while data := here.recv(65_536):
+                said = answer(data)
+                if said is None:
+                    there.sendall(data)
+                else:
+                    here.sendall(said)
+            there.shutdown(socket.SHUT_WR)
+
+
+LIES = {
+    "a number": b":5\r\n",
+    "a text": b"$2\r\nno\r\n",
+    "nothing": b"*-1\r\n",
+    "no texts": b"*0\r\n",
+    "numbers": b"*2\r\n:1\r\n:2\r\n",
+    "texts that say nothing": b"*2\r\n$1\r\na\r\n$1\r\nb\r\n",
+    "lists without end": b"*1\r\n" * 20_000 + b":1\r\n",
+    "an error": b"-ERR x\r\n",
+    "no Redis": b"HTTP/1.1 400 Bad Request\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("lie", LIES.values(), ids=LIES)
+def test_whatever_a_redis_answers_is_said_and_followed_again_once_it_is_sound(redis: RedisServer, lie: bytes) -> None:
+    _emptied(redis)
+    with (
+        closing(Liar(redis)) as liar,
+        closing(_redis_store(liar.address, max_stale_s=60.0)) as store,
+        closing(_redis_store(redis.address)) as honest,
+    ):
+        honest.revoke(revoked("s-1"))
+        following = following_of(store)
+        eventually(lambda: decides(following, "s-1") == "token.revoked", 5.0)
+        liar.lie = lie
+        eventually(lambda: liar.lied >= 2 and store.status().detail != "", 10.0)
+        with pytest.raises(StoreError):
+            store.revoke(revoked("s-2"))
+        with pytest.raises(StoreError):
+            store.last_seen([SESSION])
+        assert decides(following, "s-1") == "token.revoked"
+        liar.lie = None
+        honest.revoke(revoked("s-3"))
+        eventually(lambda: decides(following, "s-3") == "token.revoked", 10.0)
+        assert store.status().detail == ""
+
+
+def test_an_entry_nested_without_end_is_said_and_followed_again_once_it_is_gone(redis: RedisServer) -> None:
+    from redis import Redis
+
+    with closing(_redis_store(_emptied(redis))) as store, closing(Redis.from_url(redis.address)) as client:
+        client.hset("{portcullis}:revocations", "deep", b'{"x":' + b"[" * 100_000)
+        client.zadd("{portcullis}:order", {"deep": 1})
+        client.hset("{portcullis}:about", "revision", 1)
+        eventually(lambda: "recursion" in store.status().detail, 10.0)
+        client.hset(
+            "{portcullis}:revocations", "deep", msgspec.json.encode({"revision": 1, "revocation": revoked("s")})
+        )
+        eventually(lambda: store.status().detail == "", 10.0)
+        assert store.generation() == 1
+
+
+@pytest.mark.parametrize(("host", "heard"), [("127.0.0.1", True), ("127.0.0.2", False)], ids=["its own", "another's"])
+def test_over_tls_a_server_is_asked_only_under_a_name_of_its_certificate(
+    tmp_path: Path, host: str, *, heard: bool
+) -> None:
+    pytest.importorskip("redis")
+    authority = TestAuthority()
+    certificate, key = authority.server().write(tmp_path, "server")
+    (tmp_path / "authority.pem").write_bytes(authority.pem)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    received: list[bytes] = []
+
+    def answer(listening: socket.socket) -> None:
+        with suppress(OSError), listening.accept()[0] as connection:
+            connection.settimeout(10)
+            with context.wrap_socket(connection, server_side=True) as over_tls:
+                received.append(over_tls.recv(1))
+
+    with socket.create_server((host, 0)) as listening:
+        thread = threading.Thread(target=answer, args=(listening,))
+        thread.start()
+        with pytest.raises(StoreError) as caught:
+            _redis_store(f"rediss://{host}:{listening.getsockname()[1]}/0?ssl_ca_certs={tmp_path / 'authority.pem'}")
+        thread.join(10)
+    assert (received != []) == heard
+    assert caught.value.code == "S111"
+    assert ("mismatch" in caught.value.detail) != heard
 
 
 WITH_PASSWORD = {

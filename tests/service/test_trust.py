@@ -95,39 +95,6 @@ def test_a_key_that_was_just_rotated_in_is_looked_for_and_an_old_one_goes() -> N
     during(World(OLD), work)
 
 
-def test_ten_thousand_unknown_keys_a_minute_are_few_fetches_and_no_other_token_is_refused() -> None:
-    flood = [token_of(Signer(f"k{number}", "ES256", NEW.private)) for number in range(50)]
-
-    async def work(world: World) -> None:
-        for second in range(60):
-            for number in range(167):
-                assert world.says(flood[(second + number) % 50]) == "token.key"
-            assert world.says(OLDS) == "good"
-            await world.passes(1)
-        assert world.fetches <= 3
-
-    during(World(OLD), work)
-
-
-def test_while_the_issuer_is_down_its_last_keys_count_until_their_hard_limit() -> None:
-    async def work(world: World) -> None:
-        assert world.says(OLDS) == "good"
-        world.published = None
-        await world.passes(MAX_STALE_S - 5)
-        assert world.says(OLDS) == "good"
-        assert world.trust.misgivings() == [f"the keys of the issuer {ISSUER} are 995 s old (fetch.unreachable)"]
-        await world.passes(10)
-        assert world.says(OLDS) == "token.key"
-        assert world.trust.misgivings() == [
-            f"no keys of the issuer {ISSUER} count (fetch.unreachable): refused are all"
-        ]
-        world.published = key_set(OLD.jwk())
-        await world.passes(301)
-        assert (world.says(OLDS), world.trust.misgivings()) == ("good", [])
-
-    during(World(OLD), work)
-
-
 def test_a_set_that_stays_the_same_lets_its_tokens_be_remembered() -> None:
     async def work(world: World) -> None:
         first = world.trust.identity.prove((f"Bearer {OLDS}",), NOW)
@@ -154,17 +121,10 @@ def test_without_any_keys_every_token_is_refused_and_it_is_said() -> None:
     async def work(world: World) -> None:
         assert world.says(OLDS) == "token.key"
         assert world.trust.misgivings() == [
-            f"no keys of the issuer {ISSUER} count (fetch.unreachable): refused are all"
+            (
+                f"no keys of the issuer {ISSUER} count (fetch.unreachable): its tokens are refused; "
+                "see that it can be reached (docs/codes.md says what the reason is)"
+            )
         ]
 
     during(World(), work)
-
-
-def test_a_set_that_is_no_set_changes_nothing() -> None:
-    async def work(world: World) -> None:
-        for bad in (b"<html>", b"x" * 2_000_000, b'{"keys": [{"kty": "oct", "k": "AA"}]}'):
-            world.published, fetches = bad, world.fetches
-            await world.passes(301)
-            assert (world.says(OLDS), world.fetches > fetches) == ("good", True)
-
-    during(World(OLD), work)

@@ -13,17 +13,26 @@ In a console block, a line `$ …` is run and what follows is its output; `…` 
 
 from __future__ import annotations
 
+import contextlib
+import io
+import os
 import re
+import shlex
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from msgspec import Struct
 
+from pdp.cli import main
+
 _BLOCK = re.compile(
     r"(?:<!-- (?P<note>[^\n]*) -->\n)?^```(?P<kind>[a-z]*)\n(?P<text>.*?)^```$|^#+ (?P<heading>[^\n]*)$",
     re.MULTILINE | re.DOTALL,
 )
+_PLAIN = re.compile(r"[^|&;<>$`\\*?\[\]{}~!#()\n]*")
+"""A line of which a shell would make no more than words."""
+
 WRITING = ("file", "append", "instead")
 """The notes that say where a block is written."""
 
@@ -74,11 +83,30 @@ def matches(wanted: str, got: str) -> bool:
 
 
 def run(line: str, folder: Path, environment: Mapping[str, str]) -> str:
-    """What a command prints, standard output and errors together."""
+    """What a command prints, standard output and errors together. One of `pdp` alone, which asks nothing of a shell, is
+    run in this process: a document has many.
+    """
+    words = shlex.split(line) if _PLAIN.fullmatch(line) else []
+    if words[:1] == ["pdp"] and words[1:2] != ["serve"]:
+        return _run_here(words[1:], folder, environment)
     done = subprocess.run(
         ["bash", "-c", line], cwd=folder, env=environment, capture_output=True, text=True, timeout=60, check=False
     )
     return done.stdout + done.stderr
+
+
+def _run_here(arguments: list[str], folder: Path, environment: Mapping[str, str]) -> str:
+    printed = io.StringIO()
+    before = {name: os.environ.get(name) for name in environment}
+    with contextlib.chdir(folder), contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
+        os.environ.update(environment)
+        try:
+            with contextlib.suppress(SystemExit):
+                main(arguments)
+        finally:
+            for name, value in before.items():
+                os.environ.pop(name, None) if value is None else os.environ.__setitem__(name, value)
+    return printed.getvalue()
 
 
 def replay_document(
