@@ -6,6 +6,11 @@ import gc
 import os
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("suite", settings.default, max_examples=60)
+settings.load_profile("suite")
+"""Laws that do not say how often they are tried: more of them is what nightly runs are for."""
 
 LONGEST = (
     "test_reference_laws.py",
