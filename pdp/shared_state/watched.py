@@ -107,6 +107,8 @@ def _read(line: bytes) -> Revocation | str:
         until = None if read.until is None else read.until * _SECOND_US
         if until == 0:
             return "`until` is an instant after `at`, or absent"
+        if until is not None and read.at == 0:
+            return "`until` goes with `at`: tokens issued after that are not meant"
         return Revocation(read.kind, read.issuer, read.value, read.at * _SECOND_US, until, BY)
     except (JsonRefusedError, ValidationError, ValueError) as error:
         return printable(str(error))

@@ -363,6 +363,7 @@ BAD_FILES: dict[str, tuple[bytes, int]] = {
     "a member twice": (b'{"kind": "session", "issuer": "i", "value": "a", "value": "b"}\n', 1),
     "a member of nobody's": (_file({**SESSION, "note": "stolen"}), 1),
     "an end of 0, which would withdraw": (_file({**SESSION, "until": 0}), 1),
+    "an end without a begin": (_file({**SESSION, "until": NOW_S}), 1),
     "an end before its begin": (_file({**SESSION, "at": 9, "until": 8}), 1),
     "an end beyond time": (_file({**SESSION, "until": 2**60}), 1),
     "a time with a fraction": (_file({**SESSION, "at": 1.5}), 1),
