@@ -30,7 +30,7 @@ from pdp.audit.files import OpenLogFile, open_log_file
 from pdp.audit.inputs import limited_text
 from pdp.audit.keys import create_keys, load_keys
 from pdp.audit.writer import LogWriter
-from pdp.clock import SteadyClock
+from pdp.clock import SteadyClock, host_clock_us
 from pdp.config import Config
 from pdp.errors import AuditError, PolicyError
 from pdp.evaluate import Evaluator
@@ -72,10 +72,6 @@ log = logging.getLogger(__name__)
 Made = TypeVar("Made")
 
 
-def _clock_us() -> int:
-    return time.time_ns() // 1_000
-
-
 InForce = Callable[[], Engine | None]
 """What asks for the engine in force."""
 
@@ -92,7 +88,7 @@ class Seams(Struct, frozen=True):
     """Where the outside world comes in; a test puts a failing one in its place."""
 
     open_file: OpenLogFile = open_log_file
-    clock_us: Callable[[], int] = _clock_us
+    clock_us: Callable[[], int] = host_clock_us
     monotonic: Callable[[], float] = time.monotonic
     entropy: Callable[[int], bytes] = os.urandom
     read_certificate: ReadFile = read_file

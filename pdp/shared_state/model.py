@@ -137,6 +137,17 @@ def merged(old: Revocation | None, new: Revocation) -> Revocation:
     return replace(new, at_us=max(old.at_us, new.at_us), until_us=until)
 
 
+def full(store: str, most: int) -> StoreError:
+    """The failure of a store that takes no more."""
+    said = f"it holds {most} revocations, its most, and forgets none before its end"
+    return StoreError("S112", f"the store {store} is full: {said}: withdraw some, or revoke a key or subject")
+
+
+def lost(store: str, what: str, remedy: str) -> StoreError:
+    """The failure of a store that holds less than before, or something else."""
+    return StoreError("S113", f"the store {store} is not the one that was opened: {what}: {remedy}")
+
+
 class Status(Struct, frozen=True):
     """Whether a store's last word can be relied on: when not, its owner refuses. `stale_s` is how old that word is."""
 

@@ -47,20 +47,21 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from pdp.clock import host_clock_us
 from pdp.shared_state.model import (
-    COALESCED_US,
     MOST_REVOCATIONS,
-    SESSION_BYTES,
     Identity,
     Revocation,
     Status,
     StoreError,
     check_sought,
-    latest,
+    full,
+    lost,
     merged,
     withdrawal,
 )
 from pdp.shared_state.postgres_driver import ANSWER_S, Address, Connection, PostgresError, Value, address_of
+from pdp.shared_state.told import Told
 
 VERSION = 1
 POLL_S = 1.0
@@ -71,7 +72,6 @@ _MARK_BYTES = 16
 _AT_ONCE = 1_000
 _FORGOTTEN_AT_ONCE = 10_000
 _FORGET_EVERY_S = 60.0
-_MOST_COALESCED = 100_000
 _ALONE = int.from_bytes(b"portcull", "big")
 """The advisory lock of who makes the tables."""
 
@@ -131,10 +131,6 @@ _FORGET_SESSIONS = """
 Clock = Callable[[], float]
 
 
-def _clock_us() -> int:
-    return time.time_ns() // 1_000
-
-
 class _Entry(Struct, frozen=True):
     revision: int
     revocation: Revocation
@@ -168,14 +164,14 @@ class PostgresStore:
         max_stale_s: float = MAX_STALE_S,
         poll_s: float = POLL_S,
         clock: Clock = time.monotonic,
-        clock_us: Callable[[], int] = _clock_us,
+        clock_us: Callable[[], int] = host_clock_us,
         answer_s: float = ANSWER_S,
     ) -> None:
         self._address = _address(address)
         self._name = self._address.shown
         self._most, self._max_stale_s, self._poll_s, self._clock = most, max_stale_s, poll_s, clock
         self._clock_us, self._answer_s = clock_us, answer_s
-        self._told: dict[bytes, int] = {}
+        self._told = Told()
         self._failure: StoreError | None = None
         self._forget_s = clock()
         self._loading = threading.Lock()
@@ -216,17 +212,12 @@ class PostgresStore:
 
     def seen(self, session: bytes, at_us: int) -> None:
         """See `Store`. Errors: StoreError S111, S113, S114; ValueError for what is no digest."""
-        if len(session) != SESSION_BYTES:
-            raise ValueError(f"a session is a digest of {SESSION_BYTES} bytes")
-        told = self._told.get(session)
-        if told is not None and abs(at_us - told) < COALESCED_US:
+        if not self._told.is_news(session, at_us):
             return
         self._check_followed()
         with self._asking():
             self._own().ask(_SEEN, session, at_us)
-        if len(self._told) >= _MOST_COALESCED:
-            self._told.clear()
-        self._told[session] = at_us
+        self._told.keep(session, at_us)
 
     def last_seen(self, sessions: Sequence[bytes]) -> Mapping[bytes, int]:
         """See `Store`. Errors: StoreError S111, S113, S114."""
@@ -236,7 +227,7 @@ class PostgresStore:
         with self._asking():
             rows = self._own().ask(_LAST_SEEN, f"{{{named}}}") if sessions else []
             stored = {_digest(digest): _number(at_us) for digest, at_us in rows}
-        return latest(sessions, stored, self._told)
+        return self._told.latest(sessions, stored)
 
     def status(self) -> Status:
         """See `Store`. Usable while PostgreSQL last answered, in full, within `max_stale_s`."""
@@ -368,10 +359,7 @@ class PostgresStore:
         over = [str(entry.revision) for entry in known.entries.values() if entry.revocation.over(now_us)]
         rows = connection.ask(_FORGET, f"{{{','.join(over)}}}") if over else []
         if not rows:
-            said = f"it holds {self._most} revocations, its most, and forgets none before its end"
-            raise StoreError(
-                "S112", f"the store {self._name} is full: {said}: withdraw some, or revoke a key or subject"
-            )
+            raise full(self._name, self._most)
         return frozenset(_number(row[0]) for row in rows)
 
     def _forget_sessions(self, connection: Connection) -> None:
@@ -411,7 +399,7 @@ class PostgresStore:
         return StoreError("S114", f"the store {self._name} is not usable: {error}: {remedy}")
 
     def _lost(self, what: str, remedy: str) -> StoreError:
-        return StoreError("S113", f"the store {self._name} is not the one that was opened: {what}: {remedy}")
+        return lost(self._name, what, remedy)
 
 
 def _make(connection: Connection) -> None:

@@ -45,17 +45,17 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from pdp.clock import host_clock_us
 from pdp.shared_state.model import (
-    COALESCED_US,
     LATEST_US,
     MOST_REVOCATIONS,
-    SESSION_BYTES,
     Identity,
     Revocation,
     Status,
     StoreError,
     check_sought,
-    latest,
+    full,
+    lost,
     merged,
     withdrawal,
 )
@@ -69,6 +69,7 @@ from pdp.shared_state.redis_driver import (
     names_of,
     texts_of,
 )
+from pdp.shared_state.told import Told
 
 VERSION = 1
 POLL_S = 1.0
@@ -84,13 +85,8 @@ _SEEN = "{portcullis}:seen:"
 _TRIES = 20
 _FIRST_WAIT_MS, _LONGEST_WAIT_MS = 4, 64
 _AT_ONCE = 1_000
-_MOST_COALESCED = 100_000
 
 Clock = Callable[[], float]
-
-
-def _clock_us() -> int:
-    return time.time_ns() // 1_000
 
 
 class _Entry(Struct, frozen=True):
@@ -119,12 +115,12 @@ class RedisStore:
         max_stale_s: float = MAX_STALE_S,
         poll_s: float = POLL_S,
         clock: Clock = time.monotonic,
-        clock_us: Callable[[], int] = _clock_us,
+        clock_us: Callable[[], int] = host_clock_us,
     ) -> None:
         self._name = _name(address)
         self._most, self._max_stale_s, self._poll_s, self._clock = most, max_stale_s, poll_s, clock
         self._clock_us = clock_us
-        self._told: dict[bytes, int] = {}
+        self._told = Told()
         self._failure: StoreError | None = None
         self._loading = threading.Lock()
         self._ending = threading.Event()
@@ -163,17 +159,12 @@ class RedisStore:
 
     def seen(self, session: bytes, at_us: int) -> None:
         """See `Store`. Errors: StoreError S111, S113, S114; ValueError for what is no digest."""
-        if len(session) != SESSION_BYTES:
-            raise ValueError(f"a session is a digest of {SESSION_BYTES} bytes")
-        told = self._told.get(session)
-        if told is not None and abs(at_us - told) < COALESCED_US:
+        if not self._told.is_news(session, at_us):
             return
         self._check_followed()
         with self._asking():
             self._redis.set(_SEEN + session.hex(), at_us, ex=KEPT_S)
-        if len(self._told) >= _MOST_COALESCED:
-            self._told.clear()
-        self._told[session] = at_us
+        self._told.keep(session, at_us)
 
     def last_seen(self, sessions: Sequence[bytes]) -> Mapping[bytes, int]:
         """See `Store`. Errors: StoreError S111, S113, S114."""
@@ -185,7 +176,7 @@ class RedisStore:
             texts = self._redis.mget([_SEEN + session.hex() for session in sessions])
             told = zip(sessions, texts_of(texts, len(sessions)), strict=True)
             stored = {session: _instant(text) for session, text in told if text is not None}
-        return latest(sessions, stored, self._told)
+        return self._told.latest(sessions, stored)
 
     def status(self) -> Status:
         """See `Store`. Usable while Redis last answered, in full, within `max_stale_s`."""
@@ -324,10 +315,7 @@ class RedisStore:
             if text is not None and msgspec.json.decode(text, type=_Entry).revocation.over(now_us)
         }
         if not gone:
-            said = f"it holds {self._most} revocations, its most, and forgets none before its end"
-            raise StoreError(
-                "S112", f"the store {self._name} is full: {said}: withdraw some, or revoke a key or subject"
-            )
+            raise full(self._name, self._most)
         return gone
 
     def _about(self, asked: Asked) -> tuple[bytes, int]:
@@ -361,7 +349,7 @@ class RedisStore:
 
     def _lost(self, what: str, remedy: str = "restart to go on with what is there now") -> StoreError:
         remedy += ", and revoke again what is missing"
-        return StoreError("S113", f"the store {self._name} is not the one that was opened: {what}: {remedy}")
+        return lost(self._name, what, remedy)
 
 
 def _waits(clock: Clock) -> Iterator[float]:

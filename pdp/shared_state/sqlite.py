@@ -25,28 +25,28 @@ import contextlib
 import os
 import sqlite3
 import stat
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from msgspec import convert
 
+from pdp.clock import host_clock_us
 from pdp.shared_state.generation import Generation
 from pdp.shared_state.model import (
-    COALESCED_US,
     GRACE_US,
     LATEST_US,
     MOST_REVOCATIONS,
-    SESSION_BYTES,
     Identity,
     Revocation,
     Status,
     StoreError,
     check_sought,
-    latest,
+    full,
+    lost,
     merged,
     withdrawal,
 )
+from pdp.shared_state.told import Told
 
 DATABASE = "shared.db"
 GENERATION = "shared.gen"
@@ -56,7 +56,6 @@ KEPT_US = 30 * 24 * 60 * 60 * 1_000_000
 
 _AHEAD_US = 60_000_000
 _PURGED_EVERY_US = 60 * 60 * 1_000_000
-_MOST_COALESCED = 100_000
 
 _SCHEMA = (
     "CREATE TABLE about (one INTEGER PRIMARY KEY CHECK (one = 1), version INTEGER NOT NULL, revision INTEGER NOT NULL)",
@@ -75,10 +74,6 @@ _SEEN = f"""
     INSERT INTO session VALUES (?1, ?2) ON CONFLICT (digest) DO UPDATE
     SET at_us = iif(at_us > ?2 + {_AHEAD_US}, ?2, max(at_us, ?2))
 """  # noqa: S608 - a number of ours
-
-
-def _clock_us() -> int:
-    return time.time_ns() // 1_000
 
 
 Connect = Callable[[Path], sqlite3.Connection]
@@ -101,14 +96,14 @@ class SqliteStore:
         folder: Path,
         most: int = MOST_REVOCATIONS,
         opened: Connect = connect,
-        clock_us: Callable[[], int] = _clock_us,
+        clock_us: Callable[[], int] = host_clock_us,
     ) -> None:
         self._path = folder / DATABASE
         self._most = most
         self._clock_us = clock_us
         self._detail = ""
         self._revision = 0
-        self._told: dict[bytes, int] = {}
+        self._told = Told()
         self._purged_us: int | None = None
         try:
             _make(self._path)
@@ -161,19 +156,14 @@ class SqliteStore:
 
     def seen(self, session: bytes, at_us: int) -> None:
         """See `Store`. Errors: StoreError S111, S113; ValueError for what is no digest."""
-        if len(session) != SESSION_BYTES:
-            raise ValueError(f"a session is a digest of {SESSION_BYTES} bytes")
-        told = self._told.get(session)
-        if told is not None and abs(at_us - told) < COALESCED_US:
+        if not self._told.is_news(session, at_us):
             return
         with self._reading():
             self._connection.execute(_SEEN, (session, at_us))
             if self._purged_us is None or at_us - self._purged_us >= _PURGED_EVERY_US:
                 self._connection.execute("DELETE FROM session WHERE at_us < ?", (at_us - KEPT_US,))
                 self._purged_us = at_us
-        if len(self._told) >= _MOST_COALESCED:
-            self._told.clear()
-        self._told[session] = at_us
+        self._told.keep(session, at_us)
 
     def last_seen(self, sessions: Sequence[bytes]) -> Mapping[bytes, int]:
         """See `Store`. Errors: StoreError S111, S113."""
@@ -185,7 +175,7 @@ class SqliteStore:
                 tuple(sessions),
             ).fetchall()
         stored = {digest: at_us if isinstance(at_us, int) else LATEST_US for digest, at_us in rows}
-        return latest(sessions, stored, self._told)
+        return self._told.latest(sessions, stored)
 
     def status(self) -> Status:
         """See `Store`. Usable while the last thing that was asked of the file was done."""
@@ -232,10 +222,7 @@ class SqliteStore:
         if self._count() >= self._most:
             self._connection.execute(_PURGE, (self._clock_us() - GRACE_US,))
         if self._count() >= self._most:
-            said = f"it holds {self._most} revocations, its most, and forgets none before its end"
-            raise StoreError(
-                "S112", f"the store {self._path} is full: {said}: withdraw some, or revoke a key or subject"
-            )
+            raise full(str(self._path), self._most)
 
     def _count(self) -> int:
         return int(self._connection.execute("SELECT count(*) FROM revocation").fetchone()[0])
@@ -295,7 +282,7 @@ class SqliteStore:
 
     def _lost(self, what: str) -> StoreError:
         remedy = "restart to go on with what is there now, and revoke again what is missing"
-        return StoreError("S113", f"the store {self._path} is not the one that was opened: {what}: {remedy}")
+        return lost(str(self._path), what, remedy)
 
     def _failure(self, error: Exception) -> StoreError:
         if isinstance(error, OSError | sqlite3.OperationalError):
