@@ -224,11 +224,20 @@ class Forgetful:
         """It has run once."""
         return 1
 
+    def unrecorded(self, counted: int) -> None:
+        """Nothing is refused."""
+
     def append(
-        self, kind: str, clear: Mapping[str, Json], inputs: bytes | None, strict: bool, same_id: str | None = None
+        self,
+        kind: str,
+        clear: Mapping[str, Json],
+        inputs: bytes | None,
+        strict: bool,
+        same_id: str | None = None,
+        counted: int | None = None,
     ) -> Receipt:
         """Take one leaf."""
-        del kind, clear, inputs, same_id
+        del kind, clear, inputs, same_id, counted
         receipt = Receipt(f"{next(self._ids):032x}", strict)
         receipt.settled = True
         self._settled([receipt])

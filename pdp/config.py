@@ -193,6 +193,7 @@ def _problems_of(config: Config, *, gateways_read: bool) -> Iterator[str]:
     yield from fit.of_gateways(config.gateways)
     if gateways_read:
         yield from fit.of_listeners(config.listeners, {each.name for each in config.gateways})
+    yield from fit.of_log(config.log)
     yield from fit.of_minting(config.minting, config.gateways)
     yield from fit.of_shared(config.shared)
     yield from fit.of_admin(config.admin)

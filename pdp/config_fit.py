@@ -14,8 +14,9 @@ import ipaddress
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from urllib.parse import parse_qs, urlsplit
 
+from pdp.audit.checkpoint import CheckpointError, parse_vkey
 from pdp.config_identity import AdminConfig, IssuerConfig, MintingConfig, SharedConfig
-from pdp.config_tables import GatewayConfig, HttpConfig, ListenerConfig
+from pdp.config_tables import GatewayConfig, HttpConfig, ListenerConfig, LogConfig
 from pdp.config_words import FETCHED
 from pdp.identity.profiles import PROFILES
 from pdp.minting.keys import MintingAlgorithm, Rotation
@@ -126,6 +127,20 @@ def _listening(place: str, listener: ListenerConfig, gateways: Collection[str]) 
         yield f"`{place}.gateway` is missing: name who asks there, or give a `client_ca` that gateways prove it by"
     elif named is not None and encrypted and not listener.address.startswith("unix:"):
         yield f"`{place}` is for a network and names its `gateway`: anybody could be that; give a `client_ca` instead"
+
+
+def of_log(log: LogConfig) -> Iterator[str]:
+    """A root that is no key of this log; witnesses that are nowhere, or at hosts that nobody may ask."""
+    if log.root is not None:
+        try:
+            name = parse_vkey(log.root).name
+        except CheckpointError as error:
+            yield f"`log.root`: {error.detail}"
+        else:
+            if name != log.origin:
+                yield f"`log.root` is a key of {name!r}, the log is {log.origin!r}: a root is named like its log"
+    if (log.witness_policy is None) != (not log.witness_hosts):
+        yield "`log` has one of `witness_policy` and `witness_hosts`: write both, or neither"
 
 
 def of_minting(minting: MintingConfig, gateways: Sequence[GatewayConfig]) -> Iterator[str]:

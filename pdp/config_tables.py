@@ -26,7 +26,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from pdp.config_identity import AdminConfig, IssuerConfig, MintingConfig, SharedConfig
-from pdp.config_words import DIGEST, HEADER, METHOD, NAME, ORIGIN, PRINTABLE, PUBLIC, SPIFFE
+from pdp.config_words import DIGEST, HEADER, HOST, METHOD, NAME, ORIGIN, PRINTABLE, PUBLIC, SPIFFE
 from pdp.toml_keys import Address, Flag, Place, Text, Texts, Whole, key
 from policy_lang.verdict import CAPABILITIES
 
@@ -57,6 +57,52 @@ class LogConfig:
     checkpoint_interval_ms: int = field(
         default=1000,
         metadata=key(Whole(10, 60_000), "the time between two signed checkpoints of the log, in milliseconds", "1000"),
+    )
+    key_days: int = field(
+        default=0,
+        metadata=key(
+            Whole(0, 3650),
+            "after how many days the key that signs the log is replaced by the next one and destroyed; 0: never. "
+            "Witnesses must be told of `keys/next.vkey` before",
+            "30",
+        ),
+    )
+    raw_segments: int = field(
+        default=0,
+        metadata=key(
+            Whole(0, 1_000_000),
+            "how many sealed segments (65,536 records each) stay raw; older ones are archived in `log/archive`, a zip "
+            "each, which `pdp audit` reads as well; 0: all stay raw, as other verifiers want them",
+            "16",
+        ),
+    )
+    root: str | None = field(
+        default=None,
+        metadata=key(
+            PRINTABLE,
+            "the verifier key, named like the log, whose private half is kept elsewhere and signs who the keys of the "
+            "log are; fixed when the log begins",
+            '"pdp.shop.example/log+b9c7b8a3+AQOhB7/zzhC+HXDdGOdLwJln5NYwm6UNXx3chmQSVTG4"',
+        ),
+    )
+    witness_policy: Path | None = field(
+        default=None,
+        metadata=key(
+            Place(),
+            "a tlog-policy file: the witnesses with their addresses, and how many are enough",
+            '"witnesses.policy"',
+        ),
+    )
+    witness_hosts: tuple[str, ...] = field(
+        default=(),
+        metadata=key(
+            Texts(HOST, may_be_empty=True, wanted="an array of host names in lower case"),
+            "the only hosts at which witnesses are asked",
+            '["witness.example.org"]',
+        ),
+    )
+    witness_seconds: int = field(
+        default=10, metadata=key(Whole(1, 3600), "the time between two rounds of witnesses, in seconds", "10")
     )
     explained_refusals_per_second: int = field(
         default=50,

@@ -16,6 +16,8 @@ path, a token or a caller is in any of them.
     portcullis_decision_seconds              time from the inquiry to the recorded answer
     portcullis_policy_info{digest}           1 for the policy in force; no series while there is none
     portcullis_log_pending                   records handed to the log and not yet acknowledged
+    portcullis_log_aggregated                refusals that share a record with others, since the start
+    portcullis_log_extended                  1 while the log is extended and signed, 0 while it is not to be
     portcullis_token_refusals_total{reason}  refusals by `token`; `reason` is one of `TOKEN_REASONS`, else `other`
     portcullis_issuer_keys_counted{issuer}   1 while keys of an issuer count that are asked for over a network, else 0
     portcullis_issuer_keys_age_seconds{issuer}  how old these keys are; no series while none count
@@ -114,6 +116,8 @@ class Metrics:
         )
         self._policy = Gauge("portcullis_policy_info", "the policy in force", ("digest",), registry=self._registry)
         self._pending = Gauge("portcullis_log_pending", "records not yet acknowledged", registry=self._registry)
+        self._aggregated = Gauge("portcullis_log_aggregated", "refusals that share a record", registry=self._registry)
+        self._extended = Gauge("portcullis_log_extended", "the log is extended and signed", registry=self._registry)
         self._tokens = Counter(
             "portcullis_token_refusals", "refused tokens by reason", ("reason",), registry=self._registry
         )
@@ -162,6 +166,11 @@ class Metrics:
     def watch_pending(self, pending: Callable[[], float]) -> None:
         """Ask `pending` for the length of the log's queue whenever the metrics are read; it may run on any thread."""
         self._pending.set_function(pending)
+
+    def watch_log(self, aggregated: Callable[[], float], extended: Callable[[], bool]) -> None:
+        """Ask how many refusals share a record, and whether the log is extended. See `watch_pending`."""
+        self._aggregated.set_function(aggregated)
+        self._extended.set_function(extended)
 
     def minted(self, outcome: MintOutcome) -> None:
         """Count one token that a rule asked for: made anew, handed out again, or not to be had."""

@@ -32,7 +32,7 @@ from pdp.audit.keys import create_keys, load_keys
 from pdp.audit.writer import LogWriter
 from pdp.clock import SteadyClock, host_clock_us
 from pdp.config import Config
-from pdp.errors import AuditError, PolicyError
+from pdp.errors import AuditError, PolicyError, StateError
 from pdp.evaluate import Evaluator
 from pdp.gateways import Gateways
 from pdp.identity.bearer import Identity
@@ -141,7 +141,7 @@ class _Server:
         self._holder = EngineHolder()
         self._in_force_us = 0
         self._metrics = Metrics()
-        self._sequencer = SequencerProcess(state.root, config.log.checkpoint_interval_ms)
+        self._sequencer = SequencerProcess(state.root, config.log)
 
     async def run(self) -> None:
         stop = asyncio.Event()
@@ -150,9 +150,12 @@ class _Server:
             loop.add_signal_handler(name, stop.set)
         receipts = Receipts(loop)
         async with contextlib.AsyncExitStack() as stack:
-            issuers = read_issuers(self._config.issuers)
+            issuers, logged = read_issuers(self._config.issuers), self._config.log
             if not (self._state.keys / "log.key").exists():
-                create_keys(self._state.keys, self._config.log.origin, self._seams.entropy)
+                create_keys(self._state.keys, logged.origin, self._seams.entropy, logged.root)
+            if logged.root not in (None, load_keys(self._state.keys).vkey):
+                place = self._state.keys / "log.vkey"
+                raise StateError("S132", f"`log.root` is not the key in {place}: it is fixed when a log begins")
             await stack.enter_async_context(_background(self._sequencer.run(), stop))
             writer = await stack.enter_async_context(self._writer(receipts))
             standing = await stack.enter_async_context(self._standing(issuers, writer, receipts))
@@ -261,7 +264,9 @@ class _Server:
 
     def _doubts(self, parts: _Parts) -> list[str]:
         """What is to be said of the parts."""
-        said = [part.misgiving() for part in (parts.reloader, parts.evaluator, self._clock)]
+        said = [part.misgiving() for part in (parts.reloader, parts.evaluator, self._clock, self._sequencer)]
+        if parts.writer.status().is_degraded:
+            said.append(f"the disk of the log in {self._state.wal} is nearly full: what it cannot take is refused")
         minting = [] if parts.issuing is None else parts.issuing.misgivings()
         return [*filter(None, said), *parts.standing.misgivings(), *parts.trust.misgivings(), *minting]
 
@@ -269,6 +274,8 @@ class _Server:
         """Let the metrics ask the parts."""
         self._metrics.watch_distrust(lambda: bool(parts.evaluator.misgiving()))
         self._metrics.watch_pending(lambda: parts.writer.status().pending)
+        extended = self._sequencer.misgiving
+        self._metrics.watch_log(lambda: parts.writer.status().aggregated, lambda: extended() is None)
         self._metrics.watch_issuers(parts.trust.ages_s)
         self._metrics.watch_shared(parts.standing.known)
         if parts.issuing is not None:
@@ -336,7 +343,7 @@ class _Server:
 
     def _ready(self, parts: _Parts) -> bool:
         decides = self._holder.current() is not None and parts.writer.status().poisoned is None
-        return decides and self._clock.behind_s == 0.0
+        return decides and self._clock.behind_s == 0.0 and self._sequencer.misgiving() is None
 
     def _warnings(self, parts: _Parts) -> list[str]:
         """A sentence for everything that an operator should know."""
@@ -401,6 +408,7 @@ class _Server:
             "log": written.poisoned or "writable",
             "log_pending": written.pending,
             "log_refused": written.refused,
+            "log_aggregated": written.aggregated,
             "sequencer": "running" if self._sequencer.running else "down",
         }
 

@@ -6,6 +6,8 @@ and cancellation, where nobody listens any more. A fourth is an allow whose toke
 INVARIANT: an allow or a step-up leaves only after its own record was acknowledged by the log, a record that holds all
 its inputs (none under `log minimal`, as the rule orders). Where no record can hold them all, what leaves and stands in
 the record is a refusal by `audit`.
+INVARIANT: every decision is counted once, before it is handed to the log, and the log is told the count with it, or
+that it has no record (pdp.audit.books).
 INVARIANT: a token that was made leaves only after a leaf, `minted`, says for which record, and is as durable.
 Design: contracts.md "Durability"; architecture.md "The way of a request".
 
@@ -15,6 +17,8 @@ Decision: 2026-11-21. A call of whose session nothing is known here waits for wh
 evaluated once more, as if it had come only now: the second result counts, and it alone is recorded.
 Decision: 2026-11-21. That the compiled form of a policy is distrusted from now on is a leaf of its own,
 `policy.distrusted`, durable like any change of what decides; a log that cannot take it gets it with the next decision.
+Decision: 2026-11-21. A refusal that is to stand in an aggregate has no id until the leaf of its aggregate is written.
+Where another refusal left in its place before, the correction follows as soon as it has one.
 """
 
 from __future__ import annotations
@@ -52,9 +56,21 @@ class Log(Protocol):
     """What the service needs of `pdp.audit.writer.LogWriter`."""
 
     def append(
-        self, kind: str, clear: Mapping[str, Json], inputs: bytes | None, strict: bool, same_id: str | None = None
+        self,
+        kind: str,
+        clear: Mapping[str, Json],
+        inputs: bytes | None,
+        strict: bool,
+        same_id: str | None = None,
+        counted: int | None = None,
     ) -> Receipt:
-        """Take one leaf; its receipt is settled later. AuditError when the log cannot take it."""
+        """Take one leaf; its receipt is settled later. `counted`: with a decision, the decisions so far. AuditError
+        when the log cannot take it.
+        """
+        ...
+
+    def unrecorded(self, counted: int) -> None:
+        """Count a decision that is refused for want of a record; `counted` are the decisions so far."""
         ...
 
     def boot(self) -> int:
@@ -67,7 +83,8 @@ class Receipts:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._waiting: dict[str, asyncio.Future[AuditError | None]] = {}
+        self._waiting: dict[Receipt, asyncio.Future[AuditError | None]] = {}
+        self._listening: dict[Receipt, Callable[[], None]] = {}
 
     def settled(self, receipts: Sequence[Receipt]) -> None:
         """Called by the writer, on its thread, once per group."""
@@ -75,9 +92,19 @@ class Receipts:
 
     def _wake(self, receipts: tuple[Receipt, ...]) -> None:
         for receipt in receipts:
-            future = self._waiting.pop(receipt.id, None)
+            future = self._waiting.pop(receipt, None)
             if future is not None and not future.done():
                 future.set_result(receipt.error)
+            listener = self._listening.pop(receipt, None)
+            if listener is not None:
+                listener()
+
+    def listen(self, receipt: Receipt, listener: Callable[[], None]) -> None:
+        """Call `listener` on the loop once `receipt` is settled: now, where it is. To be called on the loop."""
+        if receipt.settled:
+            listener()
+        else:
+            self._listening[receipt] = listener
 
     async def of(self, receipt: Receipt, budget_s: float | None) -> AuditError | None:
         """Wait until `receipt` is settled: its error, or None. TimeoutError after `budget_s`.
@@ -85,12 +112,12 @@ class Receipts:
         Must be called on the loop, in the same step as the append: the wake-up cannot come in between.
         """
         future: asyncio.Future[AuditError | None] = self._loop.create_future()
-        self._waiting[receipt.id] = future
+        self._waiting[receipt] = future
         timer = None if budget_s is None else self._loop.call_later(budget_s, _give_up, future)
         try:
             return await future
         finally:
-            self._waiting.pop(receipt.id, None)
+            self._waiting.pop(receipt, None)
             if timer is not None:
                 timer.cancel()
 
@@ -183,6 +210,7 @@ class DecisionService:
         self._sessions = sessions
         self._contexts: OrderedDict[tuple[int, bytes, str | None], str] = OrderedDict()
         self._owed: list[Mapping[str, Json]] = []
+        self._counted = 0
 
     async def decide(self, inquiry: Inquiry, now_us: int, budget_s: float | None) -> Decision:
         """Decide and record one inquiry (see `pdp.model.Decider`)."""
@@ -208,6 +236,7 @@ class DecisionService:
         self, evaluation: Evaluation, gateway: str, now_us: int, started: float, budget_s: float | None
     ) -> Decision:
         decision, cut = evaluation.decision, False
+        self._counted += 1  # no other step of the loop comes between here and the log
         if decision.reason == DISAGREEMENT and evaluation.engine is not None:
             self._owed.append(_distrusted(decision, evaluation.engine, now_us))
         try:
@@ -218,9 +247,11 @@ class DecisionService:
                 entry = self._entry(replace(evaluation, decision=decision), gateway, now_us)
             receipt = self._append(evaluation, entry)
         except AuditError as error:
+            self._writer.unrecorded(self._counted)
             answer = _unrecorded(decision, error.code)
         except Exception:  # what cannot be written down cannot be answered
             log.exception("a record could not be made")
+            self._writer.unrecorded(self._counted)
             answer = _unrecorded(decision, "audit.record")
         else:
             answer = await self._settled(decision, receipt, self._left(started, budget_s))
@@ -242,14 +273,26 @@ class DecisionService:
         except TimeoutError:
             return self._late(decision, receipt, "deadline.record")
         except asyncio.CancelledError:  # nobody waits any more; the record may still become durable
-            self._correct(receipt.id, "deadline", "deadline.listener")
+            self._correct_later(receipt, "deadline.listener")
             raise
         return replace(decision, id=receipt.id) if error is None else _unrecorded(decision, error.code)
 
     def _late(self, decision: Decision, receipt: Receipt, reason: str) -> Decision:
         """Refuse by `deadline`; the record, should it still become durable, gets its correction."""
-        self._correct(receipt.id, "deadline", reason)
+        self._correct_later(receipt, reason)
         return _instead(decision, "deadline", reason)
+
+    def _correct_later(self, receipt: Receipt, reason: str) -> None:
+        """State that a refusal by `deadline` left: now where the record has its id, else when it is written."""
+
+        def correct() -> None:
+            if receipt.id:
+                self._correct(receipt.id, "deadline", reason)
+
+        if receipt.id:
+            correct()
+        else:
+            self._receipts.listen(receipt, correct)
 
     async def _with_token(
         self, decision: Decision, evaluation: Evaluation, now_us: int, left_s: float | None
@@ -314,13 +357,12 @@ class DecisionService:
         decision, inquiry = evaluation.decision, evaluation.evidence.inquiry
         strict = decision.log.strict or (inquiry is not None and inquiry.method in self._strict_methods)
         try:
-            return self._writer.append(entry.kind, entry.clear, entry.inputs, strict)
+            return self._writer.append(entry.kind, entry.clear, entry.inputs, strict, counted=self._counted)
         except AuditError as error:
             if error.code != "audit.record" or entry.clear.get("d") != "deny":
                 raise
-            return self._writer.append(
-                entry.kind, entry.clear, None, strict
-            )  # a refusal is recorded, if without inputs
+            # A refusal is recorded, if without inputs.
+            return self._writer.append(entry.kind, entry.clear, None, strict, counted=self._counted)
 
     def _state_owed(self) -> None:
         """State in the log what is distrusted; called when it has just taken a record."""

@@ -80,8 +80,15 @@ def prepare_state(root: Path) -> State:
 
 @contextlib.contextmanager
 def sole_use(state: State) -> Iterator[None]:
-    """Hold the folder for one service. Errors: StateError S102 when another one runs on it."""
-    with (state.root / "serve.lock").open("w") as lock:
+    """Hold the folder for one service.
+
+    Errors: StateError S101 when nothing can be written in it, S102 when another one runs on it.
+    """
+    try:
+        held = (state.root / "serve.lock").open("w")
+    except OSError as error:
+        raise StateError("S101", f"the state folder {state.root} is not usable: {error}") from error
+    with held as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

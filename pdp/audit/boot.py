@@ -3,7 +3,8 @@
 A record goes in, its id and its leaf come out. A run has a boot number of its own (pdp.audit.wal) and a salt drawn at
 random, and counts its records from 0; it lasts as long as one write-ahead log.
 
-INVARIANT: sequence numbers are contiguous: a record that could not be made takes none.
+INVARIANT: sequence numbers are contiguous: a record that could not be made takes none. A number without a leaf of its
+own is one that the next leaf stands for (pdp.audit.aggregate).
 Design: audit.md 3.2, 4.2; contracts.md "The log, from the first commit".
 """
 
@@ -11,10 +12,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from pdp.audit.aggregate import AGGREGATE, numbers_field
 from pdp.audit.box import SALT_BYTES, Sealer
 from pdp.audit.ids import IdKey
 from pdp.audit.keys import LogKeys
-from pdp.audit.leaf import Sealed, encode
+from pdp.audit.leaf import LeafError, Sealed, encode
 from pdp.model import Json
 
 
@@ -22,11 +24,19 @@ class Boot:
     """Makes the records of one run. Not thread-safe: the writer calls it under its lock."""
 
     def __init__(
-        self, keys: LogKeys, writer: int, number: int, entropy: Callable[[int], bytes], now_us: int, software: str
+        self,
+        keys: LogKeys,
+        writer: int,
+        number: int,
+        entropy: Callable[[int], bytes],
+        now_us: int,
+        mono_us: int,
+        software: str,
     ) -> None:
         """`writer` is 0 to 255; `number` 32 bits that no run of that writer had; `entropy(n)` gives n random bytes;
-        `software` is stated in the first record."""
+        both instants, Unix and monotonic, and `software` are stated in the first record."""
         self.number = number
+        self.mono_us = mono_us
         self.next_seq = 0
         self._writer = writer
         self._ids = IdKey(keys.id_key)
@@ -34,6 +44,7 @@ class Boot:
         self._sealer = Sealer(keys.box_key, salt, keys.origin, entropy)
         opening: dict[str, Json] = {
             "t": now_us,
+            "mono": mono_us,
             "boot": f"{self.number:08x}",
             "writer": writer,
             "salt": salt.hex(),
@@ -53,3 +64,20 @@ class Boot:
         leaf = encode(kind, record_id, clear, sealed)
         self.next_seq = seq + 1
         return record_id, leaf
+
+    def aggregate(self, count: int, fields: Mapping[str, Json]) -> tuple[int, bytes]:
+        """Give `count` records a number each and no leaf, and the number after them to the leaf that stands for them.
+
+        The first of the numbers, and the leaf. Errors: LeafError when it cannot be one; then no number was taken.
+        """
+        first = self.next_seq
+        self.next_seq = first + count
+        try:
+            return first, self.record(AGGREGATE, {**fields, **numbers_field(first, count)}, None)[1]
+        except LeafError:
+            self.next_seq = first
+            raise
+
+    def id_of(self, seq: int) -> str:
+        """The id that number `seq` of this run has."""
+        return self._ids.make(self.number, self._writer, seq)

@@ -1,6 +1,7 @@
 """How far each write-ahead log is in the tree: the sequencer's own memory between two runs.
 
-Positions by file go in, JSON comes out, and back. The file holds one entry for the checkpoint on disk and one for the
+Positions by file go in, JSON comes out, and back. A position counts leaves, as frames do; the numbers in ids may run
+ahead of it. The file holds one entry for the checkpoint on disk and one for the
 checkpoint about to be written, so that after a crash between the two the one that counts is there, whichever it is.
 
 INVARIANT: an entry is used only for the checkpoint of its size and root. Where none fits, positions are derived from
@@ -31,7 +32,7 @@ _DIGEST = re.compile(r"[0-9a-f]{64}\Z")
 
 
 class Position(Struct, frozen=True):
-    """A place between two frames: bytes before it, the sequence number after it, the digest of the frame before it."""
+    """A place between two frames: bytes before it, leaves before it, the digest of the frame before it."""
 
     offset: int
     next_seq: int
@@ -83,7 +84,7 @@ def matching_entry(data: bytes, size: int, root: bytes) -> CursorEntry | None:
 
 
 def sequences_of(entries: Iterable[tuple[int, bytes]]) -> dict[WalName, int]:
-    """The sequence number that each writer's boot goes on with, from all records of the tree.
+    """How many leaves of each writer's boot there are, from all records of the tree.
 
     Errors: StateError A632 where a record has no readable id.
     """
@@ -96,12 +97,12 @@ def sequences_of(entries: Iterable[tuple[int, bytes]]) -> dict[WalName, int]:
                 "A632", f"record {index} of the log cannot be read: {error}; run `pdp audit verify`"
             ) from error
         name = WalName(place.writer, place.boot)
-        following[name] = max(following.get(name, 0), place.seq + 1)
+        following[name] = following.get(name, 0) + 1
     return following
 
 
 def position_of(name: str, next_seq: int, read_at: Callable[[int, int], bytes]) -> Position:
-    """The position in a write-ahead log before the frame that begins with `next_seq`.
+    """The position in a write-ahead log before the frame that begins with leaf `next_seq`.
 
     Errors: StateError A633 where no frame ends there, so that the file is not the one that the tree was made from.
     """

@@ -30,6 +30,7 @@ TEMPORARY = ".new"
 
 _READING = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _PIECE_BYTES = 1024 * 1024
+_PROBE_BYTES = 4096
 
 
 class MemberError(TileError):
@@ -102,12 +103,15 @@ class Folder:
         with self._opened(path) as descriptor:
             if descriptor is None:
                 return None
-            data = bytearray()
-            while len(data) <= most and (piece := os.read(descriptor, min(_PIECE_BYTES, most + 1 - len(data)))):
-                data += piece
-        if len(data) > most:
+            pieces, left = [], most + 1
+            ahead = os.fstat(descriptor).st_size  # what is asked for beyond that costs more than reading does
+            while left and (piece := os.read(descriptor, min(left, _PIECE_BYTES, max(ahead, _PROBE_BYTES)))):
+                pieces.append(piece)
+                left -= len(piece)
+                ahead -= len(piece)
+        if not left:
             raise MemberError(path, f"it has more than {most} bytes, no file of ours in its place has so many")
-        return bytes(data)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def read_at(self, path: str, offset: int, size: int) -> bytes:
         """See `Files`."""

@@ -34,6 +34,8 @@ class LogFile(Protocol):
         ...
 
 
+_MOST_CREATED = 64
+
 OpenLogFile = Callable[[Path], LogFile]
 """Creates a file that must not exist yet; on return its name is on the disk."""
 
@@ -60,27 +62,21 @@ class PosixLogFile:
 def open_log_file(path: Path) -> LogFile:
     """Create `path` for appending, mode 0600; on return its directory entry is on the disk and it is locked.
 
+    The sequencer removes an empty file that nobody has locked: where it came between, the file is created again.
     Errors: OSError; FileExistsError when anything, a link included, has that name.
     """
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        hold_for_appending(descriptor)
-        sync_directory(path.parent)
-    except OSError:
+    for _ in range(_MOST_CREATED):
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)  # who holds the lock of a file this young is about to remove it
+            if os.fstat(descriptor).st_nlink:
+                sync_directory(path.parent)
+                return PosixLogFile(descriptor)
+        except OSError:
+            os.close(descriptor)
+            raise
         os.close(descriptor)
-        raise
-    return PosixLogFile(descriptor)
-
-
-def hold_for_appending(descriptor: int) -> None:
-    """Lock an open file (flock, exclusive) until it is closed.
-
-    Errors: OSError when somebody else has the lock, or removed the file before it was held: what were written to it
-        then, nobody would ever read.
-    """
-    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    if os.fstat(descriptor).st_nlink == 0:
-        raise OSError(errno.ESTALE, "the new log file was removed before it was locked")
+    raise OSError(errno.ESTALE, f"{path} was removed {_MOST_CREATED} times before it could be locked")
 
 
 def atomic_write(path: Path, data: bytes) -> None:

@@ -7,14 +7,18 @@ One frame holds one group of leaves, written in one go (audit.md 4.1), all integ
 
 `payload` has `byte_len` bytes and is `count` times a two-byte length and a leaf, which is the entry bundle of C2SP
 tlog-tiles: sealing is a copy of bytes. `crc32` covers everything before it; `sha256` covers everything before it, the
-crc included. `previous` is the `sha256` of the frame before, 32 zero bytes in the first; a file starts at sequence 0.
+crc included. `previous` is the `sha256` of the frame before, 32 zero bytes in the first. `first_seq` counts the leaves
+of the file before this frame: where a leaf stands for many records (pdp.audit.aggregate), the numbers in the ids of the
+leaves run ahead of it.
 
 INVARIANT: what is read is a prefix of what was written. Reading stops at the first frame that is short, whose sums are
-wrong, or that does not continue the one before it (digest, sequence, writer), and never goes on behind it.
+wrong, or that does not continue the one before it (digest, count, writer), and never goes on behind it.
 
 Decision: a bad last frame is always called torn, even when its length is right. A power cut may leave blocks of zeros
 within the length of the file, so that a flipped bit at the very end cannot be told from it; what was dropped is stated
 in `log.recovered`. A bad frame with a good one anywhere behind it is damage. (2026-11-21)
+Decision: a later format keeps magic, lengths and sums where they are, so that a version which does not know it can tell
+it from a torn end and leaves it alone. (2026-11-21)
 """
 
 from __future__ import annotations
@@ -39,6 +43,7 @@ MAX_ENTRY_BYTES = 0xFFFF
 _HEADER = struct.Struct(">4sHHQII32s")
 _TRAILER_BYTES = 4 + 32
 _SEARCH_BYTES = 1024 * 1024
+_MOST_TRIED = 256
 
 ReadAt = Callable[[int, int], bytes]
 """`read_at(offset, size)` gives the bytes there, fewer only at the end of the file."""
@@ -55,7 +60,7 @@ class Frame(Struct, frozen=True):
 
     @property
     def next_seq(self) -> int:
-        """The sequence number that the frame after this one starts with."""
+        """The count of leaves that the frame after this one starts with."""
         return self.first_seq + len(self.leaves)
 
 
@@ -122,7 +127,7 @@ def read_frames(
 ) -> Iterator[Frame]:
     """The good frames from `offset` on, one at a time; ends at the end of the file or before the first bad frame.
 
-    `previous` is the digest of the frame that ends at `offset` and `next_seq` the sequence number after it; without
+    `previous` is the digest of the frame that ends at `offset` and `next_seq` the count of leaves up to it; without
     `next_seq` a file read from its start must begin with 0, and the first frame of any other read is taken as it is.
     What ended the reading is for `has_frame_after` to say: a frame that is not whole may just be on its way.
     Errors: whatever `read_at` raises.
@@ -138,16 +143,32 @@ def read_frames(
 
 
 def has_frame_after(read_at: ReadAt, offset: int) -> bool:
-    """Whether a frame with right sums stands at `offset` or anywhere behind it; reads in pieces of 1 MiB."""
+    """Whether a frame with right sums stands at `offset` or anywhere behind it; reads in pieces of 1 MiB.
+
+    True as well where more that looks like frames stands there than a crash leaves: that no torn write explains either.
+    """
+    tried = 0
     overlap = len(MAGIC) - 1
     while piece := read_at(offset, _SEARCH_BYTES + overlap):
         at = piece.find(MAGIC)
         while at != -1:
-            if _frame_at(read_at, offset + at) is not None:
+            tried += 1
+            if tried > _MOST_TRIED or _frame_at(read_at, offset + at) is not None:
                 return True
             at = piece.find(MAGIC, at + 1)
         offset += _SEARCH_BYTES
     return False
+
+
+def newer_format(read_at: ReadAt, offset: int) -> int | None:
+    """The format of the frame that begins at `offset`, where its sums are right and it is a later one than ours."""
+    head = read_at(offset, _HEADER.size)
+    if len(head) != _HEADER.size:
+        return None
+    magic, version, _, _, _, byte_len, _ = _HEADER.unpack(head)
+    if magic != MAGIC or version <= FORMAT or byte_len > MAX_PAYLOAD_BYTES:
+        return None
+    return version if _summed(read_at, offset, head, byte_len) is not None else None
 
 
 def _frame_at(read_at: ReadAt, offset: int) -> tuple[Frame, bytes] | None:
@@ -156,18 +177,27 @@ def _frame_at(read_at: ReadAt, offset: int) -> tuple[Frame, bytes] | None:
     header = _header(head)
     if header is None:
         return None
-    rest = read_at(offset + _HEADER.size, header.byte_len + _TRAILER_BYTES)
-    if len(rest) != header.byte_len + _TRAILER_BYTES:
+    found = _summed(read_at, offset, head, header.byte_len)
+    if found is None:
+        return None
+    payload, digest = found
+    leaves = _leaves(payload)
+    if leaves is None or len(leaves) != header.count:
+        return None
+    end = offset + _HEADER.size + header.byte_len + _TRAILER_BYTES
+    return Frame(header.writer, header.first_seq, leaves, digest, end), header.previous
+
+
+def _summed(read_at: ReadAt, offset: int, head: bytes, byte_len: int) -> tuple[bytes, bytes] | None:
+    """The payload of the frame at `offset` and its digest; None where it is short or a sum is wrong."""
+    rest = read_at(offset + _HEADER.size, byte_len + _TRAILER_BYTES)
+    if len(rest) != byte_len + _TRAILER_BYTES:
         return None
     payload, crc, digest = rest[:-_TRAILER_BYTES], rest[-_TRAILER_BYTES:-32], rest[-32:]
     body = head + payload
     if zlib.crc32(body).to_bytes(4, "big") != crc or sha256(body + crc).digest() != digest:
         return None
-    leaves = _leaves(payload)
-    if leaves is None or len(leaves) != header.count:
-        return None
-    end = offset + _HEADER.size + len(rest)
-    return Frame(header.writer, header.first_seq, leaves, digest, end), header.previous
+    return payload, digest
 
 
 def _header(head: bytes) -> _Header | None:

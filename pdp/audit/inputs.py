@@ -1,26 +1,46 @@
 """What is sealed in a record: everything that its decision can be made again from, and what was sent besides.
 
-`Evidence` goes in, the bytes for the box come out, JSON with these members:
+`Evidence` and the clear fields of the leaf go in, the bytes for the box come out. Leaf and box together say each thing
+once: what a clear field says is absent from the box, and so is what is as in a call that says nothing. Who puts the two
+together is `pdp.audit.replay_stated`. The box is JSON with these members:
 
-    service method path host ip peer rq   the request as it came
+    path host ip peer rq   the request as it came
+    service   what the gateway said the call is for; absent: `sv` in clear; null: it said nothing
+    method    absent: `m` in clear
     cut       members that do not stand there as they came, being too long, not text, or a number beyond 64 bits (only
               of what policy refuses: see LONGEST_TARGET in pdp/canonical_call.py), or that do not stand there at all,
               since a record could not hold them (`LARGE`)
     who as    id and type of an asserted subject
-    ends      the instant from which the caller is proved no more, Unix milliseconds: by its token, its session, or the
-              certificate of its connection
     action type id   what was asked to be done to which resource, where it never became a question (else `act`)
-    now       the instant, Unix milliseconds
-    at        service and host, of a call with a path       act   service, action, type and id of a resource
-    kind multi claims unread   the caller: the claims or properties read, as they came, and names of declared ones that
-              conformed and were not read
-    facts     the rows looked up: [relation, arguments, found]
-    headers properties signals origin can   what was read of these, where anything was
+    for       the service asked about; absent: `sv` in clear; null: the call never became a question, though `sv` is
+              there. What follows stands only where it became one
+    at        the canonical host, of a call with a path; absent: `host`
+    act       action, type and id of a resource
+    now       the instant, Unix milliseconds; absent: `t` in clear
+    ends      the instant from which the caller is proved no more, in seconds from the second of `t`: by its token, its
+              session, or the certificate of its connection
+    kind      of caller; absent: `pk` in clear; null: none
+    multi     true where one token may name several of our services
+    claims    the claims or properties read, as they came; absent: none
+    unread    names of declared ones that conformed and were not read; absent: none
+    facts     the rows looked up: [relation, arguments, found]; absent: none
+    headers properties signals origin   what was read of these, where anything was; in `origin`, true is what stands as
+              `ip` or `peer`, or in clear as `gw`
+    can       what the gateway can do, a letter each (`LETTERS`); absent: what is usual (`usual_abilities`), or nothing
+              was asked that takes any
     sent      the headers that the gateway is to set, with their values
 
 What a caller sends must not keep the request out of its record: of inputs that are too large the members of `LARGE` are
 left out, one after the other, until the rest fits. The members of the request are bounded and always stand there.
 Source: policy_lang/meaning/inputs.py. Design: contracts.md "Recorded inputs".
+
+Decision: 2026-11-21. A record is decided again from itself and its bundle alone. What a box shares with the leaf around
+it is said once; what it shares with another leaf (the claims with the context leaf of their token) stays in it: a range
+of a log, a mirror or a receipt would else hang on a leaf that is elsewhere or gone.
+Decision: 2026-11-21. Nothing is compressed before it is sealed. The length of a box would tell whoever chooses the path
+what the sealed claims hold (CRIME, CVE-2012-4929). So a record takes four thirds of its inputs, however it is packed.
+Decision: 2026-11-21. What would follow from the policy (the rows asked for, the values of headers) is said all the
+same: a record states what was looked up and sent, and deciding again must have something to agree with.
 """
 
 from __future__ import annotations
@@ -32,10 +52,10 @@ from typing import NamedTuple
 import orjson
 from msgspec import Struct
 
-from pdp.model import Decision, Inquiry, Json, Principal
+from pdp.model import EXT_AUTHZ, Decision, Inquiry, Json, Principal
 from policy_lang.ir import Value
 from policy_lang.meaning.inputs import Inputs, Looked
-from policy_lang.verdict import CAPABILITIES, NOWHERE, ActionCall, Origin, Question
+from policy_lang.verdict import CAPABILITIES, NOWHERE, ActionCall, Capability, HttpCall, Origin, Question
 
 LONGEST = {
     "service": 256, "method": 64, "path": 16_384, "host": 512, "ip": 64, "peer": 2_048, "rq": 256, "who": 1_024,
@@ -44,8 +64,21 @@ LONGEST = {
 """Bytes of each member of the request that a record holds; the rest of a longer one is cut, and that is said. With the
 claims of the largest token they stay below the 60,000 bytes of a leaf."""
 
+USUAL = 256
+"""Bytes that every member may have, but for the method and the address."""
+
 LARGE = ("headers", "properties", "signals", "claims", "facts", "sent")
 """What is left out of inputs that a record cannot hold, in this order: first what a caller chooses freely."""
+
+OTHER_METHOD = "other"
+"""Stands in clear for a method of the caller's own invention."""
+
+LETTERS: Mapping[Capability, str] = {
+    "answer": "a", "issue_token": "i", "redact": "d", "remove_header": "r", "set_header": "s", "step_up": "u",
+}  # fmt: skip
+"""What a gateway can do, as `can` says it: the letters in their order, each once."""
+
+_CLOCK_US, _CLOCK_MS = 1_000_000, 1_000
 
 LONGEST_TEXT = 4_096
 DEEPEST = 32
@@ -73,13 +106,22 @@ class Sealable(NamedTuple):
     lost: tuple[str, ...] = ()
 
 
-def sealed_inputs(decision: Decision, evidence: Evidence, most_bytes: int) -> Sealable:
-    """The bytes for the box of a decision: no more than `most_bytes`, if that takes leaving out what is large."""
-    stated = inputs_of(evidence)
-    sent = {header.name: header.value for header in (*decision.advice.headers, *decision.duties.headers)}
-    if sent:
-        stated["sent"] = dict[str, Json](sent)
+def usual_abilities(*, is_http: bool) -> frozenset[Capability]:
+    """What a gateway can do that a record says nothing of: for a call with a path what one like Envoy can, else all."""
+    return EXT_AUTHZ if is_http else CAPABILITIES
+
+
+def sealed_inputs(decision: Decision, evidence: Evidence, clear: Mapping[str, Json], most_bytes: int) -> Sealable:
+    """The bytes for the box of a decision with these clear fields: no more than `most_bytes`, if that takes leaving out
+    what is large.
+    """
+    stated = inputs_of(evidence, clear)
+    advised, ordered = decision.advice.headers, decision.duties.headers
+    if advised or ordered:
+        stated["sent"] = {header.name: header.value for header in (*advised, *ordered)}
     data = _dumped(stated)
+    if len(data) <= most_bytes:
+        return Sealable(data)
     lost: list[str] = []
     for name in LARGE:
         if len(data) <= most_bytes:
@@ -107,33 +149,75 @@ def _cut(stated: Mapping[str, Json]) -> list[str]:
     return [str(name) for name in cut] if isinstance(cut, list) else []
 
 
-def inputs_of(evidence: Evidence) -> dict[str, Json]:
-    """The members that do not depend on what was decided."""
-    inquiry, question, inputs, principal = evidence.inquiry, evidence.question, evidence.inputs, evidence.principal
+def inputs_of(evidence: Evidence, clear: Mapping[str, Json]) -> dict[str, Json]:
+    """The members that do not depend on what was decided, beside these clear fields."""
+    inquiry, question, inputs = evidence.inquiry, evidence.question, evidence.inputs
     stated: dict[str, Json] = {}
     if inquiry is not None:
-        whole = {
-            "service": inquiry.service,
-            "method": inquiry.method,
-            "path": inquiry.path,
-            "host": inquiry.host,
-            "ip": inquiry.ip,
-            "peer": inquiry.peer,
-            "rq": inquiry.request_id,
-            **_subject(inquiry, principal),
-            **(_action(inquiry) if question is None else {}),
-        }
-        shown = {name: limited_text(value, LONGEST[name]) for name, value in whole.items() if value is not None}
-        stated |= shown
-        cut = sorted(name for name, text in shown.items() if text != whole[name])
-        if cut:
-            stated["cut"] = list[Json](cut)
-    if question is not None and inputs is not None:
-        stated |= _called(question) | _read(inputs)
-        ends = ends_ms(evidence)
-        if ends is not None:
-            stated["ends"] = ends
+        texts = _texts(inquiry, evidence.principal, clear, is_question=question is not None)
+        stated = {**texts} if _is_usual(texts) else _limited(texts)
+    named = clear.get("sv")
+    if named is not None and (inquiry is None or inquiry.service is None):
+        stated["service"] = None
+    if question is None or inputs is None:
+        if named is not None:
+            stated["for"] = None
+        return stated
+    if question.service != named:
+        stated["for"] = question.service
+    _add_called(stated, question, clear)
+    _add_read(stated, question, inputs, clear)
+    ends = ends_ms(evidence)
+    if ends is not None:
+        stated["ends"] = ends // _CLOCK_MS - _instant_us(clear) // _CLOCK_US
     return stated
+
+
+def _instant_us(clear: Mapping[str, Json]) -> int:
+    instant = clear["t"]
+    if not isinstance(instant, int):
+        raise TypeError("the instant of a record is an integer")
+    return instant
+
+
+def _texts(
+    inquiry: Inquiry, principal: Principal | None, clear: Mapping[str, Json], *, is_question: bool
+) -> dict[str, str]:
+    """What the request says in so many words, and the clear part does not."""
+    said = {
+        "path": inquiry.path,
+        "host": inquiry.host,
+        "ip": inquiry.ip,
+        "peer": inquiry.peer,
+        "rq": inquiry.request_id,
+    }
+    if inquiry.service != clear.get("sv"):
+        said["service"] = inquiry.service
+    shown = clear.get("m")
+    if shown == OTHER_METHOD or inquiry.method != shown:
+        said["method"] = inquiry.method
+    if inquiry.asserted is not None or (principal is not None and principal.kind == "subject"):
+        said |= _subject(inquiry, principal)
+    if not is_question:
+        said |= _action(inquiry)
+    return {name: text for name, text in said.items() if text is not None}
+
+
+def _is_usual(texts: Mapping[str, str]) -> bool:
+    """Whether a look at all of them together shows that each can stand as it is: no more than the least of the bounds,
+    and plain characters.
+    """
+    joined = "".join(texts.values())
+    is_plain = joined.isascii() and joined.isprintable() and '"' not in joined and "\\" not in joined
+    short = len(texts.get("method", "")) <= LONGEST["method"] and len(texts.get("ip", "")) <= LONGEST["ip"]
+    return is_plain and short and len(joined) <= USUAL
+
+
+def _limited(texts: Mapping[str, str]) -> dict[str, Json]:
+    """The same, each within its bound, and the names of those that were changed for it."""
+    shown: dict[str, Json] = {name: limited_text(text, LONGEST[name]) for name, text in texts.items()}
+    cut = list[Json](sorted(name for name, text in texts.items() if shown[name] != text))
+    return shown | {"cut": cut} if cut else shown
 
 
 def ends_ms(evidence: Evidence) -> int | None:
@@ -164,39 +248,56 @@ def _action(inquiry: Inquiry) -> dict[str, str | None]:
     return {"action": inquiry.action} | {name: text if isinstance(text, str) else None for name, text in said.items()}
 
 
-def _called(question: Question) -> dict[str, Json]:
+def _add_called(stated: dict[str, Json], question: Question, clear: Mapping[str, Json]) -> None:
+    """Add what was asked, and when."""
     call = question.call
     if isinstance(call, ActionCall):
-        return {"now": question.now_ms, "act": [question.service, call.action, call.resource, call.id]}
-    return {"now": question.now_ms, "at": [question.service, call.host]}
+        stated["act"] = [call.action, call.resource, call.id]
+    elif call.host != stated.get("host"):
+        stated["at"] = call.host
+    if question.now_ms != _instant_us(clear) // _CLOCK_MS:
+        stated["now"] = question.now_ms
 
 
-def _read(inputs: Inputs) -> dict[str, Json]:
-    """What the decision took in; what is as in a call that says nothing is left out."""
+def _add_read(stated: dict[str, Json], question: Question, inputs: Inputs, clear: Mapping[str, Json]) -> None:
+    """Add what the decision took in."""
     caller = inputs.caller
-    stated: dict[str, Json] = {
-        "kind": caller.kind,
-        "multi": caller.multi_audience,
-        "claims": dict(caller.claims),
-        "unread": list[Json](sorted(caller.unread)),
-        "facts": [_row(each) for each in inputs.lookups],
-    }
+    if caller.kind != clear.get("pk"):
+        stated["kind"] = caller.kind
+    if caller.multi_audience:
+        stated["multi"] = True
+    if caller.claims:
+        stated["claims"] = {**caller.claims}
+    if caller.unread:
+        stated["unread"] = [*sorted(caller.unread)]
+    if inputs.lookups:
+        stated["facts"] = [_row(each) for each in inputs.lookups]
     if inputs.headers:
-        stated["headers"] = {name: list[Json](values) for name, values in inputs.headers.items()}
+        stated["headers"] = {name: [*values] for name, values in inputs.headers.items()}
     if inputs.properties:
-        stated["properties"] = dict(inputs.properties)
+        stated["properties"] = {**inputs.properties}
     if inputs.signals:
         stated["signals"] = {name: json_of(value) for name, value in inputs.signals.items()}
     if inputs.origin != NOWHERE:
-        stated["origin"] = _origin(inputs.origin)
-    if inputs.capabilities != CAPABILITIES:
-        stated["can"] = list[Json](sorted(inputs.capabilities))
-    return stated
+        stated["origin"] = _origin(inputs.origin, stated, clear)
+    able = inputs.capabilities
+    unasked = able == CAPABILITIES != question.capabilities  # so does `Inputs` say that nothing took any
+    if not unasked and able != usual_abilities(is_http=isinstance(question.call, HttpCall)):
+        stated["can"] = "".join(sorted([LETTERS[each] for each in able]))
 
 
-def _origin(origin: Origin) -> dict[str, Json]:
-    said: Mapping[str, Json] = {"ip": origin.ip, "peer": origin.peer, "gateway": origin.gateway, "tls": origin.tls}
-    return {name: value for name, value in said.items() if value is not None}
+def _origin(origin: Origin, stated: Mapping[str, Json], clear: Mapping[str, Json]) -> dict[str, Json]:
+    """What is otherwise than nowhere; true for what stands elsewhere."""
+    said: dict[str, Json] = {}
+    if origin.ip is not None:
+        said["ip"] = True if origin.ip == stated.get("ip") else origin.ip
+    if origin.peer:
+        said["peer"] = True if origin.peer == stated.get("peer") else origin.peer
+    if origin.gateway:
+        said["gateway"] = True if origin.gateway == clear.get("gw") else origin.gateway
+    if origin.tls is not None:
+        said["tls"] = origin.tls
+    return said
 
 
 def json_of(value: Value | None) -> Json:

@@ -132,10 +132,10 @@ def _check_values(values: Iterable[Json], depth: int) -> None:
     for value in values:
         if type(value) in _PLAIN:
             continue
-        if isinstance(value, dict):
-            _check_values(value.values(), depth + 1)
-        elif isinstance(value, list):
+        if isinstance(value, list):
             _check_values(value, depth + 1)
+        elif isinstance(value, dict):
+            _check_values(value.values(), depth + 1)
         else:
             raise LeafError(
                 f"a record holds a {type(value).__name__}: text, integers, booleans, null, lists, objects only"

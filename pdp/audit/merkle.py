@@ -9,8 +9,9 @@ Specification: RFC 6962 2.1 (hashes), 2.1.1 (audit paths); RFC 9162 2.1.3.2 (ver
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from hashlib import sha256
+from itertools import count
 
 from msgspec import Struct, field
 
@@ -39,6 +40,17 @@ class Tile(Struct, frozen=True):
 def leaf_hash(leaf: bytes) -> bytes:
     """The hash of one record. Source: RFC 6962 2.1."""
     return sha256(b"\x00" + leaf).digest()
+
+
+def leaf_hashes(leaves: Iterable[bytes]) -> tuple[bytes, ...]:
+    """The hash of each of several records."""
+    begun = sha256(b"\x00").copy
+    hashes: list[bytes] = []
+    for leaf in leaves:
+        running = begun()
+        running.update(leaf)
+        hashes.append(running.digest())
+    return tuple(hashes)
 
 
 def node_hash(left: bytes, right: bytes) -> bytes:
@@ -128,21 +140,35 @@ class Edge(Struct):
 
     def append(self, hashed: bytes) -> list[Tile]:
         """Add the hash of the next leaf; the tiles that it filled, lowest first, are given out and forgotten."""
+        return self.extend((hashed,))
+
+    def extend(self, hashes: Sequence[bytes]) -> list[Tile]:
+        """Add the hashes of the next leaves; the tiles that they filled, as each did, are given out and forgotten."""
         filled: list[Tile] = []
-        index = self.size // TILE_WIDTH
-        self.size += 1
-        for level in range(len(self._levels) + 1):
-            if level == len(self._levels):
-                self._levels.append([])
+        at = 0
+        while at < len(hashes):
+            lowest = self._levels[0]
+            added = hashes[at : at + TILE_WIDTH - len(lowest)]
+            lowest += added
+            at += len(added)
+            self.size += len(added)
+            if len(lowest) == TILE_WIDTH:
+                filled += self._take_filled()
+        return filled
+
+    def _take_filled(self) -> Iterator[Tile]:
+        """Take out the lowest tile, which is full, and each above it that is full now with its root."""
+        index = self.size // TILE_WIDTH - 1
+        for level in count():
             hashes = self._levels[level]
-            hashes.append(hashed)
             if len(hashes) < TILE_WIDTH:
-                break
-            filled.append(Tile(level, index, tuple(hashes)))
-            hashed = subtree_root(hashes)
+                return
+            yield Tile(level, index, tuple(hashes))
+            if level + 1 == len(self._levels):
+                self._levels.append([])
+            self._levels[level + 1].append(subtree_root(hashes))
             hashes.clear()
             index //= TILE_WIDTH
-        return filled
 
     def partial_tiles(self) -> Iterator[Tile]:
         """The tiles that are not full, lowest level first; a level whose last tile is full has none."""
@@ -175,6 +201,7 @@ def _peaks(hashes: Sequence[bytes]) -> Iterator[bytes]:
         width = end & -end
         nodes = list(hashes[end - width : end])
         while len(nodes) > 1:
-            nodes = [node_hash(nodes[i], nodes[i + 1]) for i in range(0, len(nodes), 2)]
+            each = iter(nodes)
+            nodes = [sha256(b"\x01" + left + right).digest() for left, right in zip(each, each, strict=True)]
         yield nodes[0]
         end -= width

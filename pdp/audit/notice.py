@@ -1,5 +1,6 @@
 """One record of the command line, durable before anything is shown: it has a write-ahead log and a number of its own.
 
+The sequencer, which announces the keys of the log, is a writer in the same way.
 The running service's sequencer brings it into the tree; where none runs, one is started for that time.
 Design: contracts.md "The log, from the first commit" (`show --values`).
 """
@@ -20,16 +21,21 @@ from pdp import __version__
 from pdp.audit.files import open_log_file
 from pdp.audit.ids import MAX_WRITER
 from pdp.audit.keys import LogKeys
+from pdp.audit.tiles import WITNESSED
 from pdp.audit.writer import LogWriter, Receipt
 from pdp.errors import AuditError
 from pdp.model import Json
 
 COMMAND_LINE_WRITER = MAX_WRITER
+SEQUENCER_WRITER = MAX_WRITER - 1
+_WHO = {COMMAND_LINE_WRITER: "command line", SEQUENCER_WRITER: "sequencer"}
 WITHIN_S = 10.0
 INTEGRATE_WITHIN_S = 60.0
 
 
-def write_durably(root: Path, keys: LogKeys, kind: str, clear: Mapping[str, Json]) -> str:
+def write_durably(
+    root: Path, keys: LogKeys, kind: str, clear: Mapping[str, Json], writer_number: int = COMMAND_LINE_WRITER
+) -> str:
     """Append one record to the log of the state folder `root`; on return it is on disk. Returns its id.
 
     Errors: StateError when another command writes at this moment, AuditError when the log cannot take it.
@@ -41,13 +47,13 @@ def write_durably(root: Path, keys: LogKeys, kind: str, clear: Mapping[str, Json
 
     writer = LogWriter(
         root / "wal",
-        COMMAND_LINE_WRITER,
+        writer_number,
         keys,
         open_file=open_log_file,
         entropy=os.urandom,
         clock_us=lambda: time.time_ns() // 1_000,
         on_settled=on_settled,
-        software=f"portcullis {__version__} command line",
+        software=f"portcullis {__version__} {_WHO[writer_number]}",
     )
     writer.start()
     try:
@@ -58,7 +64,8 @@ def write_durably(root: Path, keys: LogKeys, kind: str, clear: Mapping[str, Json
             raise receipt.error
     finally:
         writer.close(WITHIN_S)
-    if not _sequencer_runs(root / "log" / ".lock"):
+    is_witnessed = (root / "log" / WITNESSED).exists()  # then only the service signs, which asks the witnesses first
+    if not is_witnessed and not _sequencer_runs(root / "log" / ".lock"):
         _integrate(root, INTEGRATE_WITHIN_S)
     return receipt.id
 

@@ -22,6 +22,8 @@ from msgspec import Struct
 
 from pdp.audit import frame as frames
 from pdp.audit import ids, leaf
+from pdp.audit.aggregate import AGGREGATE, stands_for
+from pdp.audit.archive import Archived, missing_archive
 from pdp.audit.checkpoint import MOST_BYTES, unproved_checkpoint
 from pdp.audit.disk import Files, Folder, MemberError
 from pdp.audit.frame import Frame
@@ -33,6 +35,7 @@ from pdp.audit.tiles import (
     TileError,
     TileRef,
     parse_bundle,
+    refs_from_the_end,
     refs_of_level,
 )
 
@@ -40,6 +43,7 @@ MOST_WAL_BYTES = 1024 * 1024 * 1024
 """A longer write-ahead log is none: a writer goes on in another file at a quarter of it."""
 
 _WAL_NAME = re.compile(r"([0-9a-f]{2})-([0-9a-f]{8})\.wal\Z")
+_AGGREGATE = f'"{AGGREGATE}"'.encode()
 _ATTEMPTS = 8
 _MOST_TILE_BYTES = TILE_WIDTH * HASH_BYTES + 1
 _MOST_BUNDLE_BYTES = TILE_WIDTH * (2 + MAX_ENTRY_BYTES) + 1
@@ -72,18 +76,24 @@ class Found(Struct, frozen=True):
     frame: Frame | None
 
 
+def log_files(log_dir: Path) -> Files:
+    """The files of the log in a folder, archived bundles among them."""
+    return Archived(Folder(log_dir))
+
+
 def entries(log_dir: Path) -> Iterator[tuple[int, bytes]]:
     """Every record of the tree with its index, in order, up to the size that the checkpoint claims.
 
     Errors: TileError for a missing or broken bundle; CheckpointError for an unreadable checkpoint; OSError.
     """
-    files = Folder(log_dir)
+    files = log_files(log_dir)
     for ref in refs_of_level(ENTRIES, tree_size(files)):
         yield from enumerate(read_bundle(files, ref), ref.records[0])
 
 
 def find(log_dir: Path, wal_dir: Path | None, record_id: str) -> Found | None:
-    """The record of that id, from the tree where it is there, else from the write-ahead log of its writer.
+    """The record of that id, or the aggregate in which it stands (by its number: whoever has the key tells whether such
+    an id was given), from the tree where it is there, else from the write-ahead log of its writer.
 
     Errors: ValueError where `record_id` is not an id; TileError A624 where a damaged file may hold it; as `entries`
         besides.
@@ -113,7 +123,9 @@ def read_bundle(files: Files, ref: TileRef) -> tuple[bytes, ...]:
     fetched = fetch(files, ref)
     if fetched is None:
         first, end = ref.records
-        raise TileError("A623", f"{ref.path} with the records {first} to {end - 1} is missing")
+        archive = missing_archive(files, ref.path)
+        text = "is missing" if archive is None else f"was archived in {archive}, which is missing: bring it back"
+        raise TileError("A623", f"{ref.path} with the records {first} to {end - 1} {text}")
     try:
         return parse_bundle(fetched.data, ref.width, exact=fetched.exact)
     except TileError as error:
@@ -169,7 +181,7 @@ def _width(name: str) -> int | None:
 
 def _find(log_dir: Path, wal_dir: Path | None, name: WalName, seq: int, prefix: str) -> Found | None:
     """The tree, the write-ahead log, and what the tree took over from it in the meantime."""
-    files = Folder(log_dir)
+    files = log_files(log_dir)
     size = tree_size(files)
     found = _find_in_tree(files, 0, size, prefix)
     if found is None and wal_dir is not None:
@@ -181,12 +193,12 @@ def _find(log_dir: Path, wal_dir: Path | None, name: WalName, seq: int, prefix: 
 
 def _find_in_tree(files: Files, first: int, size: int, prefix: str) -> Found | None:
     needle = prefix.encode()
-    for ref in reversed(list(refs_of_level(ENTRIES, size))):
+    for ref in refs_from_the_end(ENTRIES, size):
         if ref.records[1] <= first:
             return None
         for offset, entry in enumerate(read_bundle(files, ref)):
             index = ref.records[0] + offset
-            if needle in entry and _has_id(entry, prefix, f"record {index}"):
+            if _is_wanted(entry, prefix, needle, f"record {index}"):
                 return Found(entry, index, None)
     return None
 
@@ -196,20 +208,29 @@ def _find_in_wal(files: Files, name: str, seq: int, prefix: str) -> Found | None
         return files.read_at(name, offset, size)
 
     wal_length(files, name)
-    end = 0
+    needle, end = prefix.encode(), 0
     for frame in frames.read_frames(read_at):
+        if frame.first_seq > seq:  # no leaf stands in its file beyond its own number
+            return None
         end = frame.end
-        if frame.first_seq <= seq < frame.next_seq:
-            entry = frame.leaves[seq - frame.first_seq]
-            return Found(entry, "wal", frame) if _has_id(entry, prefix, f"{name}, sequence {seq}") else None
+        for at, entry in enumerate(frame.leaves, frame.first_seq):
+            if _is_wanted(entry, prefix, needle, f"{name}, leaf {at}"):
+                return Found(entry, "wal", frame)
     if frames.has_frame_after(read_at, end):
         raise TileError("A624", f"{name} is damaged after {end} bytes, before the record could be reached")
     return None
 
 
-def _has_id(entry: bytes, prefix: str, place: str) -> bool:
-    """Whether the record's own id begins so; an id that it mentions (`of`, `cx`) is not its own."""
+def _is_wanted(entry: bytes, prefix: str, needle: bytes, place: str) -> bool:
+    """Whether the record's own id begins so (an id that it mentions, `of`, `cx`, is not its own), or the record stands
+    for the one of that id.
+    """
+    if needle not in entry and _AGGREGATE not in entry:
+        return False
     try:
-        return leaf.parse(entry).id.startswith(prefix)
+        record = leaf.parse(entry)
     except leaf.LeafError as error:
         raise TileError("A624", f"{place} may be what is looked for, and cannot be read: {error}") from error
+    if record.id.startswith(prefix):
+        return True
+    return ids.is_shaped(prefix) and stands_for(record, ids.parse(record.id), ids.parse(prefix))

@@ -9,8 +9,11 @@ and shapes; what the request or the token brought along (path, host, claims, add
             pk kind of principal  pp declared workload that called  pb policy digest  ch challenges  ll log level
             gv 1 where the gateway verified the token, of which only the claims came
             bs bytes of the body that came along  bt 1 where there may be more
-            nr nearest rule  nx 1 where not all was looked at that is to be shown: the nearest, under `full` every rule
-            rl clauses of the primary (or nearest) rule, of every rule looked at under `full`  cx id of the context leaf
+            nr nearest rule  nx 1 where not all was looked at that is to be shown: the nearest, the clauses of the rule
+            that decided, under `full` every rule
+            rl clauses of the primary (or nearest) rule, of every rule looked at under `full`: label, T F or U, and of
+            one that is not true the atom that failed. Absent where a rule decided: each of its clauses was true
+            cx id of the context leaf
             ob obligations  ad advice  al alerts
             st status that rules want a refusal answered with  sh shadow rules that applied
             os the refusal that a call passed in spite of, while its service is observed: d, by, rc, sj
@@ -26,6 +29,9 @@ Design: contracts.md "The log, from the first commit"; audit.md 4.2.
 
 Decision: 2026-11-21. A subject that a caller asserts has no context leaf: nothing proves that two calls with one id are
 of one caller. Its id is in the box of each record.
+Decision: 2026-11-21. Of a rule that decided since all its clauses were true, the clauses are not said: it is named in
+`by`, and its policy has them. Absence of `rl` means that, but for `nx`, `ct` and the level: `minimal` says of no rule
+how it came out, `full` says it of every one.
 Decision: 2026-11-21. Of what one record cannot hold a part is left out, and that is said, in clear too: there must be a
 record either way. Whether the call may then pass is the service's to say: it may not where the box lost anything.
 """
@@ -39,10 +45,11 @@ import orjson
 from msgspec import Struct
 
 from pdp.audit.bounds import bounded, with_cut
-from pdp.audit.inputs import LONGEST, Evidence, limited_text, sealed_inputs
+from pdp.audit.inputs import LONGEST, OTHER_METHOD, Evidence, limited_text, sealed_inputs
 from pdp.model import Decision, Inquiry, Json, Principal
 from pdp.runtime.engine import Engine
-from policy_lang.verdict import Duties, HttpCall, Observed, RuleTrace, Truth3, Verdict
+from policy_lang.meaning.values import TRUE
+from policy_lang.verdict import NO_DUTIES, ClauseTrace, Duties, HttpCall, Observed, RuleTrace, Truth3, Verdict
 
 DISAGREEMENT = "internal.disagreement"
 DISTRUSTED = "internal.distrusted"
@@ -83,50 +90,49 @@ def decision_entry(
         "t": now_us,
         "gw": gateway,
         "d": decision.outcome,
-        "by": list(decision.by),
+        "by": [*decision.by],
         "rc": decision.reason,
         "pb": decision.policy,
     }
-    clear |= _asked(decision, evidence, engine) | _stated(decision, engine)
+    _add_asked(clear, decision, evidence, engine)
+    _add_stated(clear, decision, engine)
     if context is not None:
         clear["cx"] = context
     clear |= explanation(decision)
     clear, room = bounded(clear)
     if decision.log.level == "minimal":
         return Entry("decision", clear, None)
-    sealable = sealed_inputs(decision, evidence, room)
-    return Entry("decision", with_cut(clear, sealable.lost), sealable.data, whole=not sealable.lost)
+    data, lost = sealed_inputs(decision, evidence, clear, room)
+    return Entry("decision", with_cut(clear, lost) if lost else clear, data, not lost)
 
 
-def _asked(decision: Decision, evidence: Evidence, engine: Engine | None) -> dict[str, Json]:
-    """What was asked, as far as policy and configuration have words for it."""
+def _add_asked(clear: dict[str, Json], decision: Decision, evidence: Evidence, engine: Engine | None) -> None:
+    """Add what was asked, as far as policy and configuration have words for it."""
     inquiry, question, principal = evidence.inquiry, evidence.question, evidence.principal
-    clear: dict[str, Json] = {}
     if decision.service is not None:
         clear["sv"] = decision.service
     if decision.endpoint is not None:
         clear["ep"] = decision.endpoint
     elif question is not None and engine is not None and isinstance(question.call, HttpCall):
         clear["rt"] = shape_of(question.call.path.segments, engine)
-    if inquiry is not None and inquiry.method is not None:
-        clear["m"] = inquiry.method if inquiry.method in METHODS else "other"
     if principal is not None and principal.name is not None:
         clear["pk"] = principal.name
-    if inquiry is not None and inquiry.verified is not None:
-        clear["gv"] = 1
-    if inquiry is not None and inquiry.body is not None:
-        clear["bs"] = inquiry.body.size
-        if inquiry.body.truncated:
-            clear["bt"] = 1
-    peer = None if inquiry is None or engine is None else engine.vocabulary.workloads.get(inquiry.peer or "")
-    if peer is not None:
-        clear["pp"] = peer
-    return clear
+    if inquiry is not None:
+        if inquiry.method is not None:
+            clear["m"] = inquiry.method if inquiry.method in METHODS else OTHER_METHOD
+        if inquiry.verified is not None:
+            clear["gv"] = 1
+        if inquiry.body is not None:
+            clear["bs"] = inquiry.body.size
+            if inquiry.body.truncated:
+                clear["bt"] = 1
+        peer = None if engine is None else engine.vocabulary.workloads.get(inquiry.peer or "")
+        if peer is not None:
+            clear["pp"] = peer
 
 
-def _stated(decision: Decision, engine: Engine | None) -> dict[str, Json]:
-    """What was decided, beyond who decided and why."""
-    clear: dict[str, Json] = {}
+def _add_stated(clear: dict[str, Json], decision: Decision, engine: Engine | None) -> None:
+    """Add what was decided, beyond who decided and why."""
     if _is_said(decision.subject, engine):
         clear["sj"] = decision.subject
     if decision.challenges:
@@ -139,13 +145,14 @@ def _stated(decision: Decision, engine: Engine | None) -> dict[str, Json]:
         clear["st"] = decision.status
     if decision.valid_until_ms is not None:
         clear["vu"] = decision.valid_until_ms
-    named = {
-        "ob": duty_words(decision.duties),
-        "ad": duty_words(decision.advice),
-        "al": sorted({*decision.duties.alerts, *decision.advice.alerts}),
-        "sh": list(decision.shadow),
-    }
-    return clear | {name: list[Json](words) for name, words in named.items() if words}
+    if decision.shadow:
+        clear["sh"] = [*decision.shadow]
+    for name, duties in (("ob", decision.duties), ("ad", decision.advice)):
+        if duties != NO_DUTIES and (words := duty_words(duties)):
+            clear[name] = [*words]
+    alerts = decision.duties.alerts + decision.advice.alerts
+    if alerts:
+        clear["al"] = [*sorted({*alerts})]
 
 
 def earliest(*instants_ms: int | None) -> int | None:
@@ -155,9 +162,9 @@ def earliest(*instants_ms: int | None) -> int | None:
 
 def duty_words(duties: Duties) -> list[str]:
     """What a gateway has to do, one text each, without the values of headers; alerts are ours and not among them."""
-    words = [f"set_header {header.name}" for header in duties.headers]
-    words += [f"remove_header {name}" for name in duties.removed]
-    words += [f"redact {pointer}" for pointer in duties.redactions]
+    words = [f"set_header {header.name}" for header in duties.headers] if duties.headers else []
+    words += [f"remove_header {name}" for name in duties.removed] if duties.removed else ()
+    words += [f"redact {pointer}" for pointer in duties.redactions] if duties.redactions else ()
     if duties.token_scopes is not None:
         words.append(" ".join(("issue_token", *duties.token_scopes)))
     return words
@@ -185,32 +192,56 @@ def context_entry(principal: Principal, inquiry: Inquiry, now_us: int) -> Entry:
 
 def explanation(decision: Decision) -> dict[str, Json]:
     """Clauses of the rules that matter, by label and truth: no texts (the bundle holds them), no values."""
-    shown = decision.rules if decision.log.level == "full" else _primary(decision)
+    level = decision.log.level
+    shown = decision.rules if level == "full" else _primary(decision)
     stated: dict[str, Json] = {}
     if decision.nearest is not None:
         stated["nr"] = decision.nearest
-    elif decided_by(decision) == ("default",) and not decision.rules:
+    if _lacks(decision, shown):
         stated["nx"] = 1
-    if decision.log.level == "full" and not decision.baselines:  # nobody but the definition says which were passed
-        stated["nx"] = 1
-    if shown and decision.log.level != "minimal":
+    if shown and level != "minimal" and not (level == "normal" and decision.nearest is None and _have_held(shown)):
         stated["rl"] = [_clauses(rule) for rule in shown[:MOST_RULES]]
     return stated
 
 
+def _lacks(decision: Decision, shown: tuple[RuleTrace, ...]) -> bool:
+    """Whether not all was looked at that is to be shown."""
+    by, level = decided_by(decision), decision.log.level
+    if level == "full" and not decision.baselines:  # nobody but the definition says which were passed
+        return True
+    if decision.nearest is not None:
+        return False
+    if by == ("default",):
+        return not decision.rules
+    return level == "normal" and not shown and "." in by[0]  # a rule of more clauses than are looked at
+
+
+def _have_held(rules: tuple[RuleTrace, ...]) -> bool:
+    """Whether all clauses of all these rules are true."""
+    return not [clause for rule in rules for clause in rule.clauses if clause.truth is not TRUE]
+
+
 def _clauses(rule: RuleTrace) -> Json:
     """A rule by id, and each of its clauses by label, truth and the text (its beginning) of the atom that failed."""
-    clauses: list[Json] = [[each.label, _letter(each.truth), each.failed[:LONGEST_ATOM]] for each in rule.clauses]
-    return [rule.id, *clauses]
+    return [rule.id, *[_clause(each) for each in rule.clauses]]
+
+
+def _clause(clause: ClauseTrace) -> Json:
+    if clause.failed:
+        return [clause.label, _letter(clause.truth), clause.failed[:LONGEST_ATOM]]
+    return [clause.label, _letter(clause.truth)]
 
 
 def _primary(decision: Decision) -> tuple[RuleTrace, ...]:
+    rules = decision.rules
     wanted = decision.nearest if decision.nearest is not None else decided_by(decision)[0]
-    found = [rule for rule in decision.rules if rule.id == wanted]
+    if len(rules) == 1 and rules[0].id == wanted and decision.nearest is None:
+        return rules
+    found = tuple([rule for rule in rules if rule.id == wanted])  # faster than of a generator
     # Of one `casbin` block there may be two: the nearest is an allow, and what decided applies.
     if decision.nearest is not None:
-        return tuple(rule for rule in found if rule.effect == "allow")
-    return tuple(rule for rule in found if rule.applies or len(found) == 1)
+        return tuple([rule for rule in found if rule.effect == "allow"])
+    return found if len(found) == 1 else tuple([rule for rule in found if rule.applies])
 
 
 def decided_by(told: Decision | Verdict) -> tuple[str, ...]:

@@ -15,27 +15,26 @@ with (`undecided`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import cast
+from collections.abc import Callable, Mapping
 
-import orjson
 from msgspec import Struct
 
 from pdp.audit.bounds import MOST_NAMED
 from pdp.audit.leaf import Leaf
 from pdp.audit.record import DISAGREEMENT, DISTRUSTED, duty_words, earliest, observed_words
+from pdp.audit.replay_stated import ReplayError, Stated
 from pdp.canonical import Refusal, canonical_host, canonical_method
 from pdp.identity.asserted import kind_of, stranger_refused
-from pdp.model import capabilities_named
 from pdp.runtime.engine import Engine
-from policy_lang.ir import Value
-from policy_lang.meaning.inputs import Inputs, Looked, replay_question
+from policy_lang.meaning.admission import Call, Refused
+from policy_lang.meaning.inputs import replay_question
 from policy_lang.request import PathRefusal, canonical_path
-from policy_lang.verdict import CAPABILITIES, ActionCall, Caller, Capability, HttpCall, Json, Origin, Verdict
+from policy_lang.verdict import ActionCall, HttpCall, Json, Question, Verdict
 
+__all__ = ["Judge", "ReplayError", "Undecidable", "agrees", "answer_again", "called_again", "replay", "undecided"]
 
-class ReplayError(ValueError):
-    """The sealed inputs are not in the form that `pdp.audit.inputs.sealed_inputs` writes."""
+Judge = Callable[[Question, Call | Refused], Verdict]
+"""Decides a question that was admitted, or not."""
 
 
 class Undecidable(Struct, frozen=True):
@@ -44,9 +43,23 @@ class Undecidable(Struct, frozen=True):
     why: str
 
 
-def replay(leaf: Leaf, opened: bytes, engine: Engine) -> Verdict | Undecidable:
-    """Decide the call of `leaf` again. Errors: ReplayError."""
-    stated = _Stated(opened)
+def replay(leaf: Leaf, opened: bytes, engine: Engine, judge: Judge | None = None) -> Verdict | Undecidable:
+    """Decide the call of `leaf` again, by the definition or as `judge` does. Errors: ReplayError."""
+    return answer_again(leaf, Stated(opened, leaf.clear), engine, judge or engine.explain)
+
+
+def answer_again(leaf: Leaf, stated: Stated, engine: Engine, judge: Judge) -> Verdict | Undecidable:
+    """The same of inputs that were read before. Errors: ReplayError."""
+    called = called_again(leaf, stated)
+    if called is None:
+        return _before_the_engine(stated)
+    return called if isinstance(called, Verdict | Undecidable) else _decided(stated, engine, called, judge)
+
+
+def called_again(leaf: Leaf, stated: Stated) -> tuple[str, HttpCall | ActionCall] | Verdict | Undecidable | None:
+    """The service and the call of a record: what can be asked again; or a refusal that needs no policy, or why nothing
+    can be. None where it was refused before it became a question. Errors: ReplayError.
+    """
     by = leaf.clear.get("by")
     if by in (["token"], ["internal"]) and not undecided(leaf):
         return Undecidable("the credential or the fault that decided is not part of the record")
@@ -56,14 +69,14 @@ def replay(leaf: Leaf, opened: bytes, engine: Engine) -> Verdict | Undecidable:
         return Undecidable(f"{names} of the call: in the record in another form or not at all, too large or no text")
     if stated.has("act"):
         service, action, resource, id_ = stated.several("act", 4)
-        return _decided(stated, engine, service, ActionCall(action, resource, id_))
+        return service, ActionCall(action, resource, id_)
     if not stated.has("at"):
-        return _before_the_engine(stated)
+        return None
     path = canonical_path(stated.text("path"))
     if isinstance(path, PathRefusal):
         return Verdict("deny", ("path",), path.reason)
     service, host = stated.several("at", 2)
-    return _decided(stated, engine, service, HttpCall(stated.text("method"), path, host))
+    return service, HttpCall(stated.text("method"), path, host)
 
 
 def undecided(leaf: Leaf) -> bool:
@@ -71,14 +84,15 @@ def undecided(leaf: Leaf) -> bool:
     return leaf.clear.get("rc") in (DISAGREEMENT, DISTRUSTED)
 
 
-def _decided(stated: _Stated, engine: Engine, service: str, call: HttpCall | ActionCall) -> Verdict:
-    question = replay_question(stated.inputs(), service=service, call=call, now_ms=stated.whole("now"))
+def _decided(stated: Stated, engine: Engine, called: tuple[str, HttpCall | ActionCall], judge: Judge) -> Verdict:
+    question = replay_question(stated.inputs(), service=called[0], call=called[1], now_ms=stated.whole("now"))
+    call = engine.admit(question)
     if stated.has("as") and kind_of(stated.text("as"), engine.kinds.values()) is None:
-        return stranger_refused(engine.admit(question))
-    return engine.decide(question)
+        return stranger_refused(call)
+    return judge(question, call)
 
 
-def _before_the_engine(stated: _Stated) -> Verdict | Undecidable:
+def _before_the_engine(stated: Stated) -> Verdict | Undecidable:
     """A refusal by `path` or by `route` from before the engine: the path, the host and the method alone."""
     if stated.has("action") or stated.has("as"):
         return Undecidable("what decided lay outside what the record holds of an action and its subject")
@@ -95,7 +109,7 @@ def _before_the_engine(stated: _Stated) -> Verdict | Undecidable:
 
 def agrees(leaf: Leaf, opened: bytes, verdict: Verdict) -> bool:
     """Whether a verdict is the answer that the record states. Errors: ReplayError."""
-    clear, observed, stated = leaf.clear, verdict.observed, _Stated(opened)
+    clear, observed, stated = leaf.clear, verdict.observed, Stated(opened, leaf.clear)
     by = clear.get("by")
     sayable = isinstance(was := clear.get("os"), dict) and "sj" in was
     headers = {header.name: header.value for header in (*verdict.advice.headers, *verdict.duties.headers)}
@@ -128,103 +142,3 @@ def _primary_only(was: Json, words: dict[str, Json]) -> Json:
     by = was.get("by") if isinstance(was, dict) else None
     same = isinstance(by, list) and isinstance(words["by"], list) and by[:1] == words["by"][:1]
     return words | {"by": by} if same else words
-
-
-class _Stated:
-    """The members of the opened inputs, each read by its type."""
-
-    def __init__(self, opened: bytes) -> None:
-        try:
-            stated = orjson.loads(opened)
-        except orjson.JSONDecodeError as error:
-            raise ReplayError(f"the inputs are not JSON: {error}") from error
-        if not isinstance(stated, dict):
-            raise ReplayError("the inputs are no object")
-        self._stated: Mapping[str, Json] = stated
-
-    def has(self, name: str) -> bool:
-        return name in self._stated
-
-    def text(self, name: str) -> str:
-        value = self._stated.get(name)
-        if not isinstance(value, str):
-            raise ReplayError(f"`{name}` of the inputs is no string")
-        return value
-
-    def whole(self, name: str) -> int:
-        value = self._stated.get(name)
-        if not isinstance(value, int):
-            raise ReplayError(f"`{name}` of the inputs is no integer")
-        return value
-
-    def texts(self, name: str) -> tuple[str, ...]:
-        value = self._stated.get(name)
-        if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
-            raise ReplayError(f"`{name}` of the inputs is no list of strings")
-        return tuple(cast("list[str]", value))
-
-    def several(self, name: str, count: int) -> tuple[str, ...]:
-        """So many strings."""
-        texts = self.texts(name)
-        if len(texts) != count:
-            raise ReplayError(f"`{name}` of the inputs has not {count} members")
-        return texts
-
-    def mapping(self, name: str) -> Mapping[str, Json]:
-        """An object; empty where it is not there."""
-        value = self._stated.get(name, {})
-        if not isinstance(value, dict):
-            raise ReplayError(f"`{name}` of the inputs is no object")
-        return value
-
-    def inputs(self) -> Inputs:
-        kind, claims, facts = self._stated.get("kind"), self._stated.get("claims"), self._stated.get("facts")
-        if not (kind is None or isinstance(kind, str)) or not isinstance(claims, dict) or not isinstance(facts, list):
-            raise ReplayError("kind, claims or facts of the inputs are not what a record holds")
-        return Inputs(
-            caller=Caller(kind, claims, self._stated.get("multi") is True, frozenset(self.texts("unread"))),
-            reads={},
-            lookups=tuple(_looked(each) for each in facts),
-            headers={name: _values(name, given) for name, given in self.mapping("headers").items()},
-            properties=self.mapping("properties"),
-            origin=_origin(self.mapping("origin")),
-            signals={name: _reading(name, given) for name, given in self.mapping("signals").items()},
-            capabilities=self._capabilities(),
-        )
-
-    def _capabilities(self) -> frozenset[Capability]:
-        return capabilities_named(self.texts("can")) if self.has("can") else CAPABILITIES
-
-
-def _values(name: str, given: Json) -> tuple[str, ...]:
-    if not isinstance(given, list) or not all(isinstance(each, str) for each in given):
-        raise ReplayError(f"the header `{name}` of the inputs is no list of strings")
-    return tuple(cast("list[str]", given))
-
-
-def _reading(name: str, given: Json) -> Value:
-    match given:
-        case bool() | int() | str():
-            return given
-        case list() if all(isinstance(each, bool | int | str) for each in given):
-            return frozenset(cast("list[bool | int | str]", given))
-        case _:
-            raise ReplayError(f"the signal `{name}` of the inputs is no value")
-
-
-def _origin(given: Mapping[str, Json]) -> Origin:
-    ip, tls = given.get("ip"), given.get("tls")
-    peer, gateway = given.get("peer", ""), given.get("gateway", "")
-    if not isinstance(ip, str | None) or not isinstance(tls, bool | None):
-        raise ReplayError("ip or tls of the inputs are not what a record holds")
-    if not isinstance(peer, str) or not isinstance(gateway, str):
-        raise ReplayError("peer or gateway of the inputs are no strings")
-    return Origin(ip, peer, gateway, tls)
-
-
-def _looked(row: Json) -> Looked:
-    match row:
-        case [str(relation), list(arguments), (bool() | None) as found]:
-            return Looked(relation, tuple(cast("list[Value | None]", arguments)), found)
-        case _:
-            raise ReplayError("a fact of the inputs is not what a record holds")

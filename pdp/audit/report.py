@@ -49,6 +49,8 @@ class Report(Struct, frozen=True):
     `size` and `root` (hex) are the checkpoint's, None where it could not be believed; `records` were read of the tree,
     `pending` of the write-ahead logs beyond it; `writers` counts boots of writers. `newest_us` is the latest instant
     that a record of the tree states, in Unix microseconds. `notes` are no findings. `exit_code` is the worst finding's.
+    `keys` counts the keys that signed for the log so far; `witnessed` are the records that enough witnesses cosigned
+    and since when, in Unix seconds, None where nobody asked or they did not.
     """
 
     exit_code: int
@@ -62,3 +64,5 @@ class Report(Struct, frozen=True):
     findings: tuple[Finding, ...]
     findings_dropped: int
     notes: tuple[str, ...]
+    keys: int = 1
+    witnessed: tuple[int, int] | None = None

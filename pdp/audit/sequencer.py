@@ -35,6 +35,7 @@ from msgspec import Struct
 
 from pdp.audit import frame as frames
 from pdp.audit import ids, leaf
+from pdp.audit.archive import Archived
 from pdp.audit.checkpoint import Checkpoint, format_vkey, open_checkpoint, parse_vkey, sign_checkpoint
 from pdp.audit.cursor import (
     MOST_BYTES,
@@ -46,7 +47,7 @@ from pdp.audit.cursor import (
     position_of,
     sequences_of,
 )
-from pdp.audit.disk import Disk, MemberError
+from pdp.audit.disk import Disk, Files, MemberError
 from pdp.audit.frame import Frame, ReadAt
 from pdp.audit.merkle import EMPTY_ROOT
 from pdp.audit.reader import WalName, read_bundle, read_checkpoint, wal_length, wal_names
@@ -87,6 +88,7 @@ class Sequencer:
     def start(self) -> None:
         """Open the tree that the checkpoint covers; a log that has nothing yet gets a checkpoint of no records.
 
+        On return that checkpoint survives a power cut, and partial forms that a predecessor left behind are gone.
         Errors: CheckpointError for a checkpoint that is not ours; StateError A630 for tiles without a checkpoint, A631
             for a tree that differs from it; StateError A632 or TileError where the cursor is lost and a record cannot
             be read; MemberError where the checkpoint or the cursor is no file; OSError.
@@ -102,6 +104,9 @@ class Sequencer:
         self._tree: Tree = open_tree(self._log, checkpoint)
         self._positions = self._find_positions(checkpoint)
         self._published = CursorEntry(checkpoint.size, checkpoint.root, dict(self._positions))
+        for path in (CHECKPOINT, ""):  # a predecessor may have been killed before it knew that it was on the disk
+            self._log.sync(path)
+        self._tree.remove_left()
 
     @property
     def size(self) -> int:
@@ -224,7 +229,7 @@ class Sequencer:
         if entry is not None:
             return dict(entry.positions)
         positions: dict[str, Position] = {}
-        following = sequences_of(_all_entries(self._log, checkpoint.size))
+        following = sequences_of(_all_entries(Archived(self._log), checkpoint.size))
         for name in wal_names(self._wal):
             try:
                 position = position_of(str(name), following.get(name, 0), _reading(self._wal, str(name)))
@@ -276,6 +281,6 @@ def _reading(disk: Disk, name: str) -> ReadAt:
     return read_at
 
 
-def _all_entries(disk: Disk, size: int) -> Iterator[tuple[int, bytes]]:
+def _all_entries(files: Files, size: int) -> Iterator[tuple[int, bytes]]:
     for ref in refs_of_level(ENTRIES, size):
-        yield from enumerate(read_bundle(disk, ref), ref.records[0])
+        yield from enumerate(read_bundle(files, ref), ref.records[0])

@@ -18,6 +18,9 @@ from pdp.audit.merkle import HASH_BYTES, TILE_WIDTH, widths
 from pdp.errors import PdpError
 
 CHECKPOINT = "checkpoint"
+WITNESSED = "witnessed"
+"""The file beside the checkpoint that holds the newest one which witnesses cosigned."""
+
 ENTRIES = "entries"
 """Stands where the level of a hash tile stands."""
 
@@ -80,6 +83,15 @@ def refs_of_level(level: int | str, size: int) -> Iterator[TileRef]:
         yield TileRef(level, nodes // TILE_WIDTH, nodes % TILE_WIDTH)
 
 
+def refs_from_the_end(level: int | str, size: int) -> Iterator[TileRef]:
+    """The same, the newest first; a size that nobody proved costs nothing until its files are looked for."""
+    nodes = size if isinstance(level, str) else size // TILE_WIDTH**level
+    if nodes % TILE_WIDTH:
+        yield TileRef(level, nodes // TILE_WIDTH, nodes % TILE_WIDTH)
+    for index in range(nodes // TILE_WIDTH - 1, -1, -1):
+        yield TileRef(level, index, TILE_WIDTH)
+
+
 def edge_refs(size: int) -> list[TileRef]:
     """The partial hash tiles of a tree of `size` records, lowest level first; width 0 where a level has none."""
     found = []
@@ -104,15 +116,14 @@ def parse_bundle(data: bytes, width: int, exact: bool = True) -> tuple[bytes, ..
     Errors: TileError A621 where an entry is cut short or bytes remain.
     """
     entries: list[bytes] = []
-    at = 0
-    while len(entries) < width:
-        head = data[at : at + 2]
-        entry = data[at + 2 : at + 2 + int.from_bytes(head, "big")]
-        if len(head) != 2 or len(entry) != int.from_bytes(head, "big"):
-            raise TileError("A621", f"entry {len(entries)} of {width} is cut short")
-        entries.append(entry)
-        at += 2 + len(entry)
-    if exact and at != len(data):
+    at, end = 0, len(data)
+    for number in range(width):
+        start = at + 2
+        at = end + 1 if start > end else start + (data[start - 2] << 8 | data[start - 1])
+        if at > end:
+            raise TileError("A621", f"entry {number} of {width} is cut short")
+        entries.append(data[start:at])
+    if exact and at != end:
         raise TileError("A621", f"{len(data) - at} bytes remain after the last of {width} entries")
     return tuple(entries)
 

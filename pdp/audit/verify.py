@@ -3,12 +3,13 @@
 Everything is derived again from the records: their hashes, every tile of every level, the root, the numbers of every
 writer. Nothing that the log folder says about itself is believed but what the key signed. Steps:
 
-    (0) the checkpoint, and a head remembered from earlier   (3) the root, and who is wrong where files disagree
+    (0) the checkpoint, and what else is claimed of the log  (3) the root, and who is wrong where files disagree
     (1) each bundle and its tile of level 0, in order        (4) the write-ahead logs beyond the tree
-    (2) each tile of the levels above                        (5) the age of the newest record
+    (2) each tile of the levels above                        (5) what is claimed against what was found
 
 INVARIANT: every edit below the checkpoint is found from the folder and the key alone; a rollback, a cut tail under an
-older checkpoint and a second history need a head remembered elsewhere. Memory does not grow with the records.
+older checkpoint and a second history need a head remembered elsewhere, or a witness (pdp.audit.verify_trust). Memory
+does not grow with the records.
 INVARIANT: nothing that writes a log is imported here: neither the writer nor the sequencer, nor what seals boxes.
 SECURITY: the folder may be anybody's. A folder, a link, a pipe, a device or a file beyond any size of ours in place of
     a file of the log is a finding (40) that names it; nothing of it is waited for or read.
@@ -24,34 +25,28 @@ Decision: 2026-11-21. Before a log is called incomplete it is read once more whe
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import pairwise
 from pathlib import Path
 
 from msgspec import Struct, field
 
-from pdp.audit import frame as frames
-from pdp.audit import ids, leaf
-from pdp.audit.checkpoint import Checkpoint, CheckpointError, Verifier, open_checkpoint, parse_vkey
+from pdp.audit.alike import Frames, Run
+from pdp.audit.archive import missing_archive
+from pdp.audit.checkpoint import Checkpoint, Verifier, parse_vkey
 from pdp.audit.disk import Files, Folder, MemberError
-from pdp.audit.frame import Frame
-from pdp.audit.merkle import Edge, Tile, leaf_hash
-from pdp.audit.reader import WalName, fetch, read_checkpoint, wal_length, wal_names
-from pdp.audit.report import FORK, INCOMPLETE, INVALID, STALE, Findings, Report
+from pdp.audit.merkle import Edge, Tile, leaf_hashes
+from pdp.audit.reader import fetch, log_files, read_checkpoint, wal_names
+from pdp.audit.report import INCOMPLETE, INVALID, Findings, Report
 from pdp.audit.sequences import Sequences
 from pdp.audit.tiles import CHECKPOINT, ENTRIES, TileError, TileRef, parse_bundle, parse_tile, refs_of_level
+from pdp.audit.verify_trust import Claims, Wanted, check_claims, check_policies, read_claims
+from pdp.audit.verify_wal import check_wal
 
 Progress = Callable[[int, int], None]
 """`progress(done, total)` in records of the tree, once a bundle."""
 
 _MOST_DOUBTS = 1000
-
-
-class Wanted(Struct, frozen=True):
-    """What is asked beyond the log itself: a remembered head (the bytes of a checkpoint), and how old it may be."""
-
-    known_head: bytes | None = None
-    max_age_s: int | None = None
-    now_us: int = 0
 
 
 class _Doubt(Struct, frozen=True):
@@ -70,19 +65,20 @@ class _Walk(Struct):
     """The walk through the tree: derived from the records and, from the first difference on, from level 0 as well.
 
     `lost` is the first record of which neither bytes nor hash are there; from it on nothing can be derived.
-    `head_roots` are the roots derived at the size of the remembered head.
+    `marks` are the sizes that are still to come, in order, at which the derived roots go into `roots`.
     """
 
     log: Files
-    head: Checkpoint | None
+    marks: list[int]
     findings: Findings
     sequences: Sequences
+    frames: Frames = field(default_factory=Frames)
     edge: Edge = field(default_factory=Edge)
     tile_edge: Edge | None = None
     lost: int | None = None
     records: int = 0
     doubts: list[_Doubt] = field(default_factory=list)
-    head_roots: list[bytes] = field(default_factory=list)
+    roots: dict[int, list[bytes]] = field(default_factory=dict)
 
 
 def verify_log(
@@ -94,7 +90,7 @@ def verify_log(
         a disk that fails. What is wrong with the log is in the report.
     """
     wal = None if wal_dir is None else Folder(wal_dir)
-    return verify_files(Folder(log_dir), wal, parse_vkey(vkey), progress, wanted or Wanted())
+    return verify_files(log_files(log_dir), wal, parse_vkey(vkey), progress, wanted or Wanted())
 
 
 def verify_files(log: Files, wal: Files | None, verifier: Verifier, progress: Progress, wanted: Wanted) -> Report:
@@ -116,24 +112,25 @@ def _signed(log: Files) -> bytes | None:
 def _read_once(log: Files, wal: Files | None, verifier: Verifier, progress: Progress, wanted: Wanted) -> Report:
     findings = Findings()
     sequences = Sequences(findings)
-    head = None if wanted.known_head is None else open_checkpoint(wanted.known_head, verifier)
-    walk = _Walk(log, head, findings, sequences)
     notes: list[str] = []
     pending = 0
-    checkpoint = _checkpoint(log, verifier, findings)  # (0)
-    if checkpoint is not None:
-        _see_head(walk)
+    claims = read_claims(log, verifier, wanted, findings)  # (0)
+    walk = _Walk(log, [] if claims is None else list(claims.marks), findings, sequences)
+    checkpoint = None if claims is None else claims.checkpoint
+    if claims is not None and checkpoint is not None:
+        _see_root(walk)
         for ref in refs_of_level(ENTRIES, checkpoint.size):  # (1)
             _check_bundle(walk, ref)
             progress(ref.records[1], checkpoint.size)
         if walk.lost is None:
             _check_partial_tiles(walk)  # (2): the full ones were checked as they filled
         _check_root(walk, checkpoint)  # (3)
-        _check_head(walk, checkpoint)
-        _check_age(sequences.newest_us, wanted, findings)  # (5)
+        announced = sequences.announced if walk.records == checkpoint.size else None
+        check_claims(claims, walk.roots, announced, sequences.newest_us, wanted, findings)  # (5)
+        check_policies(sequences.policies, wanted, findings)
     newest_us = sequences.newest_us
     if checkpoint is not None and wal is not None:
-        pending = sum(_check_wal(wal, name, sequences, findings, notes) for name in wal_names(wal))  # (4)
+        pending = sum(check_wal(wal, name, sequences, findings, notes) for name in wal_names(wal))  # (4)
     sequences.finish()
     return Report(
         exit_code=findings.worst,
@@ -147,23 +144,16 @@ def _read_once(log: Files, wal: Files | None, verifier: Verifier, progress: Prog
         findings=tuple(findings.kept),
         findings_dropped=findings.dropped,
         notes=tuple(notes),
+        keys=0 if claims is None else len(claims.succession.periods),
+        witnessed=_witnessed(claims),
     )
 
 
-def _checkpoint(log: Files, verifier: Verifier, findings: Findings) -> Checkpoint | None:
-    try:
-        data = read_checkpoint(log)
-    except MemberError as error:
-        findings.add(INVALID, error.path, error.text)
+def _witnessed(claims: Claims | None) -> tuple[int, int] | None:
+    found = None if claims is None else claims.witnessed
+    if found is None or found.since_s is None:
         return None
-    if data is None:
-        findings.add(INCOMPLETE, CHECKPOINT, "there is none: nothing in this folder is signed")
-        return None
-    try:
-        return open_checkpoint(data, verifier)
-    except CheckpointError as error:
-        findings.add(INVALID, CHECKPOINT, str(error))
-        return None
+    return found.signed.checkpoint.size, found.since_s
 
 
 def _check_bundle(walk: _Walk, ref: TileRef) -> None:
@@ -172,14 +162,14 @@ def _check_bundle(walk: _Walk, ref: TileRef) -> None:
     entries = _load(walk, ref, parse_bundle)
     hashes = _load(walk, tile_ref, parse_tile)
     first, end = ref.records
-    derived = None if entries is None else tuple(map(leaf_hash, entries))
+    derived = None if entries is None else leaf_hashes(entries)
     by_entries, by_tiles = derived or hashes, hashes or derived
     differing: frozenset[int] = frozenset()
     if by_entries is None or by_tiles is None:
         walk.lost = first if walk.lost is None else walk.lost
     else:
-        differing = frozenset(i for i in range(ref.width) if by_entries[i] != by_tiles[i])
-        if differing:
+        if by_entries != by_tiles:
+            differing = frozenset(i for i in range(ref.width) if by_entries[i] != by_tiles[i])
             walk.tile_edge = walk.tile_edge or walk.edge.copy()
             indices = tuple(first + i for i in sorted(differing))
             _doubt(walk, _Doubt(tile_ref, indices, fits_entries=False, fits_tiles=True))
@@ -189,8 +179,22 @@ def _check_bundle(walk: _Walk, ref: TileRef) -> None:
         walk.sequences.miss(range(first, end))
         return
     walk.records += len(entries)
-    for i, entry in enumerate(entries):
-        walk.sequences.see(first + i, entry, f"record {first + i}", doubtful=i in differing)
+    _see_records(walk, first, entries, differing)
+
+
+def _see_records(walk: _Walk, first: int, entries: tuple[bytes, ...], differing: frozenset[int]) -> None:
+    """Count the records of a bundle: those that are like others before by the run, each other one by itself."""
+    parts: Iterable[Run | int] = range(len(entries)) if differing else walk.frames.runs(entries)
+    for part in parts:
+        match part:
+            case Run(offset, count, kind, name, seq, newest_us):
+                if walk.sequences.take_run(kind, name, seq, count, newest_us):
+                    continue
+                offsets = range(offset, offset + count)
+            case _:
+                offsets = range(part, part + 1)
+        for offset in offsets:
+            walk.sequences.see(first + offset, entries[offset], doubtful=offset in differing)
 
 
 def _load(
@@ -203,7 +207,9 @@ def _load(
         walk.findings.add(INVALID, error.path, f"{error.text}; it covers {_range(ref)}")
         return None
     if fetched is None:
-        walk.findings.add(INCOMPLETE, ref.path, f"it is missing, and covers {_range(ref)}")
+        archive = missing_archive(walk.log, ref.path)
+        text = "it is missing" if archive is None else f"it was archived in {archive}, which is missing: bring it back"
+        walk.findings.add(INCOMPLETE, ref.path, f"{text}, and covers {_range(ref)}")
         return None
     try:
         return parse(fetched.data, ref.width, fetched.exact)
@@ -213,12 +219,15 @@ def _load(
 
 
 def _grow(walk: _Walk, by_entries: tuple[bytes, ...], by_tiles: tuple[bytes, ...]) -> None:
-    for hashed, stated in zip(by_entries, by_tiles, strict=True):
-        filled = walk.edge.append(hashed)
-        twins = filled if walk.tile_edge is None else walk.tile_edge.append(stated)
+    """Add the hashes of a bundle, in steps where a root is to be known between them."""
+    begun = walk.edge.size
+    cuts = [mark - begun for mark in walk.marks if mark < begun + len(by_entries)]
+    for start, end in pairwise((0, *cuts, len(by_entries))):
+        filled = walk.edge.extend(by_entries[start:end])
+        twins = filled if walk.tile_edge is None else walk.tile_edge.extend(by_tiles[start:end])
         for tile, twin in zip(filled, twins, strict=True):
             _check_upper(walk, tile, twin)
-        _see_head(walk)
+        _see_root(walk)
 
 
 def _check_partial_tiles(walk: _Walk) -> None:
@@ -276,93 +285,11 @@ def _blame_entries(walk: _Walk, doubt: _Doubt) -> None:
         walk.findings.add(INVALID, doubt.ref.path, text)
 
 
-def _see_head(walk: _Walk) -> None:
-    """Keep the roots where the tree has the size of the remembered head."""
-    if walk.head is not None and walk.edge.size == walk.head.size:
-        walk.head_roots = [edge.root() for edge in (walk.edge, walk.tile_edge) if edge is not None]
-
-
-def _check_head(walk: _Walk, checkpoint: Checkpoint) -> None:
-    head = walk.head
-    if head is None:
-        return
-    if head.size > checkpoint.size:
-        text = f"it covers {checkpoint.size} records, the known head covers {head.size}: the log was rolled back"
-        walk.findings.add(FORK, CHECKPOINT, text)
-    elif walk.head_roots and head.root not in walk.head_roots:
-        text = f"at {head.size} records its root is another than that of the known head: it is another history"
-        walk.findings.add(FORK, CHECKPOINT, text)
-
-
-def _check_wal(wal: Files, name: WalName, sequences: Sequences, findings: Findings, notes: list[str]) -> int:
-    """Step (4) for one write-ahead log: it continues what the tree holds of it; how many records it adds."""
-    try:
-        return _check_frames(wal, name, sequences, findings, notes)
-    except MemberError as error:
-        findings.add(INVALID, error.path, error.text)
-        return 0
-
-
-def _check_frames(wal: Files, name: WalName, sequences: Sequences, findings: Findings, notes: list[str]) -> int:
-    text = str(name)
-    wal_length(wal, text)
-
-    def read_at(offset: int, size: int) -> bytes:
-        return wal.read_at(text, offset, size)
-
-    held = sequences.following(name)
-    last: Frame | None = None
-    for frame in frames.read_frames(read_at):
-        if frame.writer != name.writer:
-            break
-        for i, entry in enumerate(frame.leaves[max(0, held - frame.first_seq) :], max(held, frame.first_seq)):
-            _check_wal_record(name, i, entry, sequences, findings)
-        last = frame
-    end, following = (0, 0) if last is None else (last.end, last.next_seq)
-    length = wal_length(wal, text)
-    if length is None:
-        return 0  # a sequencer at work removed it: all of it is in the tree that grows meanwhile
-    if following < held:
-        findings.add(INCOMPLETE, text, f"it holds {following} good records, the tree has {held} of them: it was cut")
-    if length > end:
-        _check_rest(text, last, end, frames.has_frame_after(read_at, end), read_at, findings, notes)
-    return max(0, following - held)
-
-
-def _check_wal_record(name: WalName, seq: int, entry: bytes, sequences: Sequences, findings: Findings) -> None:
-    place = f"{name}, sequence {seq}"
-    try:
-        at = ids.parse(leaf.parse(entry).id)
-    except leaf.LeafError as error:
-        findings.add(INVALID, place, f"it is not a record: {error}")
-        return
-    if (at.writer, at.boot, at.seq) != (name.writer, name.boot, seq):
-        findings.add(INVALID, place, f"it is record {at.seq} of {WalName(at.writer, at.boot)}")
-        return
-    sequences.see(-1, entry, place)
-
-
-def _check_rest(
-    name: str, last: Frame | None, end: int, more: bool, read_at: frames.ReadAt, findings: Findings, notes: list[str]
-) -> None:
-    """What stands behind the good frames: damage where a good frame follows a bad one, else a torn end."""
-    previous, following = (frames.GENESIS, 0) if last is None else (last.digest, last.next_seq)
-    grown = next(frames.read_frames(read_at, end, previous, following), None)
-    if more and grown is None:
-        findings.add(INCOMPLETE, name, f"it is damaged after {end} bytes, and good frames follow: records are lost")
-    elif grown is None:
-        notes.append(f"{name}: a torn end after {end} bytes, from a crash or a frame on its way")
-
-
-def _check_age(newest_us: int | None, wanted: Wanted, findings: Findings) -> None:
-    if wanted.max_age_s is None:
-        return
-    if newest_us is None:
-        findings.add(STALE, CHECKPOINT, "no record under it states a time")
-    elif (age_s := (wanted.now_us - newest_us) // 1_000_000) > wanted.max_age_s:
-        findings.add(
-            STALE, CHECKPOINT, f"the newest record under it is {age_s} s old, {wanted.max_age_s} s are allowed"
-        )
+def _see_root(walk: _Walk) -> None:
+    """Keep the roots where the tree has the size of a mark."""
+    if walk.marks and walk.edge.size == walk.marks[0]:
+        walk.marks.pop(0)
+        walk.roots[walk.edge.size] = [edge.root() for edge in (walk.edge, walk.tile_edge) if edge is not None]
 
 
 def _range(ref: TileRef) -> str:

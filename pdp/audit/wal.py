@@ -1,12 +1,12 @@
 """One write-ahead log on the disk: its name, its lock, how it is appended to, and what a crash left of it.
 
-    wal/<writer:02x>-<boot:08x>.wal   frames (pdp.audit.frame), from sequence 0
+    wal/<writer:02x>-<boot:08x>.wal   frames (pdp.audit.frame), from leaf 0
                                       held with flock as long as the writer has it open (pdp.audit.files)
     wal/<writer:02x>.lock             held with flock as long as the writer lives; its text is the last boot number
 
 INVARIANT: after one error nothing is appended to a file again: what stands behind the error is unknown.
 INVARIANT: recovery removes nothing but a torn tail (pdp.audit.frame says what is one) and reports how much; a damaged
-file is evidence and stays as it is.
+file is evidence and stays as it is, and so is one of a newer format.
 INVARIANT: no boot number is given out twice for a writer: a record's id names one record for ever.
 Design: audit.md 3.2, 4.1, 4.6.
 
@@ -32,10 +32,11 @@ from pathlib import Path
 from msgspec import Struct
 
 from pdp.audit.files import LogFile, sync_directory, truncate
-from pdp.audit.frame import GENESIS, encode_frame, has_frame_after, read_frames
+from pdp.audit.frame import GENESIS, encode_frame, has_frame_after, newer_format, read_frames
 from pdp.audit.ids import MAX_BOOT
 from pdp.audit.reader import MOST_WAL_BYTES
 from pdp.errors import StateError
+from pdp.model import Json
 
 _NAME = re.compile(r"(?P<writer>[0-9a-f]{2})-(?P<boot>[0-9a-f]{8})\.wal\Z")
 _LAST_BOOT = re.compile(rb"[0-9a-f]{8}\n\Z")
@@ -52,13 +53,20 @@ def wal_name(writer: int, boot: int) -> str:
 
 
 class Recovered(Struct, frozen=True):
-    """An earlier file that did not end well. `kept_seq` is its last good record, None when it has none; `discarded`
-    counts the bytes behind it: cut off where they were a torn tail, left in place where the file is `damaged`."""
+    """An earlier file that did not end well. `kept_seq` is its last good leaf, counted from 0 in the file (which is not
+    the number in its id), None when it has none; `discarded` counts the bytes behind it: cut off where they were a torn
+    tail, left in place where the file is `damaged`.
+    """
 
     file: str
     kept_seq: int | None
     discarded: int
     damaged: bool
+
+    def fields(self, now_us: int) -> dict[str, Json]:
+        """The clear fields of the leaf `log.recovered` that states it, written at `now_us`."""
+        stated = {"file": self.file, "kept_seq": self.kept_seq, "discarded": self.discarded, "damaged": self.damaged}
+        return {"t": now_us, **stated}
 
 
 class WalFile:
@@ -149,7 +157,7 @@ def recover(wal_dir: Path, writer: int) -> tuple[Recovered, ...]:
     """Look at what earlier runs of `writer` left: torn tails are cut, on the disk, and damage is reported.
 
     The caller holds the writer number, so nobody appends. Sorted by file name; files that end well are not in it.
-    Errors: StateError S122 when a file cannot be read or cut.
+    Errors: StateError S122 when a file cannot be read or cut, or is of a newer format.
     """
     try:
         names = sorted(os.listdir(wal_dir))  # noqa: PTH208 - names are what is wanted
@@ -196,6 +204,11 @@ def _recover_open(descriptor: int, name: str, size: int, writer: int) -> Recover
         good, kept_seq = frame.end, frame.next_seq - 1
     if good == size:
         return None
+    newer = newer_format(read_at, good)
+    if newer is not None:
+        raise StateError(
+            "S122", f"the earlier log {name} goes on in format {newer}: start the version that wrote it, or a later one"
+        )
     damaged = has_frame_after(read_at, good)
     if not damaged:
         truncate(descriptor, good)

@@ -2,7 +2,8 @@
 
 `append` gives a record its number, seals it, encodes it and puts it on a bounded ring, all in memory; one thread takes
 what is there, writes it as frames, and settles the receipts: `standard` when the write has returned, `strict` when the
-sync has. What was written and not synced is synced within 20 ms, or with the next strict record.
+sync has. What was written and not synced is synced within 20 ms, or with the next strict record. Every ten seconds, and
+before `log.stop`, the thread states the books (pdp.audit.books).
 
 INVARIANT (I2): a strict receipt is settled without error only after a sync that began after its bytes were written
 returned; a standard one only after its write returned. Every receipt is settled once, unless `close` ran out of time.
@@ -10,7 +11,10 @@ INVARIANT: nothing is tried twice on a file after an error. The file is given up
 and appends are refused until another file, under a higher boot number, has been opened and synced.
 INVARIANT: refused appends and failed receipts are counted, and the count goes into a `log.gap` leaf before anything
 else is written to a new file, or once the ring is half empty again.
-Design: contracts.md "Durability"; audit.md 4.1, 4.6.
+INVARIANT: only a refusal that may (pdp.audit.aggregate) stands in an aggregate, only under pressure (pdp.audit.ring);
+its receipt is settled, and its id known, only when the leaf of its aggregate was written. So a crash with aggregates
+under way loses nothing that was acknowledged, and leaves no number without a leaf behind.
+Design: contracts.md "Durability"; audit.md 3.3, 3.10, 4.1, 4.6.
 
 Decision: 2026-11-21. While there is no file, `append` only asks for one (at most once a second) and refuses; opening
     happens on the writer's thread. An append must never wait for a disk.
@@ -18,6 +22,12 @@ Decision: 2026-11-21. A file that has grown to 256 MiB is closed with `log.stop`
     the sequencer can remove only files that are finished. The next run's file is created after that.
 Decision: 2026-11-21. An idle log is not synced before the 20 ms are over: a sync would stand in the way of the
     next record for its whole length.
+Decision: 2026-11-21. Aggregates are written with every group that the thread takes, not by a timer of their own: what
+    came while it was busy goes out with the next group, so that an aggregated refusal waits no longer than any leaf.
+Decision: 2026-11-21. No room on the disk is kept in reserve for the day it is full (audit.md 4.6). A file that is let
+    go gives its room to whoever writes first, seldom to us; a log that cannot be written refuses either way, at ENOSPC
+    as at any error; and from a tenth of free room on `log.degraded` has said so. What could not be written is stated in
+    `log.gap` as soon as there is room.
 """
 
 from __future__ import annotations
@@ -25,82 +35,44 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from msgspec import Struct
-
+from pdp.audit.aggregate import may_join
+from pdp.audit.books import Books, Note, Pulse
 from pdp.audit.boot import Boot
 from pdp.audit.files import OpenLogFile
 from pdp.audit.gap import Gap
 from pdp.audit.ids import MAX_WRITER
 from pdp.audit.keys import LogKeys
 from pdp.audit.leaf import LeafError
-from pdp.audit.wal import Recovered, WalFile, hold_writer, next_boot, recover, wal_name
+from pdp.audit.pending import DEFAULT_LIMITS, Limits, Pending, Receipt, WriterStatus, groups
+from pdp.audit.ring import Ring
+from pdp.audit.room import Room, free_permille
+from pdp.audit.wal import WalFile, hold_writer, next_boot, recover, wal_name
 from pdp.errors import AuditError
 from pdp.model import Json
 
-Note = tuple[str, Mapping[str, Json]]
-"""A record of the writer's own: kind and clear fields."""
+__all__ = ["DEFAULT_LIMITS", "Limits", "LogWriter", "Receipt", "WriterStatus"]
+
+DECISION = "decision"
+"""The kind of leaf that the books count."""
 
 
-class Limits(Struct, frozen=True):
-    """`records` and `ring_bytes` bound what is appended and not settled; `group_bytes` one frame; `file_bytes` one
-    file; `sync_us` how long written records may wait for a sync; `reopen_us` the time between two tries for a file."""
-
-    records: int = 16_384
-    ring_bytes: int = 64 * 1024 * 1024
-    group_bytes: int = 1024 * 1024
-    file_bytes: int = 256 * 1024 * 1024
-    sync_us: int = 20_000
-    reopen_us: int = 1_000_000
-
-
-DEFAULT_LIMITS = Limits()
-
-
-class Receipt(Struct, eq=False):
-    """What an append gives back. `error` means something once `settled` is true: None is "the log has it".
-
-    Written by the writer's thread alone, before it calls `on_settled`.
-    """
-
-    id: str
-    strict: bool
-    settled: bool = False
-    error: AuditError | None = None
-
-
-class WriterStatus(Struct, frozen=True):
-    """`pending` records are appended and not settled. `poisoned` says why nothing can be appended now, or is None.
-
-    `refused` counts appends that raised since the start, `undelivered` calls of `on_settled` that did.
-    """
-
-    boot: int
-    next_seq: int
-    pending: int
-    poisoned: str | None
-    refused: int
-    undelivered: int
-
-
-class _Pending(Struct, eq=False):
-    """A leaf on its way; without a receipt it is the writer's own. `settled` is the thread's alone."""
-
-    leaf: bytes
-    receipt: Receipt | None
-    settled: bool = False
+def _monotonic_us() -> int:
+    return time.monotonic_ns() // 1_000
 
 
 class LogWriter:
     """The one writer of a worker process. `append`, `boot` and `status` are for any thread and never wait for a disk;
     `boot` and `status` are for after `start`.
 
-    `clock_us` gives Unix microseconds. `on_settled` is called on the writer's thread, under no lock, at most twice a
-    group (its standard receipts, its strict ones) and once when a file is given up; it must be quick and must not
-    raise. `software` is stated in `log.start`.
+    `clock_us` gives Unix microseconds, `monotonic_us` some that never go back; `free` is as for `pdp.audit.room.Room`.
+    `on_settled` is called on the writer's thread, under no lock, at most twice a group (its standard receipts, its
+    strict ones) and once when a file is given up; it must be quick and must not raise. `software` is stated in
+    `log.start`.
     """
 
     def __init__(
@@ -115,20 +87,23 @@ class LogWriter:
         on_settled: Callable[[Sequence[Receipt]], None],
         software: str,
         limits: Limits = DEFAULT_LIMITS,
+        monotonic_us: Callable[[], int] = _monotonic_us,
+        free: Callable[[Path], int] = free_permille,
     ) -> None:
         if not 0 <= writer <= MAX_WRITER:
             raise ValueError(f"writer {writer}: a writer number is 0 to {MAX_WRITER}")
         self._wal_dir, self._writer, self._keys = wal_dir, writer, keys
         self._open_file, self._entropy, self._clock_us = open_file, entropy, clock_us
         self._on_settled, self._software, self._limits = on_settled, software, limits
+        self._monotonic_us = monotonic_us
+        self._room = Room(wal_dir, free)
         self._thread = threading.Thread(target=self._run, name=f"log-writer-{writer}", daemon=True)
         self._lock: int | None = None
 
         # Shared, under `_ready`.
         self._ready = threading.Condition(threading.Lock())
-        self._ring: list[_Pending] = []
-        self._pending = 0
-        self._pending_bytes = 0
+        self._ring = Ring(limits, monotonic_us)
+        self._books = Books()
         self._accepting = False
         self._poisoned: str | None = None
         self._reopen = False
@@ -138,10 +113,11 @@ class LogWriter:
 
         # The thread's own.
         self._file: WalFile | None = None
-        self._taken: list[_Pending] = []
+        self._taken: list[Pending] = []
         self._unsynced_since: int | None = None
         self._stated = Gap()
         self._undelivered = 0
+        self._beaten = False
 
     def start(self) -> None:
         """Take the writer number, recover earlier files, open the first one; on return `log.start` is on the disk.
@@ -154,7 +130,8 @@ class LogWriter:
         try:
             found = recover(self._wal_dir, self._writer)
             self._boot = self._new_boot()
-            self._file = self._open(self._boot, [_recovered(each, self._clock_us()) for each in found])
+            self._pulse = Pulse(self._limits.heartbeat_us, self._limits.sync_us, self._clock_us(), self._boot.mono_us)
+            self._file = self._open(self._boot, [("log.recovered", each.fields(self._clock_us())) for each in found])
             self._accepting = True
             self._thread.start()
         except OSError as error:
@@ -167,33 +144,49 @@ class LogWriter:
             raise
 
     def append(
-        self, kind: str, clear: Mapping[str, Json], inputs: bytes | None, strict: bool, same_id: str | None = None
+        self,
+        kind: str,
+        clear: Mapping[str, Json],
+        inputs: bytes | None,
+        strict: bool,
+        same_id: str | None = None,
+        counted: int | None = None,
     ) -> Receipt:
-        """Take one record. Its place in the log is fixed on return; its receipt is settled later.
+        """Take one record. Its receipt is settled later; its place in the log is fixed on return, but for a refusal
+        that comes to stand in an aggregate: that has no id before it is settled.
 
         Shapes: `clear` JSON without floats (pdp.audit.leaf); `inputs` are sealed, None for none; `same_id` is the id of
-            the record that this one corrects, shown as `of`.
+            the record that this one corrects, shown as `of`; `counted` is, with a decision, how many decisions there
+            are by the count of who appends, this one included (None: nobody counts).
         Errors: AuditError audit.full the ring is full; audit.unavailable there is no file; audit.closed the writer was
             not started or is closed; audit.record the record cannot be a leaf (then no number was taken).
         """
         if same_id is not None:
             clear = {**clear, "of": same_id}
+        is_decision = kind == DECISION
         with self._ready:
-            if not self._accepting:
-                raise AuditError("audit.closed", "the log writer is not running")
-            if self._poisoned is not None:
-                self._ask_for_file()
-                raise self._refuse("audit.unavailable", f"the log cannot be written: {self._poisoned}")
-            if self._pending >= self._limits.records or self._pending_bytes >= self._limits.ring_bytes:
-                raise self._refuse("audit.full", f"{self._pending} records wait to be written: the disk is too slow")
+            self._check_open()
             try:
+                if is_decision and not strict and may_join(clear) and self._ring.is_pressed():
+                    receipt = self._join(clear)
+                    self._books.aggregate(counted)
+                    return receipt
+                if self._ring.is_full:
+                    raise self._too_slow()
                 record_id, leaf = self._boot.record(kind, clear, inputs)
             except LeafError as error:
                 self._ready.notify()  # an idle writer has a gap to state
                 raise self._refuse("audit.record", str(error)) from error
             receipt = Receipt(record_id, strict)
-            self._push(leaf, receipt)
+            if is_decision:
+                self._books.record(counted)
+            self._push(Pending(leaf, (receipt,), strict, recorded=is_decision))
         return receipt
+
+    def unrecorded(self, counted: int) -> None:
+        """Count a decision that is refused since the log could not take it; `counted` as in `append`."""
+        with self._ready:
+            self._books.forgo(counted)
 
     def boot(self) -> int:
         """The number of the current run; it changes with every new file."""
@@ -203,7 +196,14 @@ class LogWriter:
         """How the writer is now."""
         with self._ready:
             return WriterStatus(
-                self._boot.number, self._boot.next_seq, self._pending, self._poisoned, self._refused, self._undelivered
+                self._boot.number,
+                self._boot.next_seq,
+                self._ring.pending,
+                self._poisoned,
+                self._refused,
+                self._undelivered,
+                self._books.aggregated,
+                self._room.is_short,
             )
 
     def close(self, timeout: float) -> None:
@@ -226,11 +226,26 @@ class LogWriter:
 
     # ---------------------------------------------------------------- under the lock
 
-    def _push(self, leaf: bytes, receipt: Receipt | None) -> None:
-        self._ring.append(_Pending(leaf, receipt))
-        self._pending += 1
-        self._pending_bytes += len(leaf)
+    def _check_open(self) -> None:
+        if not self._accepting:
+            raise AuditError("audit.closed", "the log writer is not running")
+        if self._poisoned is not None:
+            self._ask_for_file()
+            raise self._refuse("audit.unavailable", f"the log cannot be written: {self._poisoned}")
+
+    def _join(self, clear: Mapping[str, Json]) -> Receipt:
+        receipt = self._ring.join(clear)
+        if receipt is None:
+            raise self._too_slow()
         self._ready.notify()
+        return receipt
+
+    def _push(self, record: Pending) -> None:
+        self._ring.push(record)
+        self._ready.notify()
+
+    def _too_slow(self) -> AuditError:
+        return self._refuse("audit.full", f"{self._ring.pending} records wait to be written: the disk is too slow")
 
     def _refuse(self, code: str, detail: str) -> AuditError:
         self._gap.add(1, 0, self._clock_us())
@@ -238,20 +253,33 @@ class LogWriter:
         return AuditError(code, detail)
 
     def _ask_for_file(self) -> None:
-        now = self._clock_us()
-        if self._tried_us is None or abs(now - self._tried_us) >= self._limits.reopen_us:
+        now = self._monotonic_us()
+        if self._tried_us is None or now - self._tried_us >= self._limits.reopen_us:
             self._tried_us = now
             self._reopen = True
             self._ready.notify()
 
     def _state_gap(self) -> None:
         """Put what was refused on the ring, as soon as there is room; one such leaf at a time."""
-        if self._poisoned is None and self._gap and not self._stated and self._pending <= self._limits.records // 2:
-            self._push(self._own("log.gap", self._gap.fields(self._clock_us())), None)
+        half = self._limits.records // 2
+        if self._poisoned is None and self._gap and not self._stated and self._ring.records <= half:
+            self._state("log.gap", self._gap.fields(self._clock_us()))
             self._stated, self._gap = self._gap, Gap()
 
-    def _own(self, kind: str, clear: Mapping[str, Json]) -> bytes:
-        return self._boot.record(kind, clear, None)[1]
+    def _state_books(self) -> None:
+        """Put a heartbeat on the ring, behind every decision that it counts."""
+        self._ring.flush(self._boot, self._clock_us())
+        for kind, clear in self._pulse.beat(self._boot.number, self._clock_us(), self._monotonic_us(), self._books):
+            self._state(kind, clear)
+
+    def _end_run(self) -> None:
+        """Take everything that is to stand in the run yet, with its last leaf."""
+        self._state_books()
+        self._state("log.stop", {"t": self._clock_us()})
+        self._taken = self._ring.take()
+
+    def _state(self, kind: str, clear: Mapping[str, Json]) -> None:
+        self._push(Pending(self._boot.record(kind, clear, None)[1]))
 
     # ---------------------------------------------------------------- the thread
 
@@ -268,24 +296,39 @@ class LogWriter:
     def _next(self) -> bool:
         """Wait until there is something to do, and take all records there are. False when nothing will ever be."""
         with self._ready:
+            self._ring.finish_taken()
             while True:
                 self._state_gap()
-                wait_us = self._sync_in_us()
-                if self._ring or self._reopen or wait_us == 0:
-                    self._taken, self._ring = self._ring, []
+                beat_us = None if self._poisoned is not None else self._pulse.left_us(self._monotonic_us())
+                if beat_us == 0:
+                    self._state_books()
+                    self._beaten = True
+                sync_us = self._sync_in_us()
+                if self._ring or self._reopen or sync_us == 0:
+                    self._ring.flush(self._boot, self._clock_us())
+                    self._taken = self._ring.take()
                     return True
                 if not self._accepting:
                     return False
-                if wait_us is None:
-                    self._ready.wait()
-                elif not self._ready.wait(wait_us / 1e6):
-                    self._unsynced_since = self._clock_us() - self._limits.sync_us
+                if self._poisoned is None:
+                    self._wait(sync_us, beat_us)
+                elif not self._ready.wait(self._limits.reopen_us / 1e6):
+                    self._ask_for_file()  # nobody may append meanwhile: a service that is not ready is not asked
+
+    def _wait(self, sync_us: int | None, beat_us: int | None) -> None:
+        """Until somebody calls, or the first of two times is over."""
+        first_us = min((each for each in (sync_us, beat_us) if each is not None), default=None)
+        if self._ready.wait(None if first_us is None else first_us / 1e6):
+            return
+        if first_us == sync_us:
+            self._unsynced_since = self._monotonic_us() - self._limits.sync_us
+        else:
+            self._pulse.hasten(self._monotonic_us())
 
     def _sync_in_us(self) -> int | None:
         if self._unsynced_since is None:
             return None
-        waited = abs(self._clock_us() - self._unsynced_since)  # a clock that was set must not put the sync off
-        return max(0, self._limits.sync_us - waited)
+        return max(0, self._limits.sync_us - (self._monotonic_us() - self._unsynced_since))
 
     def _step(self) -> None:
         try:
@@ -297,31 +340,40 @@ class LogWriter:
                     self._sync(self._file)
                 if self._file.size >= self._limits.file_bytes:
                     self._follow(self._file)
+                if self._beaten:
+                    self._look_at_disk()
         except OSError as error:
             self._poison(str(error))
 
     def _finish(self) -> None:
-        """What closing still writes: the gap that could not be stated, and `log.stop`."""
+        """What closing still writes: the gap that could not be stated, the books, and `log.stop`."""
         try:
             if self._file is None and self._gap:
                 self._open_again()
             if self._file is not None:
                 with self._ready:
-                    self._push(self._own("log.stop", {"t": self._clock_us()}), None)
-                    self._taken, self._ring = self._ring, []
+                    self._end_run()
                 self._write(self._file)
                 self._sync(self._file)
                 self._give_up_file()
         except OSError as error:
             self._poison(str(error))
 
+    def _look_at_disk(self) -> None:
+        """Say when the room on the disk becomes short, and when that is over. No lock is held while it is asked."""
+        self._beaten = False
+        note = self._room.look(self._clock_us())
+        if note is not None:
+            with self._ready:
+                self._state(*note)
+
     def _write(self, file: WalFile) -> None:
-        for group in _groups(self._taken, self._limits.group_bytes):
+        for group in groups(self._taken, self._limits.group_bytes):
             file.append([each.leaf for each in group])
             if self._unsynced_since is None:
-                self._unsynced_since = self._clock_us()
-            self._settle([each for each in group if not _is_strict(each)], None)
-            strict = [each for each in group if _is_strict(each)]
+                self._unsynced_since = self._monotonic_us()
+            self._settle([each for each in group if not each.strict], None)
+            strict = [each for each in group if each.strict]
             if strict:
                 self._sync(file)
                 self._settle(strict, None)
@@ -332,16 +384,12 @@ class LogWriter:
         self._unsynced_since = None
         self._stated = Gap()
 
-    def _settle(self, records: Sequence[_Pending], error: AuditError | None) -> None:
-        receipts = [each.receipt for each in records if each.receipt is not None]
+    def _settle(self, records: Sequence[Pending], error: AuditError | None) -> None:
         for each in records:
-            each.settled = True
-        for receipt in receipts:
-            receipt.error = error
-            receipt.settled = True
+            each.settle(error)
         with self._ready:
-            self._pending -= len(records)
-            self._pending_bytes -= sum(len(each.leaf) for each in records)
+            self._ring.settle(records)
+        receipts = [receipt for each in records for receipt in each.receipts]
         if receipts:
             try:
                 self._on_settled(receipts)
@@ -351,12 +399,13 @@ class LogWriter:
     def _poison(self, reason: str) -> None:
         """Give the file up, for good: everything that hung on it fails."""
         with self._ready:
-            lost = [each for each in (*self._taken, *self._ring) if not each.settled]
-            self._taken, self._ring = [], []
+            lost = [each for each in (*self._taken, *self._ring.drop()) if not each.settled]
+            self._taken = []
             self._poisoned = reason
             self._gap.merge(self._stated)
             self._stated = Gap()
-            failed = sum(each.receipt is not None for each in lost)
+            self._books.lose(sum(each.recorded for each in lost), sum(each.aggregated for each in lost))
+            failed = sum(len(each.receipts) for each in lost)
             if failed:
                 self._gap.add(0, failed, self._clock_us())
         self._give_up_file()
@@ -399,7 +448,7 @@ class LogWriter:
                 self._poisoned = str(error)
             return
         with self._ready:
-            self._boot = boot
+            self._begin_run(boot)
             self._poisoned = None
             self._reopen = False  # asked for again meanwhile: another file would get this one's records
         self._file = file
@@ -408,9 +457,8 @@ class LogWriter:
         """Finish a file that has grown large, then go on in the next; appends number on meanwhile."""
         boot = self._new_boot()
         with self._ready:
-            self._push(self._own("log.stop", {"t": self._clock_us()}), None)
-            self._taken, self._ring = self._ring, []
-            self._boot = boot
+            self._end_run()
+            self._begin_run(boot)
         self._write(file)
         self._sync(file)
         self._give_up_file()
@@ -418,38 +466,15 @@ class LogWriter:
 
     def _new_boot(self) -> Boot:
         now_us = self._clock_us()
-        return Boot(self._keys, self._writer, self._boot_number(now_us), self._entropy, now_us, self._software)
+        number = self._boot_number(now_us)
+        return Boot(self._keys, self._writer, number, self._entropy, now_us, self._monotonic_us(), self._software)
+
+    def _begin_run(self, boot: Boot) -> None:
+        self._boot = boot
+        self._books.begin_run()
+        self._pulse.begin_run(boot.mono_us)
 
     def _release(self) -> None:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
-
-
-def _is_strict(record: _Pending) -> bool:
-    return record.receipt is not None and record.receipt.strict
-
-
-def _groups(records: Sequence[_Pending], most_bytes: int) -> Iterator[Sequence[_Pending]]:
-    """Cut into runs of about `most_bytes`, at least one record each."""
-    start = size = 0
-    for at, record in enumerate(records):
-        if size and size + len(record.leaf) > most_bytes:
-            yield records[start:at]
-            start, size = at, 0
-        size += len(record.leaf)
-    if start < len(records):
-        yield records[start:]
-
-
-def _recovered(found: Recovered, now_us: int) -> Note:
-    return (
-        "log.recovered",
-        {
-            "t": now_us,
-            "file": found.file,
-            "kept_seq": found.kept_seq,
-            "discarded": found.discarded,
-            "damaged": found.damaged,
-        },
-    )

@@ -18,7 +18,7 @@ from typing import NoReturn
 import click
 
 from pdp import __version__
-from pdp.errors import PdpError
+from pdp.errors import PdpError, printable_lines
 from policy_lang.diagnostics import nearest, printable
 
 VERBS = {
@@ -79,16 +79,22 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         click.echo("interrupted", err=True)
         sys.exit(130)
     except click.ClickException as error:
-        error.show()
+        _escaped(error).show()
         sys.exit(2)
     except PdpError as error:
-        click.echo(f"error: {error.detail} ({error.code})", err=True)
+        click.echo(printable_lines(f"error: {error.detail} ({error.code})"), err=True)
         sys.exit(error.exit_code)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(0)
     except Exception as error:
         logging.getLogger(__name__).debug("unforeseen", exc_info=error)
-        click.echo(f"error: this is a fault in pdp: {type(error).__name__}: {error}", err=True)
+        click.echo(printable_lines(f"error: this is a fault in pdp: {type(error).__name__}: {error}"), err=True)
         sys.exit(3)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _escaped(error: click.ClickException) -> click.ClickException:
+    """The same mistake, fit for a terminal: it may hold a path, and a path holds whatever its owner likes."""
+    said = printable(error.format_message())
+    return click.UsageError(said, error.ctx) if isinstance(error, click.UsageError) else click.ClickException(said)

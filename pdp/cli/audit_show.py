@@ -11,9 +11,11 @@ from typing import TypeGuard
 
 import click
 from msgspec import Struct
+from msgspec.structs import replace
 
 from pdp.audit import ids
 from pdp.audit.box import BoxError, open_box, salt_of
+from pdp.audit.clauses import rule_that_held, trace_that_held
 from pdp.audit.corrections import correction_of
 from pdp.audit.keys import LogKeys, load_keys
 from pdp.audit.leaf import Leaf, parse
@@ -22,7 +24,7 @@ from pdp.audit.reader import find, start_leaf
 from pdp.audit.replay import ReplayError, Undecidable, agrees, replay, undecided
 from pdp.cli.options import config_option, configured, json_option, state_option
 from pdp.cli.traces import HOW, NOTHING_TOLD, Told, rule_text
-from pdp.errors import PdpError, StateError
+from pdp.errors import PdpError, PolicyError, StateError
 from pdp.model import Json
 from pdp.runtime.compiled import engine_of
 from pdp.runtime.store import BundleStore
@@ -42,7 +44,8 @@ class Why(Struct, frozen=True):
     """What re-evaluation came to: the verdict, where the record decides, with what its words need; `note` says what
     could be done.
 
-    `agrees` is None where nothing could be compared.
+    `agrees` is None where nothing could be compared. `held` are the lines of the rule that decided, from the policy
+    alone, where there is no verdict and the record says of its clauses that all were true.
     """
 
     verdict: Verdict | None
@@ -51,6 +54,7 @@ class Why(Struct, frozen=True):
     opened: bytes | None = None
     told: Told = NOTHING_TOLD
     background: Background = NO_BACKGROUND
+    held: tuple[str, ...] = ()
 
 
 @click.command(short_help="Show one record, and why it was decided so.")
@@ -74,23 +78,26 @@ def show(
     """Show the record of the decision ID.
 
     With --why and the key in the state folder, the decision is made again by the policy that made it, and must come out
-    the same. Ends 0, or 1 where there is no such record or it does not come out the same.
+    the same. Ends 0, or 1 where there is no such record or it does not come out the same. Refusals that came while the
+    log could not keep up share a record, which says how many they are.
     """
     if values and not why:
         raise click.UsageError("--values goes with --why")
     place = State(state or configured(config_path).state)
     leaf = _leaf(place, record_id)
-    if leaf is None:
-        click.echo(f"no record {record_id} in {place.root}", err=True)
+    if leaf is None or not _is_ours(place, leaf, record_id):
+        click.echo(printable(f"no record {record_id} in {place.root}"), err=True)
         ctx.exit(1)
-    reason = _why(place, leaf, values=values) if why else None
-    corrected = correction_of(place.log, place.wal, leaf.id)
+    reason = _with_held(place, leaf, _why(place, leaf, values=values)) if why else None
+    corrected = correction_of(place.log, place.wal, record_id)
     if as_json:
         stated = _json(leaf, reason, values=values)
         by = None if corrected is None else corrected.id
         click.echo(json.dumps(stated | {"corrected_by": by}, indent=2, sort_keys=True))
     else:
         _print(leaf, reason, values=values)
+        if leaf.id != record_id:
+            click.echo(f"{record_id} is one of the {_text(leaf.clear.get('ct'))} refusals that share this record")
         if corrected is not None:
             said = printable(f"a refusal by {corrected.by} ({corrected.reason}), record {corrected.id}")
             click.echo(f"the answer that left was another: {said}")
@@ -104,6 +111,18 @@ def _leaf(place: State, record_id: str) -> Leaf | None:
         raise StateError("S120", f"there is no log in {place.root}: name the state folder with --state")
     found = find(place.log, place.wal, record_id)
     return None if found is None else parse(found.leaf)
+
+
+def _is_ours(place: State, leaf: Leaf, record_id: str) -> bool:
+    """Whether an id for which there is a record was given by this log. Of one that shares a record only the number was
+    found; the rest of it is told by the key of ids, where that is at hand.
+    """
+    if leaf.id == record_id:
+        return True
+    try:
+        return ids.IdKey(load_keys(place.keys).id_key).check(record_id)
+    except PdpError:
+        return True
 
 
 def _why(place: State, leaf: Leaf, *, values: bool) -> Why:
@@ -146,6 +165,22 @@ def _why(place: State, leaf: Leaf, *, values: bool) -> Why:
     return Why(verdict, note, agrees=same, opened=opened, told=told, background=background)
 
 
+def _with_held(place: State, leaf: Leaf, reason: Why) -> Why:
+    """The same with the clauses of the rule that decided, where they are told by its policy alone."""
+    rule = rule_that_held(leaf)
+    if rule is None or reason.verdict is not None:
+        return reason
+    try:
+        bundle = BundleStore(place.bundles).load(_text(leaf.clear.get("pb")))
+        trace = trace_that_held(leaf, engine_of(bundle).program)
+    except PolicyError as error:
+        lines = [f"every clause of {_text(rule)} was true; which these are is not known here: {_text(error.detail)}"]
+    else:
+        unknown = f"every clause of {_text(rule)} was true, it says; its policy has no such rule there"
+        lines = [unknown] if trace is None else [rule_text(trace, values=False, private=NOTHING_PRIVATE)]
+    return replace(reason, held=tuple(lines))
+
+
 def _not_kept(leaf: Leaf) -> str:
     if leaf.clear.get("ll") == "minimal":
         return "its inputs were not kept (log minimal)"
@@ -185,8 +220,8 @@ def _print(leaf: Leaf, reason: Why | None, *, values: bool) -> None:
         return
     click.echo("")
     if reason.verdict is None:
-        for rule in _recorded_rules(leaf):
-            click.echo(rule)
+        for line in (*_recorded_rules(leaf), *reason.held):
+            click.echo(line)
         click.echo(reason.note)
         return
     click.echo(sentence(reason.verdict, reason.background))
@@ -206,8 +241,13 @@ def _recorded_rules(leaf: Leaf) -> list[str]:
         match rule:
             case [str(name), *clauses]:
                 shown.append(f"- {_text(name)}")
-                shown += [f"    {_how(c[1]):<8} {_text(c[0])}  {_text(c[2])}" for c in clauses if _is_clause(c)]
+                shown += [_clause(each) for each in clauses if _is_clause(each)]
     return shown
+
+
+def _clause(clause: list[Json]) -> str:
+    label, letter, *failed = clause
+    return f"    {_how(letter):<8} {_text(label)}  {_text(failed[0]) if failed else ''}".rstrip()
 
 
 def _how(letter: Json) -> str:
@@ -216,7 +256,7 @@ def _how(letter: Json) -> str:
 
 
 def _is_clause(clause: Json) -> TypeGuard[list[Json]]:
-    return isinstance(clause, list) and len(clause) == 3
+    return isinstance(clause, list) and len(clause) in {2, 3}
 
 
 def _instant(value: Json) -> str:
@@ -236,6 +276,8 @@ def _json(leaf: Leaf, reason: Why | None, *, values: bool) -> dict[str, Json]:
     if reason is not None:
         shown["why"] = reason.note
         shown["agrees"] = reason.agrees
+        if reason.held:
+            shown["held"] = [line for lines in reason.held for line in lines.splitlines()]
         if reason.verdict is not None:
             shown["trace"] = trace_json(reason.verdict, NOTHING_PRIVATE, values=values)
         if values and reason.opened is not None:

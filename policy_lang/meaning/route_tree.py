@@ -2,9 +2,8 @@
 
 A tree is built once from patterns; `fitting` walks it along the segments of a path and finds every pattern that fits,
 `has_literal` whether an index of the path stands where a pattern has that literal, `has_lookalike` whether one looks
-like such a literal and is none. What remains of routing (slashes at
-the end, methods, which pattern is the most specific) is in `routing`, which writes into `Node.direct` what it can say
-beforehand.
+like such a literal and is none. What remains of routing (slashes at the end, methods, which pattern is the most
+specific) is in `routing`, which writes into `Node.direct` what it can say beforehand.
 INVARIANT: the work grows with the nodes that the path leads to, at most one a pattern and segment, not with patterns.
 Source: language.md 6.2 (2).
 """
@@ -75,6 +74,21 @@ def nodes(root: Node[T]) -> Iterator[Node[T]]:
         todo += [*node.literals.values(), *node.captures.values()]
         if node.anything is not None:
             todo.append(node.anything)
+
+
+def unrivalled(root: Node[T]) -> Iterator[Node[T]]:
+    """The nodes that paths reach by literals where there are some, and by nothing that has literals besides: a segment
+    that looks like a literal at its place does so at the node that `only` and `literals` lead to, or at none.
+    """
+    todo = [root]
+    while todo:
+        node = todo.pop()
+        yield node
+        others = [*node.captures.values(), *(() if node.anything is None else (node.anything,))]
+        if not any(each.literals for other in others for each in nodes(other)):
+            todo += node.literals.values()
+        if node.only is not None:
+            todo.append(node.only)
 
 
 def fitting(root: Node[T], segments: Sequence[str]) -> list[T]:

@@ -59,7 +59,7 @@ from policy_lang.ir import (
     Value,
 )
 from policy_lang.meaning.patterns import capture_value
-from policy_lang.meaning.route_tree import Node, fitting, has_literal, has_lookalike, looks_alike, nodes, tree_of
+from policy_lang.meaning.route_tree import Node, fitting, has_literal, has_lookalike, looks_alike, tree_of, unrivalled
 from policy_lang.request import Path
 from policy_lang.verdict import ActionCall, HttpCall
 
@@ -146,9 +146,7 @@ class Router(Struct, frozen=True):
             for segment in segments:
                 below = node.literals.get(segment)
                 if below is None:
-                    if looks_alike(node, segment):
-                        return _LOOKALIKE
-                    below = node.only
+                    below = None if looks_alike(node, segment) else node.only
                     if below is None:
                         break
                 node = below
@@ -181,7 +179,6 @@ def is_grpc(call: HttpCall) -> bool:
 
 
 _GRPC = "application/grpc"
-_LOOKALIKE = RouteRefusal("path", "path.lookalike")
 
 
 def _routed(tree: Node[_Entry], call: HttpCall) -> Routed | RouteRefusal:
@@ -189,7 +186,7 @@ def _routed(tree: Node[_Entry], call: HttpCall) -> Routed | RouteRefusal:
     if path.escaped and has_literal(tree, path.segments, path.escaped):
         return RouteRefusal("path", "path.encoded_literal")
     if has_lookalike(tree, path.segments):
-        return _LOOKALIKE
+        return RouteRefusal("path", "path.lookalike")
     fits = [entry for entry in fitting(tree, path.segments) if _ends_alike(entry, path)]
     taking = [entry for entry in fits if entry.grpc or _takes(entry.methods, method)]
     if not taking:
@@ -225,7 +222,7 @@ def _to(entry: _Entry, path: Path) -> Routed:
 def _tree(entries: Iterable[_Entry]) -> Node[_Entry]:
     """The tree of a service's patterns, with what can be said beforehand of those that end at one node."""
     tree = tree_of((entry.segments, entry) for entry in entries)
-    for node in nodes(tree):
+    for node in unrivalled(tree):
         ends = [entry for entry in node.ends if not entry.trailing_slash]
         taking = Counter(method for entry in ends for method in set(entry.methods))
         if "ANY" not in taking and not any(entry.grpc for entry in ends):

@@ -10,6 +10,7 @@ One enforcer is asked many requests. `fresh` makes another: a role manager remem
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, Literal
 
 import casbin
@@ -60,6 +61,22 @@ class _Lines(Adapter):  # type: ignore[misc]
             load_policy_line(line, model)
 
 
+@cache
+def _parsed(expression: str) -> Any:
+    """What Casbin parses a matcher into. Errors: what it raises."""
+    return casbin.Enforcer._get_expression(expression, {}).ast_parsed_value
+
+
+class _Enforcer(casbin.Enforcer):  # type: ignore[misc]
+    """Casbin's, but that a matcher is parsed once and not at every request, which is half of what a request takes."""
+
+    @staticmethod
+    def _get_expression(expr: str, functions: Any = None) -> Any:
+        evaluator = casbin.Enforcer._get_expression("", functions)
+        evaluator.expr, evaluator.ast_parsed_value = expr, _parsed(expr)
+        return evaluator
+
+
 class Oracle(Struct, frozen=True):
     """An enforcer with a policy loaded. `effect` is the one it asks, whatever the definitions chosen."""
 
@@ -74,7 +91,7 @@ class Oracle(Struct, frozen=True):
         try:
             text = Model()
             text.load_model_from_text(trial.model)
-            enforcer = casbin.Enforcer(text, _Lines(trial.lines))
+            enforcer = _Enforcer(text, _Lines(trial.lines))
         except Exception as raised:
             raise LoadError(repr(raised)) from raised
         for name, function in settings.matching.items():

@@ -6,6 +6,7 @@ import re
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import cache, partial
 from random import Random
 
 from casbin.util import builtin_operators as theirs
@@ -103,15 +104,16 @@ def compared(function: FunctionName, seed: int, count: int) -> tuple[Counter[boo
     """
     said: Counter[bool | None] = Counter()
     faults: list[str] = []
+    reading = cache(partial(pattern, function))
     for name, text in pairs(function, seed, count):
-        read = pattern(function, text, mode="compat")
+        read = reading(text, mode="compat")
         we_say = read.fits(name) if isinstance(read, Pattern) else None
         said[we_say] += 1
         they = they_say(function, name, text)
         why_none = "" if isinstance(read, Pattern) else read.said
         if we_say != they and not reason(function, name, text, we_say, why_none):
             faults.append(f"{function}({name!r}, {text!r}): we {we_say} {why_none}, they {they}")
-        strict = pattern(function, text, mode="strict")
+        strict = reading(text, mode="strict")
         if isinstance(strict, Pattern) and strict != read:
             faults.append(f"{function}: {text!r} means something else in strict")
         if isinstance(read, Pattern) and we_say and not admits(read.form, name):

@@ -73,14 +73,38 @@ CONDITIONS = (
 )
 
 
+def values() -> st.SearchStrategy[tuple[str, str]]:
+    """The values of a row, an expression in the second column."""
+    return st.tuples(st.sampled_from(NAMES), st.sampled_from(RULES))
+
+
+# Made once: making a strategy takes longer than drawing from it.
+_EFFECTS = {
+    effects: st.sampled_from(effects) for effects in (get_args(TableEffect), ("allow_override", "allow_and_deny"))
+}
+_MODES: st.SearchStrategy[Mode] = st.sampled_from(("strict", "compat"))
+_VOTES: Mapping[Mode, tuple[str | None, ...]] = {
+    "strict": ("allow", "allow", "deny"),
+    "compat": ("allow", "deny", None),
+}
+_ROWS = {
+    mode: st.lists(st.builds(Row, values(), st.sampled_from(votes), st.integers(0, 9)), max_size=5)
+    for mode, votes in _VOTES.items()
+}
+_WRITTEN = {
+    "strict": st.tuples(EXPRESSIONS, EXPRESSIONS, EXPRESSIONS),
+    "compat": st.tuples(EXPRESSIONS, EXPRESSIONS, st.none()),
+}
+_ZONES = st.sampled_from(("UTC", "Europe/Zurich", "Nowhere/At/All"))
+
+
 @st.composite
 def drawn_tables(draw: st.DrawFn, effects: tuple[TableEffect, ...] = get_args(TableEffect)) -> Table:
     """Tables that keep the invariant."""
-    effect = draw(st.sampled_from(effects))
-    mode: Mode = "compat" if effect == "deny_override" else draw(st.sampled_from(("strict", "compat")))
-    votes = st.sampled_from(("allow", "allow", "deny") if mode == "strict" else ("allow", "deny", None))
-    rows = draw(st.lists(st.builds(Row, values(), votes, st.integers(0, 9)), max_size=5))
-    written = draw(st.tuples(EXPRESSIONS, EXPRESSIONS, EXPRESSIONS if mode == "strict" else st.none()))
+    effect = draw(_EFFECTS[effects])
+    mode: Mode = "compat" if effect == "deny_override" else draw(_MODES)
+    rows = draw(_ROWS[mode])
+    written = draw(_WRITTEN[mode])
     return Table(
         id="m.t",
         mode=mode,
@@ -92,14 +116,9 @@ def drawn_tables(draw: st.DrawFn, effects: tuple[TableEffect, ...] = get_args(Ta
         graphs=GRAPHS,
         expressions=tuple(zip(RULES, written, strict=True)),
         own=("missing", "own", "raising"),
-        zone=draw(st.sampled_from(("UTC", "Europe/Zurich", "Nowhere/At/All"))),
+        zone=draw(_ZONES),
         file="policy.csv",
     )
-
-
-def values() -> st.SearchStrategy[tuple[str, str]]:
-    """The values of a row, an expression in the second column."""
-    return st.tuples(st.sampled_from(NAMES), st.sampled_from(RULES))
 
 
 # ---------------------------------------------------------------- objects that mean no good

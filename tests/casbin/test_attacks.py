@@ -815,7 +815,8 @@ def test_a_claim_of_thousands_of_strings_is_read_once(made: Callable[[list[str]]
     program = compile_casbin(text, rows)
     claim = made([f"group{at}" for at in range(5_000)])
     assert timed(lambda: [program.enforce(claim, "o1") for _ in range(20)]) < SECONDS
-    few = compile_casbin(text, "p, a, x, allow\np, b, y, deny\np, c, z, allow\n" + rows)
+    first = "p, a, x, allow\np, b, y, deny\np, c, z, allow\n"
+    few = compile_casbin(text, first + "".join(rows.splitlines(keepends=True)[:500]))
     for names in (["a"], ["a", "b"], ["q"], ["c", "a"]):
         for obj in ("x", "y", "z"):
             agreed(few, made(names), obj)

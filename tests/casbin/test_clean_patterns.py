@@ -137,15 +137,15 @@ def test_ten_thousand_names_are_found_at_once(function: FunctionName, prefix: st
     """A hundred questions take less than asking each name once would."""
     read = [pattern(function, f"{prefix}{number:05}", mode="strict") for number in range(10_000)]
     index = PatternsByStem.of(each for each in read if isinstance(each, Pattern))
-    begun = time.perf_counter()
+    begun = time.thread_time()
     found = [index.fitting(f"{prefix}{number:05}") for number in range(0, 10_000, 100)]
-    assert time.perf_counter() - begun < 0.1
+    assert time.thread_time() - begun < 0.1
     assert all(len(each) == 1 for each in found)
 
 
 @pytest.mark.parametrize("text", ["/a" * 200, "/:x" * 100, "a" * LONGEST, "/" * LONGEST, "/*" * 200, "*" * LONGEST])
 def test_a_glance_takes_no_time(text: str) -> None:
-    begun = time.perf_counter()
+    begun = time.thread_time()
     for function in ("keyMatch2", "keyMatch4", "regexMatch", "globMatch"):
         _clean(function, text)
-    assert time.perf_counter() - begun < 0.02
+    assert time.thread_time() - begun < 0.02

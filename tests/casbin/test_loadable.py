@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from itertools import accumulate
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -76,15 +79,19 @@ def test_every_matcher_that_is_taken_loads(inner: str, wraps: list[str], mode: M
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("wrap", [wrap for wrap in WRAPS if wrap.count("{}") == 1])
 def test_the_deepest_matcher_that_is_taken_loads(wrap: str, mode: Mode) -> None:
-    """Somewhere between no level and a hundred the front end refuses; what it takes before loads."""
-    text, taken = "r.sub == p.sub", 0
-    for _ in range(DEEPEST):
-        made = table_of(text, mode)
+    """Somewhere between no level and a hundred the front end refuses; what it takes before loads. Tried are the first
+    levels, every tenth, and each around the one from which on it refuses.
+    """
+    texts = list(accumulate(range(DEEPEST), lambda text, _: wrap.replace("{}", text), initial="r.sub == p.sub"))
+    refused = bisect_left(range(DEEPEST), True, key=lambda level: table_of(texts[level], mode) is None)
+    around = range(max(0, refused - 4), min(DEEPEST, refused + 4))
+    for level in sorted({*range(4), *range(0, DEEPEST, 10), *around}):
+        made = table_of(texts[level], mode)
+        assert (made is None) is (level >= refused), level
         if made is not None:
             loads(made)
-            taken += 1
-        text = wrap.replace("{}", text)
-    assert taken < DEEPEST
+    assert 0 < refused < DEEPEST
+    text = texts[DEEPEST]
     assert table_of(text, mode) is None
     assert table_of("eval(p.rule)", mode, text) is None
 

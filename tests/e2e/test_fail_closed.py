@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import random
 import sys
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 
 import grpc
@@ -16,24 +17,32 @@ import pytest
 from tests.support.asking import Asker, check_request
 from tests.support.envoy import EnvoyGateway
 from tests.support.issuing import TestIssuer
-from tests.support.process import ROOT, ServedPdp
+from tests.support.process import ROOT, ServedPdp, eventually, free_port
 
 POLICY = ROOT / "tests" / "golden" / "decisions" / "policy"
 HEALTH = check_request("GET", "ledger.example", "/health", service="ledger")
 MODES = pytest.mark.parametrize("failure_mode_allow", [False, True], ids=["fail_closed_envoy", "fail_open_envoy"])
 
 
+@pytest.fixture(scope="module")
+def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], ServedPdp]]:
+    """A service with a fault ("" for none), which tests share: what is broken by one is whole when it ends."""
+    with ExitStack() as stack:
+
+        @cache
+        def with_fault(fault: str) -> ServedPdp:
+            served = ServedPdp(tmp_path_factory.mktemp("served"), POLICY, [TestIssuer()])
+            stack.callback(served.stop)
+            faulty = [sys.executable, "-m", "tests.support.faulty_serve", fault, str(served.config)]
+            served.start(faulty if fault else None)
+            return served
+
+        yield with_fault
+
+
 @pytest.fixture
-def served(tmp_path: Path) -> Iterator[ServedPdp]:
-    pdp = ServedPdp(tmp_path, POLICY, [TestIssuer()])
-    try:
-        yield pdp
-    finally:
-        pdp.stop()
-
-
-def _faulty(served: ServedPdp, fault: str) -> None:
-    served.start([sys.executable, "-m", "tests.support.faulty_serve", fault, str(served.config)])
+def served(started: Callable[[str], ServedPdp]) -> ServedPdp:
+    return started("")
 
 
 def _through(gateway: EnvoyGateway, path: str = "/health") -> int:
@@ -47,70 +56,68 @@ def _through(gateway: EnvoyGateway, path: str = "/health") -> int:
 
 @MODES
 def test_a_call_that_may_pass_passes(served: ServedPdp, tmp_path: Path, *, failure_mode_allow: bool) -> None:
-    served.start()
     with EnvoyGateway(tmp_path, served.grpc_port, failure_mode_allow=failure_mode_allow) as gateway:
         assert _through(gateway) == 200
 
 
-def test_with_the_service_stopped_envoy_refuses(served: ServedPdp, tmp_path: Path) -> None:
-    with EnvoyGateway(tmp_path, served.grpc_port, failure_mode_allow=False) as gateway:
+def test_with_the_service_stopped_envoy_refuses(tmp_path: Path) -> None:
+    with EnvoyGateway(tmp_path, free_port(), failure_mode_allow=False) as gateway:
         assert _through(gateway) == 503
 
 
 @MODES
-def test_with_the_service_raising_envoy_refuses(served: ServedPdp, tmp_path: Path, *, failure_mode_allow: bool) -> None:
-    _faulty(served, "raise")
-    with EnvoyGateway(tmp_path, served.grpc_port, failure_mode_allow=failure_mode_allow) as gateway:
+def test_with_the_service_raising_envoy_refuses(
+    started: Callable[[str], ServedPdp], tmp_path: Path, *, failure_mode_allow: bool
+) -> None:
+    raising = started("raise")
+    with EnvoyGateway(tmp_path, raising.grpc_port, failure_mode_allow=failure_mode_allow) as gateway:
         assert _through(gateway) == 503
 
 
 @MODES
 def test_with_the_log_stalled_envoy_refuses_in_time(
-    served: ServedPdp, tmp_path: Path, *, failure_mode_allow: bool
+    started: Callable[[str], ServedPdp], tmp_path: Path, *, failure_mode_allow: bool
 ) -> None:
-    _faulty(served, "stall")
-    with EnvoyGateway(tmp_path, served.grpc_port, failure_mode_allow=failure_mode_allow) as gateway:
+    stalling = started("stall")
+    with EnvoyGateway(tmp_path, stalling.grpc_port, failure_mode_allow=failure_mode_allow) as gateway:
         assert _through(gateway) == 200
-        stall = tmp_path / "stall"
+        stall = stalling.folder / "stall"
         stall.touch()
         assert _through(gateway) == 503
         stall.unlink()
         assert _through(gateway) == 200
 
 
-@MODES
 def test_with_the_disk_full_envoy_refuses_and_passes_again_once_it_is_not(
-    served: ServedPdp, tmp_path: Path, *, failure_mode_allow: bool
+    started: Callable[[str], ServedPdp], tmp_path: Path
 ) -> None:
-    _faulty(served, "full")
-    with EnvoyGateway(tmp_path, served.grpc_port, failure_mode_allow=failure_mode_allow) as gateway:
-        assert _through(gateway) == 200
-        full = tmp_path / "full"
-        full.touch()
-        assert _through(gateway) == 503
-        full.unlink()
-        deadline = time.monotonic() + 10
-        while _through(gateway) != 200:
-            assert time.monotonic() < deadline, served.output.read_text()
-            time.sleep(0.2)
-    served.stop()
-    assert served.run("audit", "verify", "--state", str(served.state)).returncode == 0
+    filling = started("full")
+    full = filling.folder / "full"
+    for failure_mode_allow in (False, True):
+        with EnvoyGateway(tmp_path, filling.grpc_port, failure_mode_allow=failure_mode_allow) as gateway:
+            assert _through(gateway) == 200
+            full.touch()
+            assert _through(gateway) == 503, f"failure_mode_allow: {failure_mode_allow}"
+            full.unlink()
+            eventually(lambda gateway=gateway: _through(gateway) == 200)
+    filling.stop()
+    assert filling.run("audit", "verify", "--state", str(filling.state)).returncode == 0
 
 
-def test_a_stalled_log_is_answered_as_deadline_inside_the_message(served: ServedPdp, tmp_path: Path) -> None:
-    _faulty(served, "stall")
-    stall = tmp_path / "stall"
-    with Asker(served.address) as asker:
+def test_a_stalled_log_is_answered_as_deadline_inside_the_message(started: Callable[[str], ServedPdp]) -> None:
+    stalling = started("stall")
+    stall = stalling.folder / "stall"
+    with Asker(stalling.address) as asker:
         stall.touch()
         answer = asker.ask(HEALTH, timeout_s=0.1)
         stall.unlink()
+        eventually(lambda: asker.ask(HEALTH).code == 0)
     assert (answer.code, answer.http_status) == (13, 503)
     assert answer.decision_id is None
     assert answer.metadata["reason"].startswith("deadline")
 
 
 def test_random_bytes_and_five_megabytes_are_refused_inside_the_message(served: ServedPdp) -> None:
-    served.start()
     noise = random.Random(20261121)
     with Asker(served.address) as asker:
         for size in (1, 7, 64, 763, 4096):
@@ -121,7 +128,6 @@ def test_random_bytes_and_five_megabytes_are_refused_inside_the_message(served: 
 
 
 def test_bad_requests_are_refused_by_name_and_recorded(served: ServedPdp) -> None:
-    served.start()
     huge = {"authorization": "Bearer " + "a" * 100_000}
     escaped = check_request("GET", "ledger.example", "/a%2fb", service="ledger")
     large = check_request("GET", "ledger.example", "/health", service="ledger", headers=huge)
@@ -142,7 +148,6 @@ def test_bad_requests_are_refused_by_name_and_recorded(served: ServedPdp) -> Non
 
 
 def test_a_deadline_too_short_to_keep_is_answered_or_expires_but_never_allows(served: ServedPdp) -> None:
-    served.start()
     with Asker(served.address) as asker:
         for _ in range(20):
             try:

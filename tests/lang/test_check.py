@@ -217,25 +217,36 @@ ORIGINS = st.builds(
     peer=st.sampled_from(["", "spiffe://prod/edge", "spiffe://prod/batch"]),
     tls=st.booleans(),
 )
-PARTNER = {"sub": ["x", "y"]}
+# Made once: making a strategy takes longer than drawing from it.
+WHO: st.SearchStrategy[str | None] = st.sampled_from(["user", "user", "partner", None])
+SHAPES: Mapping[str | None, st.SearchStrategy[dict[str, Json]]] = {
+    "user": st.fixed_dictionaries({name: st.sampled_from(values) for name, values in USER.items()}),
+    "partner": st.fixed_dictionaries({"sub": st.sampled_from(["x", "y"])}),
+    None: st.just({}),
+}
+ENDPOINTS = st.sampled_from(["one", "two"])
+CAPTURES = {"one": st.sampled_from(["x", "y"]), "two": st.sampled_from(["1", "3"])}
+QUERIES = st.sampled_from([None, 1, 3])
+ROWS = st.frozensets(st.sampled_from([("x",), ("y",)]))
+MEMBERS = st.frozensets(st.sampled_from([("x", "reader"), ("x", "writer"), ("y", "reader")]))
+RISKS = st.sampled_from([0, 50, 51])
 
 
 @st.composite
 def calls(draw: st.DrawFn) -> Call:
-    kind = draw(st.sampled_from(["user", "user", "partner", None]))
-    shape: Mapping[str, list[Json]] = {"user": USER, "partner": PARTNER, None: {}}[kind]  # type: ignore[assignment]
-    drawn = {name: draw(st.sampled_from(values)) for name, values in shape.items()}
-    endpoint = draw(st.sampled_from(["one", "two"]))
+    kind = draw(WHO)
+    drawn = draw(SHAPES[kind])
+    endpoint = draw(ENDPOINTS)
     return Call(
         kind=kind,
         claims={name: value for name, value in drawn.items() if value is not None},
         endpoint=endpoint,
-        capture=draw(st.sampled_from(["x", "y"] if endpoint == "one" else ["1", "3"])),
-        query=draw(st.sampled_from([None, 1, 3])) if endpoint == "one" else None,
-        rows=draw(st.frozensets(st.sampled_from([("x",), ("y",)]))),
-        roles=draw(st.frozensets(st.sampled_from([("x", "reader"), ("x", "writer"), ("y", "reader")]))),
+        capture=draw(CAPTURES[endpoint]),
+        query=draw(QUERIES) if endpoint == "one" else None,
+        rows=draw(ROWS),
+        roles=draw(MEMBERS),
         origin=draw(ORIGINS),
-        risk=draw(st.sampled_from([0, 50, 51])),
+        risk=draw(RISKS),
     )
 
 

@@ -104,6 +104,7 @@ def compiled_of(case: Case) -> Compiled:
     return compile_policy(case.files(), settings, today[0] if today else None, ages)
 
 
+@cache
 def found_in(case: Case) -> tuple[Diagnostic, ...]:
     """All that `pdp check` reports."""
     try:
@@ -127,6 +128,7 @@ def misfits(compiled: Compiled, files: Mapping[str, bytes]) -> list[Diagnostic]:
     return []
 
 
+@cache
 def said_of(case: Case) -> str:
     """What a person reads."""
     if "coverage" in [opening for opening, _ in case.sections()]:

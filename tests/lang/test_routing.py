@@ -165,6 +165,33 @@ def test_hosts(case: str) -> None:
     assert (routed.reason if isinstance(routed, RouteRefusal) else None) == reason
 
 
+LOOKALIKES: dict[str, tuple[tuple[str, ...], str, int | RouteRefusal]] = {
+    "a literal that looks like another way's literal": (
+        ("/a/b", "/{x}/B"),
+        "/a/b",
+        RouteRefusal("path", "path.lookalike"),
+    ),
+    "the other way's literal": (("/a/b", "/{x}/B"), "/a/B", RouteRefusal("path", "path.lookalike")),
+    "a literal under a capture that looks like another way's": (
+        ("/a/{x}/b", "/{q}/{r}/B"),
+        "/a/5/b",
+        RouteRefusal("path", "path.lookalike"),
+    ),
+    "no literal, on a way beside one": (("/a/{x}/{y}", "/{q}/{r}/b"), "/a/5/B", RouteRefusal("path", "path.lookalike")),
+    "a way that the call cannot take": (("/{n: int}/b", "/{n: int}"), "/x/B", RouteRefusal("route", "route.endpoint")),
+    "a literal on several ways": (("/a/b", "/{x}/b"), "/a/b", 0),
+}
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("case", LOOKALIKES)
+def test_lookalikes_on_other_ways(case: str, method: str) -> None:
+    patterns, target, wanted = LOOKALIKES[case]
+    inventory = [endpoint(f"s.e{index}", pattern) for index, pattern in enumerate(patterns)]
+    routed = route(build([service("s")], inventory, []), "s", call(method, target))
+    assert (routed if isinstance(routed, RouteRefusal) else routed[0]) == wanted
+
+
 def test_an_empty_inventory_routes_nothing() -> None:
     assert route(build([], [], []), "s", call("GET", "/")) == RouteRefusal("route", "route.service")
     assert route(build([service("s")], [], []), "s", call("GET", "/")) == RouteRefusal("route", "route.endpoint")

@@ -1,12 +1,14 @@
 """Small programs and questions of every kind, as hypothesis strategies.
 
 The inventory is fixed; rules, claims, facts, readings, origins and what is at hand of them vary. Most atoms are well
-typed, some are not, for evaluators are total on both.
+typed, some are not, for evaluators are total on both. No strategy is made while another draws: making one takes longer
+than drawing from it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 
 from hypothesis import strategies as st
 
@@ -216,9 +218,8 @@ _any_atoms: st.SearchStrategy[Atom] = st.one_of(
     st.builds(Age, _operands, st.none() | st.integers(0, 10**6)),
     st.builds(Lookup, st.sampled_from(["m.shared", "m.other"]), st.lists(_operands, max_size=2).map(tuple)),
 )
-atoms: st.SearchStrategy[Atom] = st.integers(0, 9).flatmap(
-    lambda die: _any_atoms if die == 0 else st.sampled_from(WELL_TYPED)
-)
+_well_typed: st.SearchStrategy[Atom] = st.sampled_from(WELL_TYPED)
+atoms: st.SearchStrategy[Atom] = st.integers(0, 9).flatmap(lambda die: _any_atoms if die == 0 else _well_typed)
 _leaves: st.SearchStrategy[Condition] = st.one_of(atoms, atoms.map(No), st.sampled_from([ALWAYS, NEVER]))
 
 
@@ -260,10 +261,10 @@ _SHOULD: Mapping[Effect, tuple[Obligation, ...]] = {
     "deny": (Alert("soc"), Alert("net")),
     "require": _HEADERS,
 }
-_mostly_always = st.integers(0, 4).flatmap(lambda die: conditions if die == 0 else st.just(ALWAYS))
-_often_true = st.sampled_from([NEVER, ALWAYS, None, None]).flatmap(
-    lambda leaf: conditions if leaf is None else st.just(leaf)
-)
+_always: st.SearchStrategy[Condition] = st.just(ALWAYS)
+_never: st.SearchStrategy[Condition] = st.just(NEVER)
+_mostly_always = st.integers(0, 4).flatmap(lambda die: conditions if die == 0 else _always)
+_often_true = st.sampled_from([_never, _always, conditions, conditions]).flatmap(lambda shape: shape)
 _needs = st.lists(
     st.builds(WrittenNeed, conditions, st.sampled_from(["mfa", "device"]), st.sampled_from([None, 300])),
     min_size=1,
@@ -276,29 +277,37 @@ def _some(among: tuple[Obligation, ...], least: int = 0) -> st.SearchStrategy[tu
     return st.lists(st.sampled_from(among), min_size=least, max_size=2).map(tuple) if among else st.just(())
 
 
-_ON = ((), (), (), (), (), (), (), (), ("s.account",), ("s.scoped", "s.paged", "d.read"))
-_FOR = ((), (), (), (), (), (), (), (), ("user",), (None,))
+_EFFECTS: tuple[Effect, ...] = ("allow", "deny", "require")
+_must = {(effect, least): _some(_MUST[effect], least) for effect in _EFFECTS for least in (0, 1)}
+_should = {effect: _some(_SHOULD[effect]) for effect in _EFFECTS}
+_when = {
+    "allow": st.lists(_mostly_always, min_size=1, max_size=2),
+    "deny": st.lists(_often_true, min_size=1, max_size=1),
+    "require": st.lists(_mostly_always, min_size=1, max_size=2),
+}
+_mostly = st.sampled_from([True, True, True, False])
+_in_shadow = st.integers(0, 11).map(lambda die: die == 0)
+_on = st.sampled_from([*[()] * 8, ("s.account",), ("s.scoped", "s.paged", "d.read")])
+_kinds = st.sampled_from([*[()] * 8, ("user",), (None,)])
 
 
 @st.composite
 def rules(draw: st.DrawFn, effect: Effect, id_: str) -> WrittenRule:
     """A rule; allows and requires mostly apply and denies often do not, so that every outcome is frequent."""
-    clause = _often_true if effect == "deny" else _mostly_always
-    asks = effect == "require" and draw(st.sampled_from([True, True, True, False]))
+    asks = effect == "require" and draw(_mostly)
     return WrittenRule(
         id=id_,
         effect=effect,
-        when=tuple(draw(st.lists(clause, min_size=1, max_size=1 if effect == "deny" else 2))),
-        on=draw(st.sampled_from(_ON)),
-        kinds=draw(st.sampled_from(_FOR)),
+        when=tuple(draw(_when[effect])),
+        on=draw(_on),
+        kinds=draw(_kinds),
         needs=tuple(draw(_needs)) if asks else (),
-        must=draw(_some(_MUST[effect], least=1 if effect == "require" and not asks else 0)),
-        should=draw(_some(_SHOULD[effect])),
-        shadow=draw(st.integers(0, 11)) == 0,
+        must=draw(_must[effect, 1 if effect == "require" and not asks else 0]),
+        should=draw(_should[effect]),
+        shadow=draw(_in_shadow),
     )
 
 
-_MORE: tuple[Effect, ...] = ("allow", "deny", "require")
 _FIRST: tuple[tuple[Effect, ...], ...] = (
     ("allow", "deny"),
     ("allow", "deny", "deny"),
@@ -307,15 +316,20 @@ _FIRST: tuple[tuple[Effect, ...], ...] = (
     ("allow", "require", "require"),
     ("allow", "allow", "require", "require"),
 )
+_first = st.sampled_from(_FIRST)
+_more = st.lists(st.sampled_from(_EFFECTS), max_size=3)
+_names = [st.permutations([f"m.r{number}" for number in range(count)]) for count in range(8)]
+_rule = cache(rules)
+_die = st.integers(0, 4)
 
 
 @st.composite
 def rule_sets(draw: st.DrawFn) -> tuple[WrittenRule, ...]:
     """Zero to three rules of each effect, in any order; ids say nothing of the effect."""
-    effects: list[Effect] = [*draw(st.sampled_from(_FIRST)), *draw(st.lists(st.sampled_from(_MORE), max_size=3))]
-    names = draw(st.permutations([f"m.r{number}" for number in range(len(effects))]))
-    drawn = [draw(rules(effect, name)) for effect, name in zip(effects, names, strict=True)]
-    if draw(st.integers(0, 3)):  # mostly something is allowed to everybody, so that what follows is reached
+    effects: list[Effect] = [*draw(_first), *draw(_more)]
+    names = draw(_names[len(effects)])
+    drawn = [draw(_rule(effect, name)) for effect, name in zip(effects, names, strict=True)]
+    if draw(_die):  # mostly something is allowed to everybody, so that what follows is reached
         drawn[0] = WrittenRule(names[0], "allow", should=drawn[0].should)
     return tuple(drawn)
 
@@ -395,9 +409,9 @@ _ips = st.sampled_from(["10.0.3.4", "10.1.0.0", "203.0.113.9", "8000::1"])
 _peers = st.sampled_from(["", "spiffe://prod/edge", "spiffe://prod/batch"])
 all_origins = st.builds(Origin, _ips, _peers, _peers, st.booleans())
 some_origins = all_origins | st.builds(Origin, st.none(), _peers, _peers, st.none()) | st.just(NOWHERE)
-capabilities = st.integers(0, 19).flatmap(
-    lambda die: st.frozensets(st.sampled_from(sorted(CAPABILITIES))) if die in {7, 11} else st.just(CAPABILITIES)
-)
+_all_capabilities = st.just(CAPABILITIES)
+_some_capabilities = st.frozensets(st.sampled_from(sorted(CAPABILITIES)))
+capabilities = st.integers(0, 19).flatmap(lambda die: _some_capabilities if die in {7, 11} else _all_capabilities)
 
 
 def _http(target: str, method: str = "GET", headers: Mapping[str, tuple[str, ...]] | None = None) -> HttpCall:
@@ -492,9 +506,8 @@ _odd: st.SearchStrategy[Question] = st.builds(
     some_signals,
     capabilities,
 )
-questions: st.SearchStrategy[Question] = st.integers(0, 19).flatmap(
-    lambda die: _odd if die == 7 else _asking(some_facts, some_origins, some_signals)
-)
+_plain = _asking(some_facts, some_origins, some_signals)
+questions: st.SearchStrategy[Question] = st.integers(0, 19).flatmap(lambda die: _odd if die == 7 else _plain)
 """Questions of every kind."""
 
 programs: st.SearchStrategy[Program] = rule_sets().map(program_of)

@@ -8,6 +8,7 @@ when it is checked alone, there alone, with nothing kept.
 from __future__ import annotations
 
 import random
+from functools import cache
 
 import pytest
 from msgspec import Struct
@@ -38,6 +39,7 @@ class Whole(Struct, frozen=True):
     rules: tuple[tuple[ModuleEntry, tree.Rule, CheckedRule], ...]
 
 
+@cache
 def whole(seed: int) -> Whole:
     files = draw_bundle(random.Random(f"sharing {seed}")).files()
     found: list[Diagnostic] = []

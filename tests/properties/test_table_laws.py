@@ -154,7 +154,7 @@ def seen() -> Counter[object]:
     """What drawn tables say and their rows are."""
     counted: Counter[object] = Counter()
 
-    @settings(max_examples=600, database=None, derandomize=True)
+    @settings(max_examples=300, database=None, derandomize=True)
     @given(TABLES, ASKED)
     def count(table: Table, request_: tuple[object, ...]) -> None:
         meaning = TableMeaning.of(table, FUNCTIONS)
@@ -166,9 +166,8 @@ def seen() -> Counter[object]:
 
 
 def test_the_draws_are_not_one_sided(seen: Counter[object]) -> None:
-    """Every vote and every truth is seen, none seldom."""
-    votes = {each: seen[each] for each in ("allow", "deny", None)}
-    truths = {each: seen[each] for each in Truth3}
-    print(votes, truths)
-    assert all(count >= 30 for count in votes.values())
-    assert all(count >= 60 for count in truths.values())
+    """Every vote and every truth is seen, each at least one time in twenty."""
+    for of in (("allow", "deny", None), tuple(Truth3)):
+        counts = {each: seen[each] for each in of}
+        print(counts)
+        assert min(counts.values()) >= sum(counts.values()) / 20

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from pdp.audit.checkpoint import format_vkey, parse_vkey, sign_checkpoint
 from pdp.audit.merkle import leaf_hash
 from pdp.audit.tiles import encode_bundle, encode_tile, parse_bundle
-from pdp.audit.verify import Wanted, verify_files
+from pdp.audit.verify import verify_files
+from pdp.audit.verify_trust import Wanted
 from tests.support.logs import (
     ORIGIN,
     OTHER_KEY,

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from pdp.audit.files import open_log_file
 from pdp.audit.frame import GENESIS, encode_frame, scan
+from pdp.audit.ids import IdKey
 from pdp.audit.keys import create_keys, load_keys
 from pdp.audit.leaf import Sealed, encode, parse
 from pdp.audit.reader import find
@@ -189,6 +190,39 @@ def test_without_the_key_the_clauses_are_shown_and_the_values_are_said_to_be_sea
     assert json.loads(text)["agrees"] is None
 
 
+def test_without_the_key_the_clauses_of_a_rule_that_held_are_those_of_its_policy(state: State, show: Show) -> None:
+    (record,) = _record(state, ["/accounts/canary-2"])
+    (state.keys / "box.key").unlink()
+    code, text = show(record, "--why")
+    assert code == 0
+    assert "* allow cases.owner_uses_own_account" in text
+    assert "    passes   when 1: owns(path.account)" in text
+    assert text.count("    passes") == 2
+    assert "fails" not in text
+    assert "the key is not at hand" in text
+    held = json.loads(show(record, "--why", "--json")[1])["held"]
+    assert held[0].startswith("* allow cases.owner_uses_own_account")
+    assert len(held) == 3
+    (stored,) = state.bundles.glob("*.zip")
+    stored.unlink()
+    code, text = show(record, "--why")
+    assert code == 0
+    assert "every clause of cases.owner_uses_own_account was true; which these are is not known here" in text
+    assert "the key is not at hand" in text
+
+
+def test_a_rule_that_the_policy_of_a_record_has_not_is_not_shown_as_one_that_held(state: State, show: Show) -> None:
+    (record,) = _record(state, ["/accounts/canary-2"])
+    found = find(state.log, state.wal, record)
+    assert found is not None
+    leaf = parse(found.leaf)
+    (wal,) = state.wal.glob("*.wal")
+    _rewrite(state, wal, record, encode(leaf.kind, leaf.id, {**leaf.clear, "by": ["cases.\x1b[2J"]}, None))
+    code, text = show(record, "--why")
+    assert code == 0
+    assert "every clause of cases.\\x1b[2J was true, it says; its policy has no such rule there" in text
+
+
 def test_a_box_of_another_record_is_not_the_same(state: State, show: Show) -> None:
     first, second = _record(state, ["/accounts/canary-2", "/accounts/another"])
     (wal,) = state.wal.glob("*.wal")
@@ -293,3 +327,26 @@ def test_why_a_record_has_no_inputs_is_told_apart(
     code, text = show(record, "--why")
     assert code == 0
     assert f"{said}: it cannot be decided again" in text
+
+
+def test_a_refusal_that_shares_its_record_is_shown_with_it_and_a_forged_id_is_not(state: State, show: Show) -> None:
+    keys = load_keys(state.keys)
+    made = IdKey(keys.id_key)
+    start = encode("log.start", made.make(7, 0, 0), {"t": NOW, "mono": 0}, None)
+    shared: dict[str, Json] = {
+        "t": NOW,
+        "d": "deny",
+        "by": ["default"],
+        "rc": "default",
+        "gw": "edge",
+        "t0": NOW,
+        "t1": NOW,
+    }
+    aggregate = encode("decision.aggregate", made.make(7, 0, 4), {**shared, "ct": 3, "sq": [1, 3]}, None)
+    (state.wal / "00-00000007.wal").write_bytes(encode_frame(0, 0, [start, aggregate], GENESIS))
+    code, said = show(made.make(7, 0, 2))
+    assert code == 0
+    assert f"{made.make(7, 0, 2)} is one of the 3 refusals that share this record" in said
+    assert show(made.make(7, 0, 2)[:-1] + "x")[0] == 2
+    forged = made.make(7, 0, 2)[:20] + "0" * 12
+    assert show(forged) == (1, f"no record {forged} in {state.root}\n")

@@ -19,7 +19,8 @@ from click.testing import CliRunner, Result
 from pdp.audit.checkpoint import CheckpointError, format_vkey
 from pdp.audit.wal import wal_name
 from pdp.audit.writer import Limits
-from pdp.cli.audit_verify import SHOW_AFTER_S, _Bar, verify
+from pdp.cli.audit_verify import verify
+from pdp.cli.record_bar import SHOW_AFTER_S, RecordBar
 from tests.support.logs import (
     ORIGIN,
     OTHER_KEY,
@@ -100,7 +101,7 @@ def test_a_sound_log_in_words(state: Path) -> None:
     lines = result.stdout.splitlines()
     assert lines[0] == "log         test.example/log"
     assert lines[1].startswith("checkpoint  300 records, root ")
-    assert lines[2] == "read        300 records of the tree, 100 beyond it, 1 writers"
+    assert lines[2] == "read        300 records of the tree, 100 beyond it, 1 writer"
     assert lines[3] == "newest      2023-11-14 22:13:20 UTC"
     assert lines[4:] == ["result      sound"]
 
@@ -223,9 +224,9 @@ def test_on_a_terminal_a_long_run_shows_how_far_it_is(
             return True
 
     monkeypatch.setenv("TERM", "xterm")
-    ticks = iter([0.0, SHOW_AFTER_S / 2, SHOW_AFTER_S, 2 * SHOW_AFTER_S])
+    ticks = iter([0.0, SHOW_AFTER_S / 2, SHOW_AFTER_S, 2 * SHOW_AFTER_S, 2 * SHOW_AFTER_S])
     with redirect_stderr(Terminal()) as terminal:
-        bar = _Bar(lambda: next(ticks))
+        bar = RecordBar(lambda: next(ticks))
         bar.show(256, 1000)
         assert terminal.getvalue() == ""
         bar.show(512, 1000)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from hashlib import sha256
+from hashlib import sha256, shake_128
 
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -146,3 +146,64 @@ def test_the_salt_is_read_from_log_start_only() -> None:
 def test_short_keys_and_salts_are_refused(key: bytes, salt: bytes) -> None:
     with pytest.raises(ValueError, match="32 bytes"):
         Sealer(key, salt, ORIGIN, bytes)
+
+
+def _random_of(seq: int, sealed: Sealed, salt: bytes = SALT) -> bytes:
+    """The random bytes in a box."""
+    run_key = HKDF(algorithm=SHA256(), length=32, salt=salt, info=b"portcullis box 1").derive(KEY)
+    raw = base64.b64decode(sealed.box)
+    return AESGCM(run_key).decrypt(raw[8:20], raw[20:], f"{ORIGIN}\n{_id(seq)}".encode())[:32]
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(1, 400), st.integers(32, 200))
+def test_every_box_has_random_bytes_that_no_other_has(boxes: int, given_bytes: int) -> None:
+    """However much one draw gives, what is in the boxes is what was drawn, each byte at most once, in its order."""
+    drawn: list[bytes] = []
+
+    def entropy(size: int) -> bytes:
+        drawn.append(shake_128(len(drawn).to_bytes(4, "big")).digest(min(size, given_bytes)))
+        return drawn[-1]
+
+    sealer = Sealer(KEY, SALT, ORIGIN, entropy)
+    seen = [_random_of(seq, sealer.seal(seq, _id(seq), INPUTS)) for seq in range(boxes)]
+    assert len(set(seen)) == boxes
+    assert seen == [draw[at : at + 32] for draw in drawn for at in range(0, len(draw) - 31, 32)][:boxes]
+
+
+def test_random_bytes_are_drawn_for_many_boxes_at_once() -> None:
+    asked: list[int] = []
+
+    def entropy(size: int) -> bytes:
+        asked.append(size)
+        return bytes(size)
+
+    sealer = Sealer(KEY, SALT, ORIGIN, entropy)
+    for seq in range(100):
+        sealer.seal(seq, _id(seq), INPUTS)
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize("size", [0, 31])
+def test_no_box_is_sealed_with_fewer_random_bytes_than_it_takes(size: int) -> None:
+    sealer = Sealer(KEY, SALT, ORIGIN, lambda _: bytes(size))
+    for _ in range(2):
+        with pytest.raises(ValueError, match="32 random bytes"):
+            sealer.seal(5, _id(5), INPUTS)
+
+
+def test_after_a_draw_that_failed_no_random_bytes_are_used_twice() -> None:
+    draws = iter([b"a" * 32, None, b"b" * 32])
+
+    def entropy(_size: int) -> bytes:
+        given = next(draws)
+        if given is None:
+            raise OSError("no entropy")
+        return given
+
+    sealer = Sealer(KEY, SALT, ORIGIN, entropy)
+    first = sealer.seal(1, _id(1), INPUTS)
+    with pytest.raises(OSError, match="no entropy"):
+        sealer.seal(2, _id(2), INPUTS)
+    second = sealer.seal(2, _id(2), INPUTS)
+    assert [_random_of(1, first), _random_of(2, second)] == [b"a" * 32, b"b" * 32]

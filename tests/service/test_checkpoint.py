@@ -5,16 +5,23 @@ from __future__ import annotations
 import base64
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from pdp.audit.checkpoint import (
     Checkpoint,
     CheckpointError,
     Verifier,
     format_vkey,
+    join_note,
     open_checkpoint,
+    open_note,
+    parse_signatures,
     parse_vkey,
     sign_checkpoint,
+    sign_note,
+    split_note,
     unproved_checkpoint,
+    verifier_of,
 )
 from tests.support.logs import KEY, ORIGIN, OTHER_KEY, VKEY
 
@@ -136,6 +143,40 @@ def test_a_witness_beside_our_signature_is_passed_over() -> None:
     witness = sign_checkpoint("witness.example/w", 1, ROOT, OTHER_KEY).decode().split("\n\n")[1]
     assert open_checkpoint(SIGNED + witness.encode(), OURS).size == 1234
     assert open_checkpoint(f"{TEXT}\n\n{witness}{SIGNATURE}".encode(), OURS).size == 1234
+
+
+def test_a_note_taken_apart_and_put_together_is_the_same() -> None:
+    witness = sign_checkpoint("witness.example/w", 1, ROOT, OTHER_KEY).split(b"\n\n")[1]
+    for data in (SIGNED, SIGNED + witness, PEER_NOTE.encode(), sign_note("a\n\nb\n", "x", KEY)):
+        note = split_note(data)
+        assert join_note(note) == data
+        assert all(f"{signature}\n".encode() in data for signature in note.signatures)
+
+
+def test_a_note_that_is_no_checkpoint() -> None:
+    """An empty line may stand in the text; the last one ends it."""
+    note = split_note(sign_note("a\n\nb\n", ORIGIN, KEY))
+    assert open_note(note, OURS) == "a\n\nb\n"
+    with pytest.raises(CheckpointError, match="A603"):
+        open_note(note, verifier_of(ORIGIN, OTHER_KEY))
+    with pytest.raises(ValueError, match="newline"):
+        sign_note("a", ORIGIN, KEY)
+
+
+def test_sixteen_signatures_and_more_are_read() -> None:
+    keys = [Ed25519PrivateKey.from_private_bytes(bytes([n]) * 32) for n in range(1, 33)]
+    lines = b"".join(sign_checkpoint(ORIGIN, 1234, ROOT, key).split(b"\n\n")[1] for key in keys)
+    note = split_note(SIGNED + lines)
+    assert len(note.signatures) == 33
+    assert [open_note(note, verifier_of(ORIGIN, key)) for key in keys] == [note.text] * 32
+
+
+def test_signature_lines_that_stand_alone() -> None:
+    line = SIGNATURE.encode()
+    assert parse_signatures(line * 2) == split_note(SIGNED).signatures * 2
+    for refused in (b"", b"\n", line[:-1], b"\n" + line, line + b"\n", line + b"text\n", line + b"\xff\n", line * 5000):
+        with pytest.raises(CheckpointError, match="A602"):
+            parse_signatures(refused)
 
 
 @pytest.mark.parametrize(("size", "root"), [(-1, ROOT), (10**18, ROOT), (1, ROOT[1:])])

@@ -245,6 +245,7 @@ LISTENER = '[[listeners]]\naddress = "127.0.0.1:1"\ngateway = "edge"\n'
 KEYS = f"keys_sha256 = ['{64 * '0'}']\n"
 TLS = "certificate = 'c'\nprivate_key = 'k'\n"
 
+ROOT_VKEY = "pdp.shop.example/log+b9c7b8a3+AQOhB7/zzhC+HXDdGOdLwJln5NYwm6UNXx3chmQSVTG4"
 MINTING = "[minting]\nurl = 'https://pdp.example'\n"
 ADMIN = """
 [admin]
@@ -349,6 +350,19 @@ MISTAKES: dict[str, tuple[str, str]] = {
     "DPoP proofs": (ISSUER + "types = ['dpop+jwt']", "`dpop+jwt`, which is no access token"),
     "a leeway over a minute": (ISSUER + "leeway_s = 61", "`issuers[0].leeway_s` must be an integer from 0 to 60"),
     "no lifetime": (ISSUER + "max_lifetime_s = 0", "`issuers[0].max_lifetime_s` must be an integer from 1"),
+    "a root that is no key": ("[log]\nroot = 'pdp.example/log'", "`log.root`: not a verifier key"),
+    "a root of another log": (
+        f"[log]\norigin = 'a.example/log'\nroot = '{ROOT_VKEY}'",
+        "`log.root` is a key of 'pdp.shop.example/log', the log is 'a.example/log'",
+    ),
+    "witnesses at no host": (
+        "[log]\nwitness_policy = 'w.policy'",
+        "`log` has one of `witness_policy` and `witness_hosts`: write both, or neither",
+    ),
+    "witnesses of no policy": (
+        "[log]\nwitness_hosts = ['w.example']",
+        "`log` has one of `witness_policy` and `witness_hosts`: write both, or neither",
+    ),
     "a token of ten minutes": ("[minting]\nlife_s = 600", "`minting.life_s` must be an integer from 2 to 300"),
     "keys of nobody": ("[minting]\nlife_s = 30", "`minting` has no `url`: say what this service is called"),
     "a key that is not published in time": (

@@ -90,6 +90,16 @@ def test_a_large_file_is_read_whole(tmp_path: Path) -> None:
     assert Folder(tmp_path).read_at("m", 5, 2_000_000) == data[5:2_000_005]
 
 
+@pytest.mark.parametrize("size", [0, 1, 4095, 4096, 4097, 1024 * 1024, 1024 * 1024 + 1])
+def test_a_file_of_any_size_is_read_whole_and_refused_when_one_byte_less_is_wanted(tmp_path: Path, size: int) -> None:
+    data = os.urandom(size)
+    (tmp_path / "m").write_bytes(data)
+    assert Folder(tmp_path).read("m", size) == data
+    if size:
+        with pytest.raises(MemberError, match=f"more than {size - 1} bytes"):
+            Folder(tmp_path).read("m", size - 1)
+
+
 def test_absence_is_no_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"x")
     folder = Folder(tmp_path)

@@ -227,7 +227,7 @@ def test_how_long_a_decision_holds_is_recorded_and_found_again(sentence: str) ->
     assert (made.decision.outcome, made.decision.valid_until_ms) == ("allow", ends_ms)
     entry = decision_entry(made.decision, made.evidence, made.engine, AT, "edge", None)
     assert entry.inputs is not None
-    assert json.loads(entry.inputs)["ends"] == entry.clear["vu"] == ends_ms
+    assert (json.loads(entry.inputs)["ends"], entry.clear["vu"]) == (ends_min * MINUTE, ends_ms)
     leaf = Leaf(entry.kind, "0" * 32, json.loads(json.dumps(entry.clear)), None)
     verdict = replay(leaf, entry.inputs, _desk())
     assert isinstance(verdict, Verdict)

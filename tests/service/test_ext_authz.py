@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from pdp.answers import lacks_token
 from pdp.gateways import Gateway
 from pdp.model import EXT_AUTHZ, Challenge, Decision, Inquiry
 from pdp.transports.ext_authz import read, write
@@ -506,9 +507,11 @@ def test_metadata_holds_nothing_that_is_not_known() -> None:
 
 @given(DECISIONS)
 def test_a_reply_is_an_allow_only_for_an_allow_with_a_record(decision: Decision) -> None:
-    """envoy(write(d)) = allow  <=>  d.outcome = allow and d.id;  every other reply has a denied_response."""
+    """envoy(write(d)) = allow  <=>  d.outcome = allow, d.id, and the token that is due;  every other reply has a
+    denied_response.
+    """
     response = reply(decision)
-    passes = decision.outcome == "allow" and bool(decision.id)
+    passes = decision.outcome == "allow" and bool(decision.id) and not lacks_token(decision)
     assert as_envoy_reads(response) == ("allow" if passes else "deny")
     assert response.WhichOneof("http_response") == ("ok_response" if passes else "denied_response")
     assert response.HasField("status")

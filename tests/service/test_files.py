@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import fcntl
 import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from pdp.audit.files import PosixLogFile, atomic_write, hold_for_appending, open_log_file, truncate
+from pdp.audit.disk import Folder
+from pdp.audit.files import PosixLogFile, atomic_write, open_log_file, truncate
 
 
 def test_an_atomic_write_replaces_the_whole_file(tmp_path: Path) -> None:
@@ -68,21 +71,27 @@ def test_a_log_file_is_locked_as_long_as_it_is_open(tmp_path: Path) -> None:
         os.close(other)
 
 
-def test_a_file_that_somebody_else_holds_or_removed_first_is_not_written_to(tmp_path: Path) -> None:
-    """Between its creation and its lock anybody may have come: what were written then would be lost."""
-    ours = os.open(tmp_path / "a.wal", os.O_WRONLY | os.O_CREAT)
-    other = os.open(tmp_path / "a.wal", os.O_RDONLY)
-    try:
-        fcntl.flock(other, fcntl.LOCK_EX)
-        with pytest.raises(BlockingIOError):
-            hold_for_appending(ours)
-        (tmp_path / "a.wal").unlink()
-        fcntl.flock(other, fcntl.LOCK_UN)
-        with pytest.raises(OSError, match="removed before it was locked"):
-            hold_for_appending(ours)
-    finally:
-        os.close(other)
-        os.close(ours)
+def test_a_file_that_is_removed_before_it_is_locked_is_created_again(tmp_path: Path) -> None:
+    """What is written to a file without a name nobody would ever read: each that is opened keeps its name."""
+    folder, over, removed = Folder(tmp_path), threading.Event(), []
+
+    def sequences() -> None:
+        while not over.is_set():
+            removed.extend([folder.remove_closed(name, 0) for name in folder.names("")])
+
+    with ThreadPoolExecutor(1) as pool:
+        work = pool.submit(sequences)
+        try:
+            for number in range(400):
+                path = tmp_path / f"{number}.wal"
+                file = open_log_file(path)
+                assert path.exists()
+                assert not folder.remove_closed(path.name, 0)
+                file.close()
+        finally:
+            over.set()
+        work.result()
+    assert any(removed)
 
 
 def test_a_full_disk_is_an_error() -> None:

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from pdp.audit.checkpoint import parse_vkey
-from pdp.audit.keys import create_keys, load_keys
+from pdp.audit.checkpoint import format_vkey, parse_vkey, verifier_of
+from pdp.audit.keys import adopt_next, create_keys, destroy_old, load_keys, prepare_next
 from pdp.errors import StateError
+from tests.support.logs import KEY
 
 ORIGIN = "pdp.example.com/prod"
 NAMES = ["box.key", "id.key", "log.key", "log.vkey"]
@@ -141,3 +142,92 @@ def test_a_verifier_key_may_be_read_by_all(tmp_path: Path) -> None:
     create_keys(tmp_path / "keys", ORIGIN, os.urandom)
     (tmp_path / "keys/log.vkey").chmod(0o644)
     assert load_keys(tmp_path / "keys").origin == ORIGIN
+
+
+def test_the_next_key_stands_ready_and_is_not_made_twice(tmp_path: Path) -> None:
+    keys_dir = tmp_path / "keys"
+    create_keys(keys_dir, ORIGIN, os.urandom)
+    following = prepare_next(keys_dir, os.urandom)
+    assert prepare_next(keys_dir, os.urandom) == following
+    assert parse_vkey((keys_dir / "next.vkey").read_text()) == following
+    assert (keys_dir / "next.key").stat().st_mode & 0o777 == 0o600
+    assert load_keys(keys_dir).signer != following
+
+
+def test_the_next_key_takes_its_place_and_the_name_of_the_log_stays(tmp_path: Path) -> None:
+    keys_dir = tmp_path / "keys"
+    first = create_keys(keys_dir, ORIGIN, os.urandom)
+    for _ in range(3):
+        following = prepare_next(keys_dir, os.urandom)
+        adopt_next(keys_dir)
+        keys = load_keys(keys_dir)
+        assert (keys.signer, keys.anchor, keys.vkey) == (following, first.signer, first.vkey)
+    assert sorted(path.name for path in keys_dir.iterdir()) == sorted([*NAMES, "sign.vkey"])
+
+
+def test_without_a_next_key_none_is_taken_into_use(tmp_path: Path) -> None:
+    first = create_keys(tmp_path / "keys", ORIGIN, os.urandom)
+    with pytest.raises(StateError, match="S132"):
+        adopt_next(tmp_path / "keys")
+    assert load_keys(tmp_path / "keys").signer == first.signer
+
+
+def _linked(keys: Path) -> None:
+    os.link(keys / "log.key", keys / "old.key")
+
+
+def _renamed(keys: Path) -> None:
+    _linked(keys)
+    (keys / "next.key").rename(keys / "log.key")
+
+
+def _named(keys: Path) -> None:
+    _renamed(keys)
+    (keys / "next.vkey").rename(keys / "sign.vkey")
+
+
+def _overwritten(keys: Path) -> None:
+    _named(keys)
+    (keys / "old.key").write_bytes(bytes(45))
+
+
+BROKEN_OFF: dict[str, tuple[Callable[[Path], object], bool]] = {
+    "before the next key": (lambda keys: (keys / "next.vkey").unlink(), False),
+    "with the old key linked": (_linked, False),
+    "with the next key in use": (_renamed, True),
+    "with its public half named": (_named, True),
+    "with the old key overwritten": (_overwritten, True),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN_OFF)
+def test_a_change_broken_off_leaves_keys_that_load_and_go_on(tmp_path: Path, name: str) -> None:
+    keys_dir = tmp_path / "keys"
+    old = create_keys(keys_dir, ORIGIN, os.urandom)
+    following = prepare_next(keys_dir, os.urandom)
+    break_off, changed = BROKEN_OFF[name]
+    break_off(keys_dir)
+    assert load_keys(keys_dir).signer == (following if changed else old.signer)
+    with (keys_dir / ("old.key" if (keys_dir / "old.key").exists() else "log.key")).open("rb") as held:
+        destroy_old(keys_dir)
+        assert not (keys_dir / "old.key").exists()
+        assert changed is (set(held.read()) == {0})
+    prepared = prepare_next(keys_dir, os.urandom)
+    assert (prepared == following) is not changed
+    adopt_next(keys_dir)
+    assert load_keys(keys_dir).signer == prepared
+
+
+def test_a_root_is_what_others_know_the_log_by(tmp_path: Path) -> None:
+    root = format_vkey(ORIGIN, KEY.public_key().public_bytes_raw())
+    keys = create_keys(tmp_path / "keys", ORIGIN, os.urandom, root)
+    assert (keys.vkey, keys.anchor) == (root, verifier_of(ORIGIN, KEY))
+    assert keys.signer != keys.anchor
+    assert load_keys(tmp_path / "keys").signer == keys.signer
+
+
+@pytest.mark.parametrize("root", ["", "a+b+c", format_vkey("other.example", KEY.public_key().public_bytes_raw())])
+def test_a_root_that_is_none_of_this_log_is_refused(tmp_path: Path, root: str) -> None:
+    with pytest.raises(StateError, match="S132"):
+        create_keys(tmp_path / "keys", ORIGIN, os.urandom, root)
+    assert not (tmp_path / "keys").exists()

@@ -10,6 +10,7 @@ from pdp.audit.merkle import (
     ProofError,
     inclusion_proof,
     leaf_hash,
+    leaf_hashes,
     node_hash,
     subtree_root,
     verify_inclusion,
@@ -58,6 +59,42 @@ def test_a_full_tile_comes_out_when_it_fills() -> None:
     given = [tile for hashed in hashes for tile in edge.append(hashed)]
     assert [(tile.level, tile.index, list(tile.hashes)) for tile in given] == [(0, 0, hashes)]
     assert [(tile.level, tile.index, tile.hashes) for tile in edge.partial_tiles()] == [(1, 0, (subtree_root(hashes),))]
+
+
+GROUPS = {
+    "one by one": [1] * 600,
+    "all at once": [600],
+    "nothing, then all": [0, 600],
+    "a bundle at a time": [256, 256, 88],
+    "across the edges of tiles": [255, 2, 254, 89],
+    "several tiles at once": [1, 550, 49],
+}
+
+
+@pytest.mark.parametrize("name", GROUPS)
+def test_hashes_come_in_groups_of_any_size(name: str) -> None:
+    hashes = leaf_hashes([i.to_bytes(2, "big") for i in range(600)])
+    edge, given, at = Edge(), [], 0
+    for size in GROUPS[name]:
+        given += edge.extend(hashes[at : at + size])
+        at += size
+        assert (edge.size, edge.root()) == (at, subtree_root(hashes[:at]))
+    assert [(tile.level, tile.index, tile.hashes) for tile in given] == [
+        (0, 0, hashes[:256]),
+        (0, 1, hashes[256:512]),
+    ]
+    uppers = tuple(subtree_root(hashes[at : at + 256]) for at in (0, 256))
+    assert [(tile.level, tile.index, tile.hashes) for tile in edge.partial_tiles()] == [
+        (0, 2, hashes[512:]),
+        (1, 0, uppers),
+    ]
+
+
+def test_a_tile_of_the_second_level_comes_out_after_the_last_that_filled_it() -> None:
+    hashes = leaf_hashes([i.to_bytes(3, "big") for i in range(65_536)])
+    given = Edge().extend(hashes)
+    assert [(tile.level, tile.index) for tile in given] == [*((0, i) for i in range(256)), (1, 0)]
+    assert given[-1].hashes == tuple(subtree_root(tile.hashes) for tile in given[:-1])
 
 
 def test_a_proof_for_a_tree_of_one_record_is_empty() -> None:

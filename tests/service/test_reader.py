@@ -155,3 +155,12 @@ def test_a_narrow_form_is_read_from_the_full_one(tmp_path: Path) -> None:
     full = fetch(Folder(build_log(tmp_path, records(300))), TileRef(ENTRIES, 0, 30))
     assert full is not None
     assert (full.path, full.exact) == ("tile/entries/000", False)
+
+
+def test_the_entries_before_a_missing_bundle_are_given_first(tmp_path: Path) -> None:
+    build_log(tmp_path, records(300))
+    (tmp_path / "log/tile/entries/001.p/44").unlink()
+    given = entries(tmp_path / "log")
+    assert [next(given)[0] for _ in range(256)] == list(range(256))
+    with pytest.raises(TileError, match=r"A623: tile/entries/001\.p/44 with the records 256 to 299 is missing"):
+        next(given)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -13,11 +14,13 @@ import pytest
 from pdp.audit.checkpoint import CheckpointError, parse_vkey, sign_checkpoint
 from pdp.audit.cursor import CursorEntry, Position, encode_cursor, matching_entry
 from pdp.audit.frame import scan
-from pdp.audit.merkle import EMPTY_ROOT
+from pdp.audit.merkle import EMPTY_ROOT, Edge, widths
 from pdp.audit.reader import MOST_WAL_BYTES, entries, find, read_bundle, tree_size
 from pdp.audit.sequencer import MOST_STEP_BYTES, QUIET_S, Sequencer
-from pdp.audit.tiles import ENTRIES, refs_of_level
-from pdp.audit.verify import Wanted, verify_files, verify_log
+from pdp.audit.tiles import ENTRIES, TileRef, refs_of_level
+from pdp.audit.tree import Tree
+from pdp.audit.verify import verify_files, verify_log
+from pdp.audit.verify_trust import Wanted
 from pdp.audit.wal import wal_name
 from pdp.audit.writer import Receipt
 from pdp.errors import StateError
@@ -393,7 +396,7 @@ def test_a_file_set_aside_and_put_back_over_restarts_enters_once(tmp_path: Path)
     (tmp_path / "aside").rename(old)
     sequencer = live.sequencer()
     live.pass_quietly(sequencer)
-    assert sequencer.size == 4 + 3
+    assert sequencer.size == 5 + 4
     assert_there(live, [])
 
 
@@ -426,7 +429,7 @@ def test_a_log_is_sound_at_every_step_of_a_backlog_after_a_crash(tmp_path: Path)
         report = verify_log(tmp_path / "log", None, live.keys.vkey, ignore)
         assert (report.exit_code, report.findings) == (0, ())
     assert steps == 2
-    assert sequencer.size == BACKLOG + 2 + 3 + 3
+    assert sequencer.size == BACKLOG + 3 + 3 + 4
 
 
 # ------------------------------------------------------------------ what stands in the place of a write-ahead log
@@ -526,12 +529,20 @@ def test_an_empty_file_whose_writer_is_gone_is_removed(tmp_path: Path) -> None:
 # ------------------------------------------------------------------ crashes
 
 
+class Prompt(MemoryDisk):
+    """A disk from which what is removed is gone at once, whatever was written before it may still be on its way."""
+
+    def remove(self, path: str) -> None:
+        super().remove(path)
+        self.durable = {p: data for p, data in self.durable.items() if p != path and not p.startswith(f"{path}/")}
+
+
 class World:
     """Two disks that fail together, and two writers that append to them, each with a boot after each crash."""
 
-    def __init__(self) -> None:
+    def __init__(self, disk: type[MemoryDisk] = MemoryDisk) -> None:
         self.faults = Faults()
-        self.log, self.wal = MemoryDisk(self.faults), MemoryDisk(self.faults)
+        self.log, self.wal = disk(self.faults), MemoryDisk(self.faults)
         self.clock = Clock()
         self.boot = 0
 
@@ -608,6 +619,92 @@ def test_after_a_crash_at_any_operation_every_record_is_there_once(name: str) ->
         assert found[: len(signed)] == signed
         assert len(found) == len(set(found))
         assert set(found) == expected
+
+
+def superseded_forms(log: MemoryDisk) -> set[str]:
+    """The partial forms of records below the checkpoint that it does not need."""
+    size = tree_size(log)
+    levels: tuple[int | str, ...] = (ENTRIES, 0, 1)
+    needed = {ref.path for level in levels for ref in refs_of_level(level, size)}
+    found = set()
+    for path in log.files:
+        match = re.fullmatch(r"tile/(\w+)/(\d{3})\.p/(\d+)", path)
+        if match is not None and path not in needed:
+            ref = TileRef(ENTRIES if match[1] == ENTRIES else int(match[1]), int(match[2]), int(match[3]))
+            found |= {path} if ref.records[0] < size else set()
+    return found
+
+
+def test_after_a_kill_at_any_operation_the_successor_removes_what_its_predecessor_left() -> None:
+    calm = World()
+    calm.run()
+    left = 0
+    for fail_at in range(1, calm.faults.done + 1):
+        world = World()
+        world.faults.fail_at = fail_at
+        with suppress(OSError):
+            world.run()
+        world.faults.fail_at = None
+        world.wal.files.clear()
+        sequencer = Sequencer(world.log, world.wal, ORIGIN, KEY, world.clock)
+        left += len(superseded_forms(world.log))
+        sequencer.start()
+        assert superseded_forms(world.log) == set(), fail_at
+        world.check()
+    assert left > 5
+
+
+def test_nothing_is_removed_before_the_checkpoint_that_supersedes_it_survives_a_power_cut() -> None:
+    """Killed at any operation; then the power fails at one of the first operations of its successor."""
+    calm = World()
+    calm.run()
+    sizes = set()
+    for fail_at in range(1, calm.faults.done + 1):
+        for then_at in (1, 2, 3, 4, 6, 9):
+            world = World(Prompt)
+            world.faults.fail_at = fail_at
+            with suppress(OSError):
+                world.run()
+            world.faults.fail_at = world.faults.done + then_at
+            with suppress(OSError):
+                world.run()
+            world.log.power_cut(lambda _: False)
+            world.wal.power_cut(lambda _: False)
+            world.check()
+            size = tree_size(world.log)
+            levels: tuple[int | str, ...] = (ENTRIES, 0, 1)
+            assert {ref.path for level in levels for ref in refs_of_level(level, size)} <= world.log.files.keys()
+            sizes.add(size)
+    assert {0, 301, 702} <= sizes
+
+
+def test_forms_left_behind_are_found_in_every_folder_near_the_edge() -> None:
+    size = 1_500 * 256 + 7
+    needed = {"tile/0/x001/500.p/7", "tile/1/005.p/220", "tile/2/000.p/5", "tile/entries/x001/500.p/7"}
+    superseded = {
+        *("tile/0/000.p/1", "tile/0/999.p/3", "tile/0/x001/499.p/255", "tile/0/x001/500.p/3", "tile/1/004.p/1"),
+        *("tile/1/005.p/219", "tile/2/000.p/6", "tile/entries/x001/499.p/1", "tile/entries/x001/500.p/6"),
+    }
+    others = {"tile/0/000", "tile/0/x001/499", "tile/0/x001/501.p/3", "tile/0/x001/5.p/1", "tile/0/notes.p/1"}
+    disk = MemoryDisk(Faults())
+    disk.files = dict.fromkeys(needed | superseded | others, b"")
+    Tree(disk, Edge.of_tiles(size, [[bytes(32)] * width for width in widths(size)]), [b""] * 7).remove_left()
+    assert disk.files.keys() == needed | others
+
+
+def test_a_form_that_cannot_be_removed_stays_and_stops_nothing(tmp_path: Path) -> None:
+    build_log(tmp_path, records(300))
+    (tmp_path / "log/tile/0/000.p/5/x/y").mkdir(parents=True)
+    (tmp_path / "log/tile/0/001.p/5/x/y").mkdir(parents=True)
+    add_wal(tmp_path, records(700))
+    for _ in range(2):
+        sequencer = sequencer_of(tmp_path)
+        sequencer.integrate()
+        sequencer.publish()
+    assert sequencer.size == 700
+    assert (tmp_path / "log/tile/0/000.p/5/x").exists()
+    assert (tmp_path / "log/tile/0/001.p/5/x").exists()
+    assert verified(tmp_path).exit_code == 0
 
 
 def test_no_checkpoint_ever_covers_what_a_power_cut_would_lose() -> None:

@@ -237,7 +237,9 @@ def test_a_refusal_whose_inputs_no_record_can_hold_is_recorded_without_them() ->
     def picky(log: MemoryLog) -> None:
         take = log.append
 
-        def append(kind: str, clear: Mapping[str, Json], inputs: bytes | None, strict: bool) -> Receipt:
+        def append(
+            kind: str, clear: Mapping[str, Json], inputs: bytes | None, strict: bool, **_counted: int
+        ) -> Receipt:
             if inputs is not None:
                 raise AuditError("audit.record", "too large")
             return take(kind, clear, inputs, strict)
@@ -299,7 +301,7 @@ def test_that_a_policy_is_distrusted_is_stated_once_beside_the_whole_record_of_t
     assert [leaf.kind for leaf in log.leaves] == ["context", "decision", "policy.distrusted", "decision", "decision"]
     refused, stated = log.leaves[1], log.leaves[2]
     assert refused.clear["rc"] == "internal.disagreement"
-    assert json.loads(refused.inputs or b"")["at"] == ["ledger", "ledger.example"]
+    assert json.loads(refused.inputs or b"")["host"] == "ledger.example"
     assert stated.strict
     assert stated.clear == {
         "t": NOW * 1_000_000,

@@ -68,6 +68,16 @@ def test_bad_bundles(name: str) -> None:
         parse_bundle(data, width)
 
 
+def test_the_first_entry_that_is_cut_is_named() -> None:
+    whole = encode_bundle([b"abc", b"", b"de"])
+    with pytest.raises(TileError, match="entry 2 of 3 is cut short"):
+        parse_bundle(whole[:-1], 3)
+    with pytest.raises(TileError, match="entry 0 of 3 is cut short"):
+        parse_bundle(whole[:4], 3)
+    assert parse_bundle(whole, 3) == (b"abc", b"", b"de")
+    assert parse_bundle(b"", 0) == ()
+
+
 def test_the_wider_form_of_a_bundle_or_tile_serves_for_a_narrow_one() -> None:
     assert parse_bundle(encode_bundle([b"a", b"b", b"c"]), 2, exact=False) == (b"a", b"b")
     assert parse_tile(encode_tile([bytes(32), b"1" * 32]), 1, exact=False) == (bytes(32),)

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import fcntl
 import os
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from pdp.audit.checkpoint import CheckpointError, format_vkey, sign_checkpoint
+from pdp.audit.checkpoint import CheckpointError, format_vkey, parse_vkey, sign_checkpoint
 from pdp.audit.merkle import Edge, leaf_hash
 from pdp.audit.reader import MOST_WAL_BYTES
 from pdp.audit.report import MOST_FINDINGS, Findings, Report
 from pdp.audit.sequencer import QUIET_S
 from pdp.audit.tiles import encode_bundle, encode_tile, parse_bundle
-from pdp.audit.verify import Wanted, verify_log
+from pdp.audit.verify import verify_files, verify_log
+from pdp.audit.verify_trust import Wanted
 from tests.support.logs import (
     BOOT,
     IDS,
@@ -34,6 +36,7 @@ from tests.support.logs import (
     wal_bytes,
     wal_file,
 )
+from tests.support.signed_logs import disk_of, signed_files
 
 
 def texts(report: Report) -> list[str]:
@@ -309,8 +312,8 @@ def test_a_write_ahead_log_of_the_records_of_another(tmp_path: Path) -> None:
     (tmp_path / "wal" / wal_file(1)).write_bytes(wal_bytes([records(1)], writer=1))
     (tmp_path / "wal" / wal_file(2)).write_bytes(wal_bytes([[b"{}"]], writer=2))
     assert [(finding.code, finding.place) for finding in verified(tmp_path).findings] == [
-        (40, "01-0badcafe.wal, sequence 0"),
-        (40, "02-0badcafe.wal, sequence 0"),
+        (40, "01-0badcafe.wal, leaf 0"),
+        (40, "02-0badcafe.wal, leaf 0"),
     ]
 
 
@@ -509,6 +512,25 @@ def test_a_wholly_changed_log_does_not_fill_the_memory(tmp_path: Path) -> None:
             path.write_bytes(bytes(len(path.read_bytes())))
     report = verified(tmp_path)
     assert (report.exit_code, len(report.findings)) == (40, 6)
+
+
+def peak_bytes(files: dict[str, bytes]) -> int:
+    """The most memory that the verification of a log had at once, the files apart."""
+    disk = disk_of(files)
+    tracemalloc.start()
+    try:
+        report = verify_files(disk, None, parse_vkey(VKEY), ignore, Wanted())
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert (report.exit_code, report.records) == (0, report.size)
+    return peak
+
+
+def test_memory_does_not_grow_with_the_records() -> None:
+    leaves = [record(seq, sv=f"service {seq % 50}", bs=seq % 7) for seq in range(24_000)]
+    few, many = (peak_bytes(signed_files(leaves[:size])) for size in (3_000, 24_000))
+    assert many < few + 50_000
 
 
 def test_the_log_is_read_only(tmp_path: Path) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import fcntl
 import os
 import threading
+import zlib
+from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -35,6 +37,26 @@ def test_a_torn_tail_is_cut_and_reported(tmp_path: Path) -> None:
         assert recover(tmp_path, WRITER) == expected
         assert (tmp_path / NAME).read_bytes() == FIRST
         assert recover(tmp_path, WRITER) == ()
+
+
+def later(frame: bytes) -> bytes:
+    """The same frame in a later format, its sums right."""
+    body = frame[:4] + (2).to_bytes(2, "big") + frame[6:-36]
+    body += zlib.crc32(body).to_bytes(4, "big")
+    return body + sha256(body).digest()
+
+
+@pytest.mark.parametrize("before", [b"", FIRST], ids=["from_the_start", "behind_frames_of_ours"])
+def test_a_file_of_a_later_format_is_refused_and_left_as_it_is(tmp_path: Path, before: bytes) -> None:
+    (tmp_path / NAME).write_bytes(before + later(SECOND))
+    with pytest.raises(StateError, match=r"S122: .* in format 2"):
+        recover(tmp_path, WRITER)
+    assert (tmp_path / NAME).read_bytes() == before + later(SECOND)
+
+
+def test_a_format_that_only_a_flipped_bit_made_is_a_torn_end(tmp_path: Path) -> None:
+    (tmp_path / NAME).write_bytes(FIRST + SECOND[:5] + b"\x03" + SECOND[6:])
+    assert recover(tmp_path, WRITER) == (Recovered(NAME, 1, len(SECOND), damaged=False),)
 
 
 def test_a_file_without_a_whole_frame_is_cut_to_nothing(tmp_path: Path) -> None:

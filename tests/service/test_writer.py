@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import itertools
 import os
 import subprocess
 import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from msgspec import Struct, field
+from msgspec import Struct
 
 from pdp.audit import ids
 from pdp.audit.box import open_box, salt_of
@@ -28,143 +27,14 @@ from pdp.audit.leaf import Leaf, parse
 from pdp.audit.wal import wal_name
 from pdp.audit.writer import Limits, LogWriter, Receipt
 from pdp.errors import AuditError, StateError
+from tests.support.writing import WAIT_S, Bench, Clock, Disk, Settled, Stored
 
-WAIT_S = 20.0
 ROOT = Path(__file__).resolve().parents[2]
-
-# ---------------------------------------------------------------- doubles
-
-
-class Stored(Struct):
-    """One file of the disk: what a reader sees, and how much of it a power cut leaves for certain."""
-
-    data: bytes = b""
-    synced: int = 0
-
-    def leaves(self, *, durable: bool = False) -> list[Leaf]:
-        data = self.data[: self.synced] if durable else self.data
-        return [parse(leaf) for frame in scan(data).frames for leaf in frame.leaves]
-
-
-class Disk(Struct):
-    """A disk in memory. `fault(operation, number)` may raise; operations (open, write, sync, close) count from 0."""
-
-    fault: Callable[[str, int], None] = lambda _operation, _number: None
-    most: int = 1_000_000
-    files: dict[str, Stored] = field(default_factory=dict)
-    done: list[str] = field(default_factory=list)
-    _count: Iterator[int] = field(default_factory=itertools.count)
-
-    def open(self, path: Path) -> LogFile:
-        self.step("open")
-        if path.name in self.files:
-            raise FileExistsError(path.name)
-        self.files[path.name] = Stored()
-        return DiskFile(self, self.files[path.name])
-
-    def step(self, operation: str) -> None:
-        self.done.append(operation)
-        self.fault(operation, next(self._count))
-
-    def leaves(self, *, durable: bool = False) -> list[Leaf]:
-        return [leaf for file in self.files.values() for leaf in file.leaves(durable=durable)]
-
-
-class DiskFile(Struct):
-    disk: Disk
-    stored: Stored
-
-    def write(self, data: bytes) -> int:
-        try:
-            self.disk.step("write")
-        except OSError:
-            self.stored.data += data[: len(data) // 2]  # a failed write may still leave a part
-            raise
-        self.stored.data += data[: self.disk.most]
-        return min(self.disk.most, len(data))
-
-    def sync(self) -> None:
-        self.disk.step("sync")
-        self.stored.synced = len(self.stored.data)
-
-    def close(self) -> None:
-        self.disk.step("close")
-
-
-class Clock:
-    """Stands still until it is moved."""
-
-    def __init__(self) -> None:
-        self.now_us = 1_790_000_000_000_000
-
-    def __call__(self) -> int:
-        return self.now_us
-
-
-class Settled:
-    """Collects receipts; `check` is called first, on the writer's thread."""
-
-    def __init__(self, check: Callable[[Receipt], None] = lambda _: None) -> None:
-        self.receipts: list[Receipt] = []
-        self.complaints: list[str] = []
-        self._check = check
-        self._changed = threading.Condition()
-
-    def __call__(self, receipts: Sequence[Receipt]) -> None:
-        for receipt in receipts:
-            try:
-                self._check(receipt)
-            except AssertionError as error:
-                self.complaints.append(f"{receipt.id}: {error}")
-        with self._changed:
-            self.receipts.extend(receipts)
-            self._changed.notify_all()
-
-    def wait(self, count: int) -> None:
-        with self._changed:
-            assert self._changed.wait_for(lambda: len(self.receipts) >= count, WAIT_S)
 
 
 @pytest.fixture(scope="module")
 def keys(tmp_path_factory: pytest.TempPathFactory) -> LogKeys:
     return create_keys(tmp_path_factory.mktemp("state") / "keys", "pdp.example.com/test", os.urandom)
-
-
-class Bench(Struct, frozen=True):
-    """Makes writers on one folder."""
-
-    wal: Path
-    keys: LogKeys
-    clock: Clock
-
-    def writer(
-        self, open_file: Callable[[Path], LogFile], settled: Callable[[Sequence[Receipt]], None], limits: Limits
-    ) -> LogWriter:
-        return LogWriter(
-            self.wal,
-            1,
-            self.keys,
-            open_file=open_file,
-            entropy=os.urandom,
-            clock_us=self.clock,
-            on_settled=settled,
-            software="portcullis test",
-            limits=limits,
-        )
-
-    @contextmanager
-    def running(
-        self,
-        open_file: Callable[[Path], LogFile],
-        settled: Callable[[Sequence[Receipt]], None],
-        limits: Limits | None = None,
-    ) -> Iterator[LogWriter]:
-        writer = self.writer(open_file, settled, limits or Limits())
-        writer.start()
-        try:
-            yield writer
-        finally:
-            writer.close(WAIT_S)
 
 
 @pytest.fixture
@@ -199,7 +69,7 @@ def test_records_are_written_in_order_and_opened_again(bench: Bench) -> None:
         assert writer.status().next_seq == 3
     (stored,) = disk.files.values()
     leaves = stored.leaves()
-    assert _kinds(leaves) == ["log.start", "decision", "decision", "log.stop"]
+    assert _kinds(leaves) == ["log.start", "decision", "decision", "log.heartbeat", "log.stop"]
     assert [leaf.id for leaf in leaves[1:3]] == [first.id, second.id]
     assert (first.settled, first.error, second.settled, second.error) == (True, None, True, None)
     opened = [open_box(bench.keys.box_key, salt_of(leaves[0]), bench.keys.origin, leaf) for leaf in leaves[1:3]]
@@ -260,8 +130,28 @@ def test_a_busy_log_is_synced_by_the_clock_though_nothing_is_strict(bench: Bench
         settled.wait(1)
         assert not syncs.acquire(blocking=False)
         bench.clock.now_us += step_us
+        if step_us < 0:
+            bench.clock.pass_us(3_600_000_000)
         writer.append("decision", {}, None, strict=False)
         assert syncs.acquire(timeout=WAIT_S)
+
+
+def test_a_log_that_was_given_up_is_opened_again_though_nobody_appends(bench: Bench) -> None:
+    synced = threading.Semaphore(0)
+
+    def fault(operation: str, number: int) -> None:
+        if (operation, number) == ("write", 3):
+            raise OSError(errno.EIO, "the disk failed, once")
+        if operation == "sync":
+            synced.release()
+
+    disk, settled = Disk(fault), Settled()
+    with bench.running(disk.open, settled, Limits(reopen_us=10_000)) as writer:
+        assert synced.acquire(timeout=WAIT_S)
+        receipt = writer.append("decision", {}, None, strict=True)
+        assert synced.acquire(timeout=WAIT_S)
+        assert receipt.error is not None
+    assert _kinds(disk.leaves())[-4:] == ["log.start", "log.gap", "log.heartbeat", "log.stop"]
 
 
 def test_short_writes_are_completed(bench: Bench) -> None:
@@ -481,7 +371,7 @@ def test_a_dead_disk_is_asked_once_a_second_and_the_gap_is_stated(bench: Bench) 
         settled.wait(2)
         assert after.error is None
     newest = list(disk.files.values())[-1].leaves()
-    assert _kinds(newest) == ["log.start", "log.gap", "decision", "log.stop"]
+    assert _kinds(newest) == ["log.start", "log.gap", "decision", "log.heartbeat", "log.stop"]
     gap = newest[1].clear
     assert (gap["refused"], gap["failed"]) == (34, 1)
     assert (gap["from"], gap["to"]) == (died_us, died_us + 3_000_000)
@@ -519,7 +409,7 @@ def test_a_file_asked_for_again_while_it_is_opened_is_opened_once(bench: Bench) 
         assert after.error is None
     assert [Counter(_kinds(file.leaves())) for file in disk.files.values()] == [
         {"log.start": 1, "decision": 1},
-        {"log.start": 1, "log.gap": 2, "decision": 1, "log.stop": 1},
+        {"log.start": 1, "log.gap": 2, "decision": 1, "log.heartbeat": 1, "log.stop": 1},
     ]
     _assert_contiguous(disk, bench.keys)
 
@@ -539,7 +429,7 @@ def test_a_gap_that_no_append_followed_is_stated_at_the_end(bench: Bench) -> Non
         settled.wait(1)
         assert lost.error is not None
     newest = list(disk.files.values())[-1].leaves()
-    assert _kinds(newest) == ["log.start", "log.gap", "log.stop"]
+    assert _kinds(newest) == ["log.start", "log.gap", "log.heartbeat", "log.stop"]
     assert newest[1].clear["failed"] == 1
 
 
@@ -601,7 +491,7 @@ def test_what_waits_behind_a_failing_write_fails_with_it_and_is_never_written(be
             writer.append("decision", {}, None, strict=False)
     assert [_kinds(file.leaves()) for file in disk.files.values()] == [
         ["log.start"],
-        ["log.start", "log.gap", "log.stop"],
+        ["log.start", "log.gap", "log.heartbeat", "log.stop"],
     ]
     gap = disk.leaves()[2].clear
     assert (gap["refused"], gap["failed"]) == (1, 21)
@@ -633,7 +523,7 @@ def test_a_gap_whose_leaf_was_lost_is_stated_again(bench: Bench) -> None:
             writer.append("decision", {"a": 0.5}, None, strict=False)
         assert broken.acquire(timeout=WAIT_S)
     newest = list(disk.files.values())[-1].leaves(durable=True)
-    assert _kinds(newest) == ["log.start", "log.gap", "log.stop"]
+    assert _kinds(newest) == ["log.start", "log.gap", "log.heartbeat", "log.stop"]
     assert newest[1].clear["refused"] == 1
 
 
@@ -693,7 +583,7 @@ def test_a_listener_that_raises_does_not_end_the_log(bench: Bench) -> None:
             receipt = writer.append("decision", {}, None, strict=True)
             assert calls.acquire(timeout=WAIT_S)
             assert receipt.error is None
-    assert _kinds(disk.leaves()) == ["log.start", "decision", "decision", "log.stop"]
+    assert _kinds(disk.leaves()) == ["log.start", "decision", "decision", "log.heartbeat", "log.stop"]
     assert writer.status().undelivered == 2
 
 
@@ -725,7 +615,7 @@ def test_before_the_start_and_after_the_end_appends_are_refused(bench: Bench) ->
     with pytest.raises(AuditError, match=r"audit\.closed"):
         running.append("decision", {}, None, strict=False)
     running.close(WAIT_S)
-    assert _kinds(disk.leaves()) == ["log.start", "log.stop"]
+    assert _kinds(disk.leaves()) == ["log.start", "log.heartbeat", "log.stop"]
 
 
 def test_what_was_appended_before_the_end_is_written_and_settled(bench: Bench) -> None:
@@ -734,7 +624,7 @@ def test_what_was_appended_before_the_end_is_written_and_settled(bench: Bench) -
         receipts = [writer.append("decision", {}, b"x", strict=False) for _ in range(200)]
     assert [receipt.error for receipt in receipts] == [None] * 200
     assert all(receipt.settled for receipt in receipts)
-    assert _kinds(disk.leaves(durable=True)) == ["log.start", *["decision"] * 200, "log.stop"]
+    assert _kinds(disk.leaves(durable=True)) == ["log.start", *["decision"] * 200, "log.heartbeat", "log.stop"]
 
 
 def test_closing_over_a_stalled_disk_says_so_and_succeeds_later(bench: Bench) -> None:
@@ -778,10 +668,10 @@ def test_what_earlier_runs_left_is_recovered_and_stated(bench: Bench) -> None:
         newest = bench.wal / wal_name(1, writer.boot())
     assert earlier.read_bytes() == sound
     leaves = Stored(newest.read_bytes()).leaves()
-    assert _kinds(leaves) == ["log.start", "log.recovered", "log.recovered", "log.stop"]
+    assert _kinds(leaves) == ["log.start", "log.recovered", "log.recovered", "log.heartbeat", "log.stop"]
     stated = {str(leaf.clear["file"]): leaf.clear for leaf in leaves[1:3]}
     assert {name: (c["kept_seq"], c["discarded"], c["damaged"]) for name, c in stated.items()} == {
-        earlier.name: (1, 50, False),
+        earlier.name: (2, 50, False),
         damaged.name: (None, len(sound), True),
     }
 
@@ -801,6 +691,7 @@ def test_entropy_and_the_clock_decide_every_byte(bench: Bench) -> None:
             clock_us=bench.clock,
             on_settled=settled,
             software="x",
+            monotonic_us=bench.clock.monotonic_us,
         )
         writer.start()
         writer.append("decision", {}, b"x", strict=True)

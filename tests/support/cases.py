@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, assert_never
@@ -108,10 +108,11 @@ def engine() -> Engine:
     return engine_of(read_folder(POLICY), planned=True)
 
 
-def cases() -> Iterator[Case]:
-    for path in sorted(DECISIONS.glob("*.yaml")):
-        for document in yaml.safe_load_all(path.read_text()):
-            yield _case(path, document)
+@cache
+def cases() -> tuple[Case, ...]:
+    """The cases of every file; read once, since half a dozen modules of tests ask for them when they are imported."""
+    paths = sorted(DECISIONS.glob("*.yaml"))
+    return tuple(_case(path, document) for path in paths for document in yaml.safe_load_all(path.read_text()))
 
 
 def cannot_carry(path: PathName, case: Case) -> str | None:

@@ -22,7 +22,8 @@ from pdp.audit.keys import LogKeys, create_keys
 from pdp.audit.leaf import encode
 from pdp.audit.report import Report
 from pdp.audit.sequencer import QUIET_S, Sequencer
-from pdp.audit.verify import Wanted, verify_log
+from pdp.audit.verify import verify_log
+from pdp.audit.verify_trust import Wanted
 from pdp.audit.writer import Limits, LogWriter, Receipt
 from pdp.model import Json
 

@@ -17,6 +17,7 @@ class Appended:
     inputs: bytes | None
     strict: bool
     receipt: Receipt
+    counted: int | None = None
 
 
 @dataclass
@@ -28,19 +29,29 @@ class MemoryLog:
     fails: bool = False
     stalls: bool = False
     number: int = 1
+    forgone: list[int] = field(default_factory=list)
     leaves: list[Appended] = field(default_factory=list)
 
     def boot(self) -> int:
         return self.number
 
+    def unrecorded(self, counted: int) -> None:
+        self.forgone.append(counted)
+
     def append(
-        self, kind: str, clear: Mapping[str, Json], inputs: bytes | None, strict: bool, same_id: str | None = None
+        self,
+        kind: str,
+        clear: Mapping[str, Json],
+        inputs: bytes | None,
+        strict: bool,
+        same_id: str | None = None,
+        counted: int | None = None,
     ) -> Receipt:
         if self.refuses:
             raise AuditError("audit.full", "the ring is full")
         receipt = Receipt(f"{len(self.leaves):032x}", strict)
         shown = dict(clear) if same_id is None else {**clear, "of": same_id}
-        self.leaves.append(Appended(kind, shown, inputs, strict, receipt))
+        self.leaves.append(Appended(kind, shown, inputs, strict, receipt, counted))
         if not self.stalls:
             receipt.error = AuditError("audit.unavailable", "the disk is gone") if self.fails else None
             receipt.settled = True

@@ -23,7 +23,7 @@ def readings(target: bytes) -> set[str]:
     for _ in range(3):
         decoded |= {unquote_to_bytes(each) for each in decoded}
     texts = {text for each in decoded for text in _texts(each)}
-    return {_resolved(text) for each in texts for text in _cut(each)}
+    return {_resolved(text) for text in {cut for each in texts for cut in _cut(each)}}
 
 
 def reaches(target: bytes, protected: str) -> bool:

@@ -1,0 +1,202 @@
+"""`pdp audit replay`: past calls decided again, by the policy of their record or by another.
+
+Exit codes: 0 everything comes out the same, 1 something does not (or evidence is not whole), 2 bad input, 3 our fault.
+
+Decision: 2026-11-21. Before a box is opened, an `audit.replay` leaf is durable that states who asks (`user`), the
+`mode`, the span (`since`, `until`), the service (`sv`), and of a candidate its digest (`pb`) and where facts come from
+(`facts`). No value is shown, but whoever chooses the policy chooses the questions: a candidate that denies one subject
+tells by its flips which calls were that subject's. One leaf a run says that it was asked, and what; and `--verify`,
+which opens as many boxes, is stated alike.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+from msgspec import Struct
+from rich.console import Console
+from rich.progress import Progress as Bar
+
+from pdp.audit.keys import LogKeys, load_keys
+from pdp.audit.notice import write_durably
+from pdp.audit.replay_candidate import Candidate, FactsFrom
+from pdp.audit.replay_engines import Asked, stored_engines
+from pdp.audit.replay_history import replay_history
+from pdp.audit.replay_log import LogPlace, Past, Progress, Span, decisions
+from pdp.audit.replaying import DEFINED_EVERY, verify_decisions
+from pdp.cli.audit_replay_text import history_json, history_lines, verified_json, verified_lines
+from pdp.cli.instants import instant_us
+from pdp.cli.options import config_option, configured, json_option, path_type, settings_option, state_option
+from pdp.config import Config
+from pdp.errors import StateError
+from pdp.model import Json
+from pdp.runtime.acceptance import Conditions
+from pdp.runtime.compiled import engine_of
+from pdp.runtime.engine import Engine
+from pdp.runtime.sources import source_of
+from pdp.state import State
+
+SHOW_AFTER_S = 1.0
+OUR_FAULT = 3
+
+
+@click.command(short_help="Decide past calls again, by their own policy or by another.")
+@click.option("--verify", is_flag=True, help="By the policy of each record: every answer must come out the same.")
+@click.option("--policy", type=path_type, metavar="DIR|BUNDLE", help="By this policy: what would come out otherwise.")
+@settings_option
+@click.option(
+    "--facts",
+    type=click.Choice(["recorded", "current"]),
+    default="recorded",
+    show_default=True,
+    help="With --policy: whether rows of facts that a record lacks are missing, or those of the policy's own files.",
+)
+@click.option("--since", "since", metavar="TIME", help="From then on: RFC 3339, a day, or how long ago (10m, 2h, 3d).")
+@click.option("--until", "until", metavar="TIME", help="Before then.")
+@click.option("--service", metavar="NAME", help="Only the calls for this service.")
+@click.option(
+    "--thorough",
+    is_flag=True,
+    help="With --verify: decide each call by the language's definition too, not some of them.",
+)
+@config_option
+@state_option
+@json_option
+@click.pass_context
+def replay(
+    ctx: click.Context,
+    policy: Path | None,
+    settings: str | None,
+    facts: FactsFrom,
+    since: str | None,
+    until: str | None,
+    service: str | None,
+    config_path: Path | None,
+    state: Path | None,
+    *,
+    verify: bool,
+    thorough: bool,
+    as_json: bool,
+) -> None:
+    """Decide the calls of the log again.
+
+    With --verify, each by the policy that decided it: decision, primary rule and obligations must come out the same.
+    With --policy, each by a candidate: what stays the same, what flips, and what cannot be said for want of inputs that
+    no record holds. No value is shown; that it was asked is itself recorded first.
+
+    Needs the keys in the state folder. Ends 0, or 1 where something comes out otherwise, a candidate cannot be told for
+    want of inputs, or a record is damaged.
+    """
+    if verify == (policy is not None):
+        raise click.UsageError("give either --verify or --policy DIR")
+    if (thorough and not verify) or (verify and (settings is not None or facts != "recorded")):
+        raise click.UsageError("--thorough goes with --verify, --settings and --facts go with --policy")
+    config = configured(config_path)
+    place = State(state or config.state)
+    span = _span(since, until, service)
+    if not place.log.is_dir():
+        raise StateError("S120", f"there is no log in {place.root}: name the state folder with --state")
+    keys = load_keys(place.keys)
+    engine = None if policy is None else _candidate(config, policy, settings)
+    write_durably(place.root, keys, "audit.replay", _stated(span, engine, facts))
+    try:
+        with _progress() as progress:
+            past = decisions(LogPlace(place.log, place.wal), span, progress)
+            told = _run(place, keys, past, engine, facts, 1 if thorough else DEFINED_EVERY, as_json=as_json)
+    except OSError as error:
+        click.echo(f"error: the log cannot be read: {error}", err=True)
+        ctx.exit(OUR_FAULT)
+    click.echo(told.text)
+    ctx.exit(0 if told.is_calm else 1)
+
+
+class _Told(Struct, frozen=True):
+    """What came of it, as it is printed; `is_calm`: nothing came out otherwise, and all evidence is whole."""
+
+    text: str
+    is_calm: bool
+
+
+def _run(
+    place: State,
+    keys: LogKeys,
+    past: Iterator[Past],
+    engine: Engine | None,
+    facts: FactsFrom,
+    every: int,
+    *,
+    as_json: bool,
+) -> _Told:
+    """Decide again, and say what came of it."""
+    engines = stored_engines(place.bundles)
+    if engine is None:
+        verified = verify_decisions(past, keys, engines, every)
+        return _Told(_text(verified_json(verified) if as_json else verified_lines(verified)), verified.is_sound)
+    history = replay_history(past, keys, engines, Candidate(Asked(engine), facts))
+    shown = history_json(history, engine.digest) if as_json else history_lines(history, engine.digest)
+    return _Told(_text(shown), history.is_calm)
+
+
+def _text(told: dict[str, Json] | list[str]) -> str:
+    return json.dumps(told, indent=2, sort_keys=True) if isinstance(told, dict) else "\n".join(told)
+
+
+def _span(since: str | None, until: str | None, service: str | None) -> Span:
+    now_us = time.time_ns() // 1_000
+    since_us = None if since is None else instant_us(since, "--since", now_us)
+    until_us = None if until is None else instant_us(until, "--until", now_us)
+    if since_us is not None and until_us is not None and since_us >= until_us:
+        raise click.UsageError("--until must lie after --since")
+    return Span(since_us, until_us, service)
+
+
+def _stated(span: Span, engine: Engine | None, facts: FactsFrom) -> dict[str, Json]:
+    """The clear fields of the leaf that says what is asked."""
+    asked: dict[str, Json] = {
+        "t": time.time_ns() // 1_000,
+        "user": os.geteuid(),
+        "mode": "verify" if engine is None else "policy",
+        "since": span.since_us,
+        "until": span.until_us,
+        "sv": span.service,
+    }
+    if engine is not None:
+        asked |= {"pb": engine.digest, "facts": facts}
+    return {name: value for name, value in asked.items() if value is not None}
+
+
+def _candidate(config: Config, place: Path, settings: str | None) -> Engine:
+    """The engine of the folder, or of the built policy where the configuration's digest names it."""
+    digest = None if place.is_dir() else config.bundle_digest
+    conditions = Conditions(config.service_from_host, config.never_observe)
+    source = source_of(place, digest, settings or config.settings, conditions)
+    bundle = source.read()
+    if source.pinned:
+        return asyncio.run(source.engine(bundle))[0]
+    return engine_of(bundle, conditions, planned=True)
+
+
+@contextlib.contextmanager
+def _progress() -> Iterator[Progress]:
+    """A bar on a terminal, once it takes a while."""
+    began = time.monotonic()
+    with contextlib.ExitStack() as stack:
+        shown: list[Bar] = []
+
+        def show(done: int, total: int) -> None:
+            if not sys.stderr.isatty() or time.monotonic() - began < SHOW_AFTER_S:
+                return
+            if not shown:
+                shown.append(stack.enter_context(Bar(console=Console(stderr=True), transient=True)))
+                shown[0].add_task("records", total=total)
+            shown[0].update(shown[0].task_ids[0], completed=done, total=total)
+
+        yield show

@@ -1,0 +1,261 @@
+"""The record on its short way is the one by its definition (tests/support/plain_record.py), whatever it is made of; and
+leaf and box together say all that the definition says there is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pdp.audit.inputs import USUAL, Evidence, inputs_of
+from pdp.audit.record import Entry, decision_entry
+from pdp.audit.replay_stated import whole_inputs
+from pdp.evaluate import Evaluator
+from pdp.identity.bearer import Identity
+from pdp.identity.jwt import Verifier
+from pdp.model import EXT_AUTHZ, Asserted, Body, ClientCertificate, Decision, Inquiry, Json, Principal
+from pdp.runtime.engine import Engine
+from policy_lang.ir import LogDuty
+from policy_lang.meaning.inputs import Inputs, Looked
+from policy_lang.request import Path
+from policy_lang.verdict import (
+    CAPABILITIES,
+    NOWHERE,
+    ActionCall,
+    Caller,
+    Challenge,
+    ClauseTrace,
+    Duties,
+    Header,
+    HttpCall,
+    Observed,
+    Origin,
+    Question,
+    RuleTrace,
+    Truth3,
+)
+from tests.support.cases import NOW, Case, cases, engine, inquiry
+from tests.support.plain_record import plain_clear, plain_entry, plain_inputs, plain_whole
+
+NOW_US = NOW * 1_000_000
+
+WORDS = ["", "plain-1", "GET", 'a "quoted', "back\\slash", "\x01", "\x7f", "\u20ac", "\udc80", "accounts"]
+long = st.sampled_from([64, 65, USUAL + 1, 1_025]).map(lambda size: "x" * size)
+words = st.sampled_from(WORDS) | long
+own = st.sampled_from(["m.a", "accounts", "\u20ac", 'a "quoted', "\x7f"])
+"""Words of the policy, which stand in clear."""
+rules = st.sampled_from(["desk.insiders", "default", "route", "m.a"])
+flags = st.booleans()
+scalars = st.one_of(st.none(), flags, st.integers(-(2**65), 2**65), st.floats(), words)
+claims = st.dictionaries(words, scalars | st.lists(scalars, max_size=2), max_size=3)
+
+
+def _some(one: st.SearchStrategy[object], most: int = 2) -> st.SearchStrategy[tuple[object, ...]]:
+    return st.lists(one, max_size=most).map(tuple)
+
+
+clauses = st.builds(ClauseTrace, label=own, text=own, truth=st.sampled_from(Truth3), failed=own)
+traces = st.builds(
+    RuleTrace,
+    id=rules,
+    effect=st.sampled_from(["allow", "deny", "require"]),
+    because=own,
+    place=own,
+    applies=flags,
+    clauses=_some(clauses),
+)
+duties = st.builds(
+    Duties,
+    headers=_some(st.builds(Header, name=own, value=own)),
+    removed=_some(own),
+    redactions=_some(own),
+    token_scopes=st.none() | _some(own),
+    alerts=_some(own),
+)
+outcomes = st.sampled_from(["deny", "step_up"])
+decisions = st.builds(
+    Decision,
+    outcome=outcomes | st.just("allow"),
+    by=st.lists(rules, min_size=1, max_size=3).map(tuple),
+    reason=own,
+    subject=own,
+    policy=words,
+    service=st.none() | st.just("accounts") | own,
+    endpoint=st.none() | own,
+    challenges=_some(st.builds(Challenge, name=own, within_s=st.none())),
+    log=st.builds(LogDuty, level=st.sampled_from(["minimal", "normal", "full"]), strict=flags),
+    duties=duties,
+    advice=duties,
+    status=st.none() | st.just(404),
+    shadow=_some(rules),
+    observed=st.none()
+    | st.builds(Observed, outcome=outcomes, by=st.lists(rules, min_size=1, max_size=2).map(tuple), reason=own),
+    valid_until_ms=st.none() | st.integers(0, 2**40),
+    rules=_some(traces, 3),
+    nearest=st.none() | rules,
+    baselines=_some(own),
+)
+inquiries = st.builds(
+    Inquiry,
+    service=st.none() | st.just("accounts") | words,
+    method=st.none() | st.sampled_from(["GET", "POST", "other"]) | words,
+    path=st.none() | words,
+    host=st.none() | st.just("accounts") | words,
+    headers=st.just(()),
+    gateway=words,
+    ip=st.none() | st.just("GET") | words,
+    peer=st.none() | words | st.just("spiffe://example/front"),
+    certificate=st.none() | st.builds(ClientCertificate, digest=st.just(b"x"), ends_s=st.integers(0, 2**33)),
+    asserted=st.none() | st.builds(Asserted, type=words, id=words),
+    verified=st.none() | claims,
+    body=st.none() | st.builds(Body, size=st.integers(0, 9), truncated=flags),
+    action=st.none() | words,
+    resource=st.none() | st.dictionaries(st.sampled_from(["type", "id", "properties"]), scalars),
+    request_id=st.none() | words,
+)
+principals = st.builds(
+    Principal,
+    kind=st.sampled_from(["token", "subject", "anonymous"]),
+    name=st.none() | st.just("accounts") | words,
+    claims=claims | st.dictionaries(st.sampled_from(["id", "cnf"]), scalars),
+    expires_at=st.none() | st.integers(0, 2**33),
+)
+abilities = st.sampled_from([CAPABILITIES, EXT_AUTHZ]) | st.frozensets(st.sampled_from(sorted(CAPABILITIES)))
+calls = st.builds(ActionCall, action=words, resource=words, id=words) | st.builds(
+    HttpCall,
+    method=words,
+    host=st.just("accounts") | words,
+    path=st.builds(
+        Path, text=words, segments=_some(words, 20), trailing_slash=flags, escaped=st.just(frozenset()), query=st.none()
+    ),
+)
+questions = st.builds(
+    Question,
+    service=st.just("accounts") | words,
+    call=calls,
+    caller=st.just(Caller(None)),
+    now_ms=st.just(NOW_US // 1_000) | st.integers(0, 2**40),
+    facts=st.just({}),
+    capabilities=abilities,
+)
+values = st.one_of(flags, st.integers(-5, 5), words, st.frozensets(words, max_size=3))
+looked = st.builds(Looked, relation=words, arguments=_some(st.none() | values), found=st.none() | flags)
+inputs = st.builds(
+    Inputs,
+    caller=st.builds(
+        Caller,
+        kind=st.none() | st.just("accounts") | words,
+        claims=claims,
+        multi_audience=flags,
+        unread=st.frozensets(words, max_size=3),
+    ),
+    reads=st.just({}),
+    lookups=_some(looked),
+    headers=st.dictionaries(words, _some(words), max_size=2),
+    properties=claims,
+    origin=st.just(NOWHERE)
+    | st.builds(
+        Origin,
+        ip=st.none() | st.just("GET") | words,
+        peer=st.just("spiffe://example/front") | words,
+        gateway=st.just("edge") | words,
+        tls=st.none() | flags,
+    ),
+    signals=st.dictionaries(words, values, max_size=2),
+    capabilities=abilities,
+)
+evidences = st.builds(
+    Evidence,
+    inquiry=st.none() | inquiries,
+    principal=st.none() | principals,
+    question=st.none() | questions,
+    inputs=st.none() | inputs,
+)
+
+Way = Callable[[Decision, Evidence, Engine | None, int, str, str | None], Entry]
+
+
+def _made(way: Way, decision: Decision, evidence: Evidence, known: Engine | None, context: str | None) -> object:
+    """What a way comes to: an entry, or the kind of its error."""
+    try:
+        entry = way(decision, evidence, known, NOW_US, "edge", context)
+    except Exception as error:  # noqa: BLE001 - the law is that both fail alike
+        return type(error)
+    return entry.kind, dict(entry.clear), entry.inputs, entry.whole
+
+
+@settings(deadline=None, max_examples=200)
+@given(decisions, evidences, flags, st.none() | st.just("0" * 32))
+def test_the_short_way_comes_to_the_record_of_the_definition(
+    decision: Decision, evidence: Evidence, is_known: bool, context: str | None
+) -> None:
+    """decision_entry(x) == plain_entry(x), errors included."""
+    known = engine() if is_known else None
+    assert _made(decision_entry, decision, evidence, known, context) == _made(
+        plain_entry, decision, evidence, known, context
+    )
+
+
+def _text(members: dict[str, Json]) -> str:
+    """For comparing: NaN is not itself."""
+    return repr(sorted(members.items()))
+
+
+@settings(deadline=None, max_examples=200)
+@given(decisions, evidences)
+def test_the_inputs_of_the_short_way_are_those_of_the_definition(decision: Decision, evidence: Evidence) -> None:
+    """inputs_of(x, clear(x)) == plain_inputs(x, clear(x)), by their text."""
+    clear = plain_clear(decision, evidence, None, NOW_US, "edge", None)
+    assert _text(inputs_of(evidence, clear)) == _text(plain_inputs(evidence, clear))
+
+
+@settings(deadline=None, max_examples=200)
+@given(decisions, evidences)
+def test_leaf_and_box_together_say_all_that_there_is(decision: Decision, evidence: Evidence) -> None:
+    """whole_inputs(inputs_of(x, clear(x)), clear(x)) == plain_whole(x), by their text."""
+    clear = plain_clear(decision, evidence, None, NOW_US, "edge", None)
+    assert _text(whole_inputs(inputs_of(evidence, clear), clear)) == _text(plain_whole(evidence, clear))
+
+
+@pytest.mark.parametrize("case", list(cases()), ids=lambda case: case.name)
+def test_every_decision_case_is_recorded_alike(case: Case) -> None:
+    evaluator = Evaluator(engine, Identity(Verifier([])), service_from_host=False)
+    evaluation = evaluator.evaluate(inquiry(case, NOW), NOW_US)
+    one, other = (
+        _made(way, evaluation.decision, evaluation.evidence, evaluation.engine, None)
+        for way in (decision_entry, plain_entry)
+    )
+    assert isinstance(one, tuple)
+    assert one == other
+
+
+TEXTS = {
+    "nothing": {},
+    "all that a usual call says": {"service": "orders", "method": "GET", "path": "/a", "ip": "203.0.113.7"},
+    "a method at its bound": {"method": "x" * 64},
+    "a method beyond its bound": {"method": "x" * 65},
+    "an address at its bound": {"ip": "x" * 64},
+    "an address beyond its bound": {"ip": "x" * 65},
+    "as much as all are usually": {"path": "x" * USUAL},
+    "more than that": {"path": "x" * (USUAL + 1)},
+    "a service beyond its bound": {"service": "x" * 257},
+    "a path beyond its bound": {"path": "x" * 16_385},
+    "a quote": {"path": '"'},
+    "a backslash": {"path": "\\"},
+    "a control": {"host": "\x1f"},
+    "DEL, which stands as it is": {"host": "\x7f"},
+    "a character beyond ASCII": {"rq": "\u20ac"},
+    "half a character": {"rq": "\ud800"},
+}
+
+
+@pytest.mark.parametrize("texts", TEXTS.values(), ids=TEXTS.keys())
+def test_the_request_of_a_record_stands_as_by_definition_with(texts: dict[str, str]) -> None:
+    named = {"request_id" if name == "rq" else name: text for name, text in texts.items()}
+    whole = dict.fromkeys(("service", "method", "path", "host"), None) | {"headers": (), "gateway": "edge"} | named
+    evidence = Evidence(Inquiry(**whole), None, None, None)  # type: ignore[arg-type]  # the members are an Inquiry's
+    clear = plain_clear(Decision("deny", ("path",), "path"), evidence, None, NOW_US, "edge", None)
+    assert inputs_of(evidence, clear) == plain_inputs(evidence, clear)

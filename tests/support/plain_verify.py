@@ -1,0 +1,233 @@
+"""The verification as it is defined, record by record: the reference that the fast one is held to.
+
+Every record is parsed by itself, every hash is added by itself, and nothing is known of archives. What it may be slow
+in, it is; `pdp.audit.verify` must report the same of any log that stands still, to the letter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from msgspec import Struct, field
+
+from pdp.audit.checkpoint import Checkpoint, Verifier
+from pdp.audit.disk import Files, MemberError
+from pdp.audit.merkle import Edge, Tile, leaf_hash
+from pdp.audit.reader import fetch, wal_names
+from pdp.audit.report import INCOMPLETE, INVALID, Findings, Report
+from pdp.audit.sequences import Sequences
+from pdp.audit.tiles import CHECKPOINT, ENTRIES, TileError, TileRef, parse_bundle, parse_tile, refs_of_level
+from pdp.audit.verify_trust import Claims, Wanted, check_claims, check_policies, read_claims
+from pdp.audit.verify_wal import check_wal
+
+_MOST_DOUBTS = 1000
+
+
+class _Doubt(Struct, frozen=True):
+    """A hash tile that differs from what was derived. On level 0 `indices` are the records whose hashes differ.
+
+    `fits_entries` and `fits_tiles` tell with which of the two derivations the tile agrees.
+    """
+
+    ref: TileRef
+    indices: tuple[int, ...]
+    fits_entries: bool
+    fits_tiles: bool
+
+
+class _Walk(Struct):
+    """The walk through the tree: derived from the records and, from the first difference on, from level 0 as well.
+
+    `lost` is the first record of which neither bytes nor hash are there; from it on nothing can be derived.
+    `marks` are the sizes that are still to come, in order, at which the derived roots go into `roots`.
+    """
+
+    log: Files
+    marks: list[int]
+    findings: Findings
+    sequences: Sequences
+    edge: Edge = field(default_factory=Edge)
+    tile_edge: Edge | None = None
+    lost: int | None = None
+    records: int = 0
+    doubts: list[_Doubt] = field(default_factory=list)
+    roots: dict[int, list[bytes]] = field(default_factory=dict)
+
+
+def plainly_verified(log: Files, wal: Files | None, verifier: Verifier, wanted: Wanted) -> Report:
+    """The report on a log that stands still. Errors: as `pdp.audit.verify.verify_files`."""
+    findings = Findings()
+    sequences = Sequences(findings)
+    notes: list[str] = []
+    pending = 0
+    claims = read_claims(log, verifier, wanted, findings)  # (0)
+    walk = _Walk(log, [] if claims is None else list(claims.marks), findings, sequences)
+    checkpoint = None if claims is None else claims.checkpoint
+    if claims is not None and checkpoint is not None:
+        _see_root(walk)
+        for ref in refs_of_level(ENTRIES, checkpoint.size):  # (1)
+            _check_bundle(walk, ref)
+        if walk.lost is None:
+            _check_partial_tiles(walk)  # (2): the full ones were checked as they filled
+        _check_root(walk, checkpoint)  # (3)
+        announced = sequences.announced if walk.records == checkpoint.size else None
+        check_claims(claims, walk.roots, announced, sequences.newest_us, wanted, findings)  # (5)
+        check_policies(sequences.policies, wanted, findings)
+    newest_us = sequences.newest_us
+    if checkpoint is not None and wal is not None:
+        pending = sum(check_wal(wal, name, sequences, findings, notes) for name in wal_names(wal))  # (4)
+    sequences.finish()
+    return Report(
+        exit_code=findings.worst,
+        origin=verifier.name,
+        size=None if checkpoint is None else checkpoint.size,
+        root=None if checkpoint is None else checkpoint.root.hex(),
+        records=walk.records,
+        writers=sequences.writers,
+        pending=pending,
+        newest_us=newest_us,
+        findings=tuple(findings.kept),
+        findings_dropped=findings.dropped,
+        notes=tuple(notes),
+        keys=0 if claims is None else len(claims.succession.periods),
+        witnessed=_witnessed(claims),
+    )
+
+
+def _witnessed(claims: Claims | None) -> tuple[int, int] | None:
+    found = None if claims is None else claims.witnessed
+    if found is None or found.since_s is None:
+        return None
+    return found.signed.checkpoint.size, found.since_s
+
+
+def _check_bundle(walk: _Walk, ref: TileRef) -> None:
+    """Steps (1) and (2) for one bundle: its records, their hashes, and the tiles of upper levels that it filled."""
+    tile_ref = TileRef(0, ref.index, ref.width)
+    entries = _load(walk, ref, parse_bundle)
+    hashes = _load(walk, tile_ref, parse_tile)
+    first, end = ref.records
+    derived = None if entries is None else tuple(map(leaf_hash, entries))
+    by_entries, by_tiles = derived or hashes, hashes or derived
+    differing: frozenset[int] = frozenset()
+    if by_entries is None or by_tiles is None:
+        walk.lost = first if walk.lost is None else walk.lost
+    else:
+        differing = frozenset(i for i in range(ref.width) if by_entries[i] != by_tiles[i])
+        if differing:
+            walk.tile_edge = walk.tile_edge or walk.edge.copy()
+            indices = tuple(first + i for i in sorted(differing))
+            _doubt(walk, _Doubt(tile_ref, indices, fits_entries=False, fits_tiles=True))
+        if walk.lost is None:
+            _grow(walk, by_entries, by_tiles)
+    if entries is None:
+        walk.sequences.miss(range(first, end))
+        return
+    walk.records += len(entries)
+    for i, entry in enumerate(entries):
+        walk.sequences.see(first + i, entry, f"record {first + i}", doubtful=i in differing)
+
+
+def _load(
+    walk: _Walk, ref: TileRef, parse: Callable[[bytes, int, bool], tuple[bytes, ...]]
+) -> tuple[bytes, ...] | None:
+    """The parts of one file; None, and a finding, where it is missing or broken."""
+    try:
+        fetched = fetch(walk.log, ref)
+    except MemberError as error:
+        walk.findings.add(INVALID, error.path, f"{error.text}; it covers {_range(ref)}")
+        return None
+    if fetched is None:
+        walk.findings.add(INCOMPLETE, ref.path, f"it is missing, and covers {_range(ref)}")
+        return None
+    try:
+        return parse(fetched.data, ref.width, fetched.exact)
+    except TileError as error:
+        walk.findings.add(INVALID, fetched.path, f"{error.detail}; it covers {_range(ref)}")
+        return None
+
+
+def _grow(walk: _Walk, by_entries: tuple[bytes, ...], by_tiles: tuple[bytes, ...]) -> None:
+    for hashed, stated in zip(by_entries, by_tiles, strict=True):
+        filled = walk.edge.append(hashed)
+        twins = filled if walk.tile_edge is None else walk.tile_edge.append(stated)
+        for tile, twin in zip(filled, twins, strict=True):
+            _check_upper(walk, tile, twin)
+        _see_root(walk)
+
+
+def _check_partial_tiles(walk: _Walk) -> None:
+    twins = walk.edge if walk.tile_edge is None else walk.tile_edge
+    for tile, twin in zip(walk.edge.partial_tiles(), twins.partial_tiles(), strict=True):
+        _check_upper(walk, tile, twin)
+
+
+def _check_upper(walk: _Walk, by_entries: Tile, by_tiles: Tile) -> None:
+    """Compare a tile above level 0, which was compared record by record, with its file."""
+    if by_entries.level == 0:
+        return
+    ref = TileRef(by_entries.level, by_entries.index, len(by_entries.hashes))
+    hashes = _load(walk, ref, parse_tile)
+    if hashes is not None and not hashes == by_entries.hashes == by_tiles.hashes:
+        _doubt(walk, _Doubt(ref, (), hashes == by_entries.hashes, hashes == by_tiles.hashes))
+
+
+def _doubt(walk: _Walk, doubt: _Doubt) -> None:
+    if len(walk.doubts) < _MOST_DOUBTS:
+        walk.doubts.append(doubt)
+    else:
+        walk.findings.add(INVALID, doubt.ref.path, f"it differs from what was derived of {_range(doubt.ref)}")
+
+
+def _check_root(walk: _Walk, checkpoint: Checkpoint) -> None:
+    """Step (3). Where files disagree, the derivation that leads to the signed root is right, the other file wrong."""
+    if walk.lost is not None:
+        text = f"the root cannot be derived: of record {walk.lost} neither bytes nor hash are there"
+        walk.findings.add(INCOMPLETE, CHECKPOINT, text)
+    entries_right = walk.lost is None and walk.edge.root() == checkpoint.root
+    tiles_right = walk.lost is None and walk.tile_edge is not None and walk.tile_edge.root() == checkpoint.root
+    if walk.lost is None and not entries_right and not tiles_right:
+        text = f"the {checkpoint.size} records of this folder lead to another root than the signed one"
+        walk.findings.add(INVALID, CHECKPOINT, text)
+    for doubt in walk.doubts:
+        if entries_right:
+            if not doubt.fits_entries:
+                text = f"it differs from {_range(doubt.ref)}, which lead to the signed root"
+                walk.findings.add(INVALID, doubt.ref.path, text)
+        elif tiles_right:
+            _blame_entries(walk, doubt)
+        elif doubt.indices:
+            text = f"its hashes of {_listed(walk, doubt)} differ from the records: the one or the other was changed"
+            walk.findings.add(INVALID, doubt.ref.path, text)
+        elif not doubt.fits_entries and not doubt.fits_tiles:
+            walk.findings.add(INVALID, doubt.ref.path, f"it differs from what was derived of {_range(doubt.ref)}")
+
+
+def _blame_entries(walk: _Walk, doubt: _Doubt) -> None:
+    for index in doubt.indices:
+        walk.findings.add(INVALID, _named(walk, index), "its bytes are not those that were signed")
+    if not doubt.fits_tiles:
+        text = f"it differs from the hashes of {_range(doubt.ref)}, which lead to the signed root"
+        walk.findings.add(INVALID, doubt.ref.path, text)
+
+
+def _see_root(walk: _Walk) -> None:
+    """Keep the roots where the tree has the size of a mark."""
+    if walk.marks and walk.edge.size == walk.marks[0]:
+        walk.marks.pop(0)
+        walk.roots[walk.edge.size] = [edge.root() for edge in (walk.edge, walk.tile_edge) if edge is not None]
+
+
+def _range(ref: TileRef) -> str:
+    first, end = ref.records
+    return f"record {first}" if end - first == 1 else f"records {first} to {end - 1}"
+
+
+def _named(walk: _Walk, index: int) -> str:
+    known = walk.sequences.placed.get(index)
+    return f"record {index}" if known is None else f"record {index} (id {known}{'…' if len(known) < 32 else ''})"
+
+
+def _listed(walk: _Walk, doubt: _Doubt) -> str:
+    shown = ", ".join(_named(walk, index) for index in doubt.indices[:8])
+    return shown if len(doubt.indices) <= 8 else f"{shown} and {len(doubt.indices) - 8} more"
