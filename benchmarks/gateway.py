@@ -30,7 +30,8 @@ from pdp.demo.envoy import EXT_AUTHZ, FILTER_NAME, configuration, typed
 from pdp.demo.ports import Ports
 from tests.support.envoy import envoy_binary
 from tests.support.issuing import TestIssuer
-from tests.support.process import ROOT, ServedPdp, free_port
+from tests.support.ports import free_port
+from tests.support.process import ROOT, ServedPdp
 
 POLICY = ROOT / "tests" / "golden" / "decisions" / "policy"
 CHECKED, PLAIN = "ledger.example", "plain.example"

@@ -22,7 +22,8 @@ from http.client import HTTPConnection, HTTPException
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from tests.support.process import ROOT, free_port
+from tests.support.ports import free_port
+from tests.support.process import ROOT
 
 PEERS = ROOT / "build" / "peers"
 OPA_VERSION = "1.22.2"

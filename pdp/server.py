@@ -28,7 +28,7 @@ from pdp.admin import Asker, Verb, admin_server
 from pdp.admin_tls import AdminListener
 from pdp.audit.files import OpenLogFile, open_log_file
 from pdp.audit.inputs import limited_text
-from pdp.audit.keys import create_keys, load_keys
+from pdp.audit.keys import create_keys, load_record_keys
 from pdp.audit.writer import LogWriter
 from pdp.clock import SteadyClock, host_clock_us
 from pdp.config import Config
@@ -153,7 +153,7 @@ class _Server:
             issuers, logged = read_issuers(self._config.issuers), self._config.log
             if not (self._state.keys / "log.key").exists():
                 create_keys(self._state.keys, logged.origin, self._seams.entropy, logged.root)
-            if logged.root not in (None, load_keys(self._state.keys).vkey):
+            if logged.root not in (None, load_record_keys(self._state.keys).vkey):
                 place = self._state.keys / "log.vkey"
                 raise StateError("S132", f"`log.root` is not the key in {place}: it is fixed when a log begins")
             await stack.enter_async_context(_background(self._sequencer.run(), stop))
@@ -187,7 +187,7 @@ class _Server:
         writer = LogWriter(
             self._state.wal,
             WORKER,
-            load_keys(self._state.keys),
+            load_record_keys(self._state.keys),
             open_file=seams.open_file,
             entropy=seams.entropy,
             clock_us=seams.clock_us,

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from pdp.audit.aggregate import AGGREGATE, numbers_field
 from pdp.audit.box import SALT_BYTES, Sealer
 from pdp.audit.ids import IdKey
-from pdp.audit.keys import LogKeys
+from pdp.audit.keys import RecordKeys
 from pdp.audit.leaf import LeafError, Sealed, encode
 from pdp.model import Json
 
@@ -25,7 +25,7 @@ class Boot:
 
     def __init__(
         self,
-        keys: LogKeys,
+        keys: RecordKeys,
         writer: int,
         number: int,
         entropy: Callable[[int], bytes],

@@ -51,12 +51,11 @@ _PUBLIC_MASK = 0o022
 
 
 @dataclass(frozen=True, slots=True)
-class LogKeys:
-    """The keys of the log named `origin`; `vkey`, by which others know it, is public, the others are not shown."""
+class RecordKeys:
+    """What makes and opens the records of the log named `origin`, and signs nothing; `vkey`, its anchor, is public."""
 
     origin: str
     vkey: str
-    sign_key: Ed25519PrivateKey = field(repr=False)
     box_key: bytes = field(repr=False)
     id_key: bytes = field(repr=False)
 
@@ -64,6 +63,13 @@ class LogKeys:
     def anchor(self) -> Verifier:
         """The key of `vkey`: what a stranger checks the log against."""
         return parse_vkey(self.vkey)
+
+
+@dataclass(frozen=True, slots=True)
+class LogKeys(RecordKeys):
+    """All keys of a log. Only whoever signs holds them: who answers calls does not."""
+
+    sign_key: Ed25519PrivateKey = field(repr=False)
 
     @property
     def signer(self) -> Verifier:
@@ -96,8 +102,8 @@ def create_keys(keys_dir: Path, origin: str, entropy: Callable[[int], bytes], ro
     return load_keys(keys_dir)
 
 
-def load_keys(keys_dir: Path) -> LogKeys:
-    """Read the keys of a log.
+def load_record_keys(keys_dir: Path) -> RecordKeys:
+    """Read the keys that records are made and opened with; the one that signs is not read.
 
     Errors: StateError S132 when a file is missing, is not what it should be, is a link, belongs to somebody else, or
         may be read by others (the public one: written by others).
@@ -106,20 +112,26 @@ def load_keys(keys_dir: Path) -> LogKeys:
         about = keys_dir.lstat()
         if not stat.S_ISDIR(about.st_mode) or about.st_uid != os.geteuid() or about.st_mode & _SECRET_MASK:
             raise StateError("S132", f"{keys_dir} is not a folder that only we may enter: see its owner, chmod 700 it")
-        sign_key = Ed25519PrivateKey.from_private_bytes(_secret(keys_dir / "log.key"))
         box_key, id_key = _secret(keys_dir / "box.key"), _secret(keys_dir / "id.key")
-        vkeys = [_line(path, _PUBLIC_MASK) for path in _public_halves(keys_dir)]
+        vkey = _line(keys_dir / "log.vkey", _PUBLIC_MASK)
     except OSError as error:
         raise StateError("S132", f"the keys of the log are not readable: {error}") from error
+    return RecordKeys(_parsed(vkey, keys_dir).name, vkey, box_key, id_key)
+
+
+def load_keys(keys_dir: Path) -> LogKeys:
+    """Read all keys of a log. Errors: as `load_record_keys`; StateError S132 where no public half fits `log.key`."""
+    known = load_record_keys(keys_dir)
     try:
-        verifiers = [parse_vkey(vkey) for vkey in vkeys]
-    except CheckpointError as error:
-        raise StateError("S132", f"{keys_dir / 'log.vkey'} is not a verifier key: restore it from a copy") from error
+        sign_key = Ed25519PrivateKey.from_private_bytes(_secret(keys_dir / "log.key"))
+        verifiers = [_parsed(_line(path, _PUBLIC_MASK), keys_dir) for path in _public_halves(keys_dir)]
+    except OSError as error:
+        raise StateError("S132", f"the keys of the log are not readable: {error}") from error
     if not any(each.public == sign_key.public_key().public_bytes_raw() for each in verifiers):
         raise StateError(
             "S132", f"{keys_dir / 'log.vkey'} is not the public half of log.key: restore both from one copy"
         )
-    return LogKeys(verifiers[0].name, vkeys[0], sign_key, box_key, id_key)
+    return LogKeys(known.origin, known.vkey, known.box_key, known.id_key, sign_key)
 
 
 def prepare_next(keys_dir: Path, entropy: Callable[[int], bytes]) -> Verifier:
@@ -195,6 +207,13 @@ def _public_halves(keys_dir: Path) -> list[Path]:
     """The files one of which holds the public half of `log.key`, `log.vkey` first."""
     others = [keys_dir / name for name in ("sign.vkey", "next.vkey")]
     return [keys_dir / "log.vkey", *(path for path in others if path.exists())]
+
+
+def _parsed(vkey: str, keys_dir: Path) -> Verifier:
+    try:
+        return parse_vkey(vkey)
+    except CheckpointError as error:
+        raise StateError("S132", f"{keys_dir / 'log.vkey'} is not a verifier key: restore it from a copy") from error
 
 
 def _root(vkey: str, origin: str) -> str:

@@ -145,6 +145,12 @@ def extended_manifest(data: bytes, statement: bytes, seal: bytes) -> bytes:
     return _encode(_Manifest(1, (*manifest.keys, _Entry(statement.decode(), seal.decode()))))
 
 
+def seal_notes(data: bytes | None) -> tuple[bytes, ...]:
+    """The seals of a manifest as they were signed, oldest first; nothing is proved. Errors: ManifestError."""
+    entries = () if data is None else _decode(data).keys
+    return tuple(each.seal.encode() for each in entries if each.seal is not None)
+
+
 def parse_manifest(data: bytes | None, anchor: Verifier) -> Succession:
     """The keys of the log whose anchor is known from elsewhere. Without a manifest the anchor is the one key.
 

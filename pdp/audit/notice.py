@@ -20,7 +20,7 @@ from pathlib import Path
 from pdp import __version__
 from pdp.audit.files import open_log_file
 from pdp.audit.ids import MAX_WRITER
-from pdp.audit.keys import LogKeys
+from pdp.audit.keys import RecordKeys
 from pdp.audit.tiles import WITNESSED
 from pdp.audit.writer import LogWriter, Receipt
 from pdp.errors import AuditError
@@ -34,7 +34,7 @@ INTEGRATE_WITHIN_S = 60.0
 
 
 def write_durably(
-    root: Path, keys: LogKeys, kind: str, clear: Mapping[str, Json], writer_number: int = COMMAND_LINE_WRITER
+    root: Path, keys: RecordKeys, kind: str, clear: Mapping[str, Json], writer_number: int = COMMAND_LINE_WRITER
 ) -> str:
     """Append one record to the log of the state folder `root`; on return it is on disk. Returns its id.
 

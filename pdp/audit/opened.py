@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from pdp.audit import ids
 from pdp.audit.box import BoxError, open_box, salt_of
-from pdp.audit.keys import LogKeys
+from pdp.audit.keys import RecordKeys
 from pdp.audit.leaf import Leaf, parse
 from pdp.audit.reader import Found, find, start_leaf
 from pdp.errors import StateError
@@ -44,7 +44,7 @@ def found_record(log: Path, wal: Path, record_id: str) -> Found | None:
     return find(log, wal, record_id)
 
 
-def opened_record(log: Path, wal: Path, keys: LogKeys, leaf: Leaf) -> Opened:
+def opened_record(log: Path, wal: Path, keys: RecordKeys, leaf: Leaf) -> Opened:
     """What is in the box of a record. Errors: BoxError, also where the `log.start` of its writer is not there."""
     identifier = ids.parse(leaf.id)
     start = start_leaf(log, wal, identifier.boot, identifier.writer)
@@ -55,7 +55,7 @@ def opened_record(log: Path, wal: Path, keys: LogKeys, leaf: Leaf) -> Opened:
     return Opened(inputs, _random(keys, salt, leaf))
 
 
-def _random(keys: LogKeys, salt: bytes, leaf: Leaf) -> bytes:
+def _random(keys: RecordKeys, salt: bytes, leaf: Leaf) -> bytes:
     """The random bytes of a box that `open_box` has opened: it gives what stands behind them."""
     box = b"" if leaf.sealed is None else base64.b64decode(leaf.sealed.box, validate=True)
     key = HKDF(algorithm=SHA256(), length=32, salt=salt, info=b"portcullis box 1").derive(keys.box_key)

@@ -25,7 +25,7 @@ import hashlib
 import io
 import json
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files as resources
 from pathlib import Path, PurePosixPath
 
@@ -35,7 +35,7 @@ from pdp.audit.checkpoint import unproved_checkpoint
 from pdp.audit.corrections import correction_of
 from pdp.audit.disk import Files
 from pdp.audit.leaf import Leaf, parse
-from pdp.audit.manifest import MANIFEST, MOST_MANIFEST_BYTES
+from pdp.audit.manifest import MANIFEST, MOST_MANIFEST_BYTES, seal_notes
 from pdp.audit.opened import Opened, found_record
 from pdp.audit.proof import encode_proof, prove_record
 from pdp.audit.reader import Found, log_files, read_bundle, read_checkpoint, tree_size
@@ -85,26 +85,22 @@ def make_receipt(log: Path, wal: Path, vkey: str, record_id: str, disclosed: Dis
         raise StateError("S151", f"the log has no checkpoint yet: `pdp serve` signs one within a second of {record_id}")
     leaf = parse(found.leaf)
     members = {of.CHECKPOINT: checkpoint, of.VKEY: f"{vkey}\n".encode(), of.VERIFY: verifier().encode()}
-    members |= _proved(folder, checkpoint, found, of.LEAF, of.PROOF)
-    corrected = correction_of(log, wal, leaf.id)
-    if corrected is not None and (other := found_record(log, wal, corrected.id)) is not None:
-        members |= _proved(folder, checkpoint, other, of.CORRECTION, of.CORRECTION_PROOF)
     manifest = folder.read(MANIFEST, MOST_MANIFEST_BYTES)
     if manifest is not None:
         members[of.MANIFEST] = manifest
+    signed = (*seal_notes(manifest), checkpoint)
+    members |= _proved(folder, signed, found, of.LEAF, of.PROOF)
+    corrected = correction_of(log, wal, leaf.id)
+    if corrected is not None and (other := found_record(log, wal, corrected.id)) is not None:
+        members |= _proved(folder, signed, other, of.CORRECTION, of.CORRECTION_PROOF)
     if disclosed is not None:
-        members |= _disclosed(folder, checkpoint, found, disclosed)
+        members |= _disclosed(folder, signed, found, disclosed)
     data = pack_receipt(members, leaf.id)
     outcome = examine(data, read_key(vkey))
     if outcome.code and outcome.agrees is None:
         detail = f"the log does not prove its record {leaf.id}: {outcome.lines[-1]}; run `pdp audit verify`"
         raise StateError("S152", detail)
     return Receipt(data, outcome)
-
-
-def proof_of(folder: Files, checkpoint: bytes, index: int) -> bytes:
-    """The `.tlog-proof` of record `index` under a checkpoint that covers it. Errors: as `prove_record`."""
-    return encode_proof(prove_record(folder, index, checkpoint))
 
 
 def pack_receipt(members: Mapping[str, bytes], record_id: str) -> bytes:
@@ -145,15 +141,20 @@ def policy_text(bundle: Bundle) -> bytes:
     return text
 
 
-def _proved(folder: Files, checkpoint: bytes, found: Found, leaf: str, proof: str) -> dict[str, bytes]:
-    """A record and its proof, under the names of their parts."""
+def _proved(folder: Files, signed: Sequence[bytes], found: Found, leaf: str, proof: str) -> dict[str, bytes]:
+    """A record and its proof, under the names of their parts.
+
+    Shapes: `signed` the seals of the log and its checkpoint, oldest first: what is sealed is proved by the key of its
+        time, and no later one has to be believed for it.
+    """
     index = found.where
-    if index == "wal" or index >= unproved_checkpoint(checkpoint).size:
-        raise StateError("S151", "no checkpoint covers the record yet: ask again, `pdp serve` signs one each second")
-    return {leaf: found.leaf, proof: proof_of(folder, checkpoint, index)}
+    for note in signed:
+        if index != "wal" and index < unproved_checkpoint(note).size:
+            return {leaf: found.leaf, proof: encode_proof(prove_record(folder, index, note))}
+    raise StateError("S151", "no checkpoint covers the record yet: ask again, `pdp serve` signs one each second")
 
 
-def _disclosed(folder: Files, checkpoint: bytes, found: Found, disclosed: Disclosed) -> dict[str, bytes]:
+def _disclosed(folder: Files, signed: Sequence[bytes], found: Found, disclosed: Disclosed) -> dict[str, bytes]:
     """The parts that show inputs and policy."""
     members: dict[str, bytes] = {}
     if disclosed.opened is not None:
@@ -170,9 +171,7 @@ def _disclosed(folder: Files, checkpoint: bytes, found: Found, disclosed: Disclo
         return members
     if parse(activated.leaf).clear.get("ir") != hashlib.sha256(disclosed.compiled).hexdigest():
         return members
-    return (
-        members | {of.IR: disclosed.compiled} | _proved(folder, checkpoint, activated, of.ACTIVATED, of.ACTIVATED_PROOF)
-    )
+    return members | {of.IR: disclosed.compiled} | _proved(folder, signed, activated, of.ACTIVATED, of.ACTIVATED_PROOF)
 
 
 def _withheld(path: str, settings: str | None) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pdp.audit.aggregate import AGGREGATE
 from pdp.audit.box import BoxError
-from pdp.audit.keys import LogKeys
+from pdp.audit.keys import RecordKeys
 from pdp.audit.leaf import Leaf
 from pdp.audit.replay_engines import Asked, Engines
 from pdp.audit.replay_log import Past, opened
@@ -26,7 +26,7 @@ class UndecidableError(Exception):
         self.inputs = inputs
 
 
-def evidence_of(past: Past, keys: LogKeys) -> bytes:
+def evidence_of(past: Past, keys: RecordKeys) -> bytes:
     """The opened inputs of a decision.
 
     Errors: UndecidableError where it keeps none, BrokenError where its box does not open.

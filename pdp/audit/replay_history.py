@@ -19,7 +19,7 @@ from collections.abc import Iterable
 
 from msgspec import Struct
 
-from pdp.audit.keys import LogKeys
+from pdp.audit.keys import RecordKeys
 from pdp.audit.leaf import Leaf
 from pdp.audit.record import duty_words
 from pdp.audit.replay_candidate import LACKING, Answer, Candidate
@@ -61,7 +61,7 @@ class History(Struct, frozen=True):
         return not self.flips and not self.undecidable and not self.broken
 
 
-def replay_history(pasts: Iterable[Past], keys: LogKeys, engines: Engines, candidate: Candidate) -> History:
+def replay_history(pasts: Iterable[Past], keys: RecordKeys, engines: Engines, candidate: Candidate) -> History:
     """Decide each call again under the candidate. Errors: those of `pasts`, and PolicyError P111 of the candidate."""
     decisions = same = assumed = 0
     flips, undecidable, broken = Groups(), Groups(), Groups()

@@ -26,7 +26,7 @@ from pdp.audit import ids
 from pdp.audit.aggregate import AGGREGATE
 from pdp.audit.box import BoxError, open_box, salt_of
 from pdp.audit.disk import Folder
-from pdp.audit.keys import LogKeys
+from pdp.audit.keys import RecordKeys
 from pdp.audit.leaf import Leaf, LeafError, parse
 from pdp.audit.reader import WalName, entries, tree_size, wal_length, wal_names
 from pdp.audit.tiles import TileError
@@ -84,7 +84,7 @@ class Past(Struct, frozen=True):
         return count if isinstance(count, int) else 1
 
 
-def opened(past: Past, keys: LogKeys) -> bytes:
+def opened(past: Past, keys: RecordKeys) -> bytes:
     """The inputs of a decision. Errors: BoxError; also where the record of its writer's start is not there."""
     if past.salt is None:
         raise BoxError("the log.start record of its writer is not in the log")

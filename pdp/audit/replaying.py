@@ -25,7 +25,7 @@ from collections.abc import Iterable
 
 from msgspec import Struct
 
-from pdp.audit.keys import LogKeys
+from pdp.audit.keys import RecordKeys
 from pdp.audit.leaf import Leaf
 from pdp.audit.replay import Undecidable, agrees, answer_again, undecided
 from pdp.audit.replay_engines import Asked, Engines
@@ -74,7 +74,7 @@ class Verified(Struct, frozen=True):
         return not self.differed and not self.broken
 
 
-def verify_decisions(pasts: Iterable[Past], keys: LogKeys, engines: Engines, every: int = DEFINED_EVERY) -> Verified:
+def verify_decisions(pasts: Iterable[Past], keys: RecordKeys, engines: Engines, every: int = DEFINED_EVERY) -> Verified:
     """Make each decision again; each `every`-th by the definition too. Errors: those of `pasts`."""
     decisions = agreed = defined = differed = 0
     differing: list[Differing] = []

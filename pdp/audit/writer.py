@@ -46,7 +46,7 @@ from pdp.audit.boot import Boot
 from pdp.audit.files import OpenLogFile
 from pdp.audit.gap import Gap
 from pdp.audit.ids import MAX_WRITER
-from pdp.audit.keys import LogKeys
+from pdp.audit.keys import RecordKeys
 from pdp.audit.leaf import LeafError
 from pdp.audit.pending import DEFAULT_LIMITS, Limits, Pending, Receipt, WriterStatus, groups
 from pdp.audit.ring import Ring
@@ -79,7 +79,7 @@ class LogWriter:
         self,
         wal_dir: Path,
         writer: int,
-        keys: LogKeys,
+        keys: RecordKeys,
         *,
         open_file: OpenLogFile,
         entropy: Callable[[int], bytes],

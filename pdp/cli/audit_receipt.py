@@ -10,7 +10,7 @@ import click
 
 from pdp.audit.box import BoxError
 from pdp.audit.checkpoint import parse_vkey
-from pdp.audit.keys import LogKeys, load_keys
+from pdp.audit.keys import RecordKeys, load_record_keys
 from pdp.audit.leaf import Leaf, parse
 from pdp.audit.notice import write_durably
 from pdp.audit.opened import Opened, found_record, opened_record
@@ -58,7 +58,7 @@ def receipt(
     if leaf.id != record_id:
         click.echo(f"by its number it stands in the aggregate {leaf.id}, of which this is the receipt", err=True)
     vkey = _vkey(place)
-    disclosed = _disclosed(place, load_keys(place.keys), leaf) if disclose else None
+    disclosed = _disclosed(place, load_record_keys(place.keys), leaf) if disclose else None
     made = make_receipt(place.log, place.wal, vkey, record_id, disclosed)
     if made is None:
         raise StateError("S152", f"the record {record_id} is gone: run `pdp audit verify`")
@@ -81,7 +81,7 @@ def _vkey(place: State) -> str:
     return vkey
 
 
-def _disclosed(place: State, keys: LogKeys, leaf: Leaf) -> Disclosed:
+def _disclosed(place: State, keys: RecordKeys, leaf: Leaf) -> Disclosed:
     """What is shown of a record; that it is shown is on record before."""
     try:
         opened: Opened | None = None if leaf.sealed is None else opened_record(place.log, place.wal, keys, leaf)

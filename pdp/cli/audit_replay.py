@@ -25,7 +25,7 @@ from msgspec import Struct
 from rich.console import Console
 from rich.progress import Progress as Bar
 
-from pdp.audit.keys import LogKeys, load_keys
+from pdp.audit.keys import RecordKeys, load_record_keys
 from pdp.audit.notice import write_durably
 from pdp.audit.replay_candidate import Candidate, FactsFrom
 from pdp.audit.replay_engines import Asked, stored_engines
@@ -104,7 +104,7 @@ def replay(
     span = _span(since, until, service)
     if not place.log.is_dir():
         raise StateError("S120", f"there is no log in {place.root}: name the state folder with --state")
-    keys = load_keys(place.keys)
+    keys = load_record_keys(place.keys)
     engine = None if policy is None else _candidate(config, policy, settings)
     write_durably(place.root, keys, "audit.replay", _stated(span, engine, facts))
     try:
@@ -127,7 +127,7 @@ class _Told(Struct, frozen=True):
 
 def _run(
     place: State,
-    keys: LogKeys,
+    keys: RecordKeys,
     past: Iterator[Past],
     engine: Engine | None,
     facts: FactsFrom,

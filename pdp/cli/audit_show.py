@@ -17,7 +17,7 @@ from pdp.audit import ids
 from pdp.audit.box import BoxError, open_box, salt_of
 from pdp.audit.clauses import rule_that_held, trace_that_held
 from pdp.audit.corrections import correction_of
-from pdp.audit.keys import LogKeys, load_keys
+from pdp.audit.keys import RecordKeys, load_record_keys
 from pdp.audit.leaf import Leaf, parse
 from pdp.audit.notice import write_durably
 from pdp.audit.reader import find, start_leaf
@@ -120,7 +120,7 @@ def _is_ours(place: State, leaf: Leaf, record_id: str) -> bool:
     if leaf.id == record_id:
         return True
     try:
-        return ids.IdKey(load_keys(place.keys).id_key).check(record_id)
+        return ids.IdKey(load_record_keys(place.keys).id_key).check(record_id)
     except PdpError:
         return True
 
@@ -131,7 +131,7 @@ def _why(place: State, leaf: Leaf, *, values: bool) -> Why:
     if leaf.sealed is None:
         return Why(None, f"{_not_kept(leaf)}: it cannot be decided again")
     try:
-        keys = load_keys(place.keys)
+        keys = load_record_keys(place.keys)
     except PdpError as error:
         return Why(None, f"the values are sealed, and the key is not at hand: {error.detail}")
     try:
@@ -187,7 +187,7 @@ def _not_kept(leaf: Leaf) -> str:
     return "its inputs are not in the record, which could not hold them"
 
 
-def _opened(place: State, keys: LogKeys, leaf: Leaf) -> bytes:
+def _opened(place: State, keys: RecordKeys, leaf: Leaf) -> bytes:
     identifier = ids.parse(leaf.id)
     start = start_leaf(place.log, place.wal, identifier.boot, identifier.writer)
     if start is None:

@@ -21,7 +21,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from pdp.audit.inputs import json_of
-from pdp.audit.keys import load_keys
+from pdp.audit.keys import load_record_keys
 from pdp.errors import PdpError
 from pdp.evaluate import Evaluation
 from pdp.model import Json
@@ -74,7 +74,7 @@ class Privacy(Struct, frozen=True):
 def fingerprint_key(keys_folder: Path) -> bytes | None:
     """The key of fingerprints of a state folder; None where its keys are not at hand."""
     try:
-        keys = load_keys(keys_folder)
+        keys = load_record_keys(keys_folder)
     except PdpError:
         return None
     return hmac.digest(keys.box_key, _PURPOSE, hashlib.sha256)

@@ -19,7 +19,8 @@ from pdp.model import Json
 from tests.support.asking import Asker, check_request
 from tests.support.certificates import TestAuthority
 from tests.support.issuing import TestIssuer
-from tests.support.process import ROOT, ServedPdp, eventually, free_port
+from tests.support.ports import free_port
+from tests.support.process import ROOT, ServedPdp, eventually
 from tests.support.records import all_records
 
 POLICY = ROOT / "tests" / "golden" / "decisions" / "policy"

@@ -24,7 +24,8 @@ from pdp.transports.messages import CheckResponse
 from tests.support.asking import CHECK, check_request
 from tests.support.certificates import EDGE_ID, TestAuthority
 from tests.support.issuing import TestIssuer
-from tests.support.process import ROOT, ServedPdp, free_port
+from tests.support.ports import free_port
+from tests.support.process import ROOT, ServedPdp
 from tests.support.records import all_records
 
 POLICY = ROOT / "tests" / "golden" / "decisions" / "policy"

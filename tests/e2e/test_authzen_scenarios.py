@@ -17,7 +17,8 @@ import httpx
 import pytest
 from msgspec import Struct
 
-from tests.support.process import ROOT, ServedPdp, free_port
+from tests.support.ports import free_port
+from tests.support.process import ROOT, ServedPdp
 
 KEY = "a-key-for-the-todo-application-of-43-letters"
 EDGE_KEY = "a-key-for-a-gateway-that-asserts-no-subjects"

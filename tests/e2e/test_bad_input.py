@@ -28,7 +28,8 @@ from tests.support.asking import CHECK, CLAIMS, check_request, read_answer
 from tests.support.cases import POLICY, issuers
 from tests.support.certificates import TestAuthority
 from tests.support.gateways import sent
-from tests.support.process import ServedPdp, eventually, free_port
+from tests.support.ports import free_port
+from tests.support.process import ServedPdp, eventually
 from tests.support.records import all_records
 
 KEY = "a-key-for-the-application-of-this-test-of-43"

@@ -21,7 +21,7 @@ from pdp.gateway_files.envoy import bootstrap, render
 from pdp.gateway_files.setting import Behind, Mutual, Setting, Tcp, Unix, Way
 from tests.support.certificates import TestAuthority
 from tests.support.gateways import Edge, binary, running, sent, two_services
-from tests.support.process import free_port
+from tests.support.ports import free_port
 from tests.support.raw_server import RawServer
 
 PROGRAM = binary("PORTCULLIS_ENVOY", "envoy")

@@ -25,7 +25,8 @@ from pdp.gateway_files.files import Kind
 from tests.support.command import run_pdp
 from tests.support.gateways import Answer, Edge, await_routes, binary, running
 from tests.support.issuing import TestIssuer
-from tests.support.process import ServedPdp, free_port
+from tests.support.ports import free_port
+from tests.support.process import ServedPdp
 from tests.support.raw_server import RawServer
 
 PROGRAMS: dict[Kind, Path | None] = {

@@ -14,7 +14,8 @@ import pytest
 
 from tests.support.asking import Asker, check_request
 from tests.support.issuing import TestIssuer
-from tests.support.process import ROOT, ServedPdp, eventually, free_port
+from tests.support.ports import free_port
+from tests.support.process import ROOT, ServedPdp, eventually
 
 POLICY = ROOT / "tests" / "golden" / "decisions" / "policy"
 ISSUER = "https://id.example"

@@ -20,7 +20,8 @@ from tests.support.asking import CHECK, check_request
 from tests.support.certificates import EDGE_ID, Pair, TestAuthority
 from tests.support.http_serving import client
 from tests.support.issuing import TestIssuer
-from tests.support.process import ROOT, ServedPdp, eventually, free_port
+from tests.support.ports import free_port
+from tests.support.process import ROOT, ServedPdp, eventually
 
 POLICY = ROOT / "tests" / "golden" / "decisions" / "policy"
 KEY = "k" * 43

@@ -39,7 +39,7 @@ from pdp.audit.standalone.reading import ReceiptError, UndecidedError, items
 from pdp.audit.standalone.request import read_query, read_target
 from pdp.audit.standalone.routing import Http, Paths, Refusal
 from pdp.audit.standalone.signature import is_signed
-from pdp.audit.standalone.signed_log import index_of, open_checkpoint, periods_of, read_key, signed_by
+from pdp.audit.standalone.signed_log import Period, index_of, periods_of, read_key, signed_by
 from pdp.audit.standalone.typed_inputs import MisfitError, from_json, from_text
 from pdp.errors import PdpError
 from pdp.model import Decision, Inquiry, Json, Principal
@@ -390,16 +390,16 @@ def test_a_proof_of_any_record_in_a_log_of_any_size_is_read_the_same(size: int, 
     private = Ed25519PrivateKey.from_private_bytes(bytes(32))
     note = sign_checkpoint(ORIGIN, size, subtree_root(hashes), private)
     key = read_key(format_vkey(ORIGIN, private.public_key().public_bytes_raw()))
-    signed = open_checkpoint(note, key)
+    periods = [Period(key)]
     for extra in (leaves[index], None):
         proof = encode_proof(TlogProof(index, inclusion_proof(hashes, index), note, extra))
-        assert index_of(leaves[index], proof, note, signed) == index
+        assert index_of(leaves[index], proof, note, periods) == index
         with pytest.raises(ReceiptError):
-            index_of(b"another", proof, note, signed)
+            index_of(b"another", proof, note, periods)
         other = data.draw(st.integers(0, size - 1).filter(lambda each: each != index)) if size > 1 else 1
         moved = encode_proof(TlogProof(other, inclusion_proof(hashes, index), note, None))
         with pytest.raises(ReceiptError):
-            index_of(leaves[index], moved, note, signed)
+            index_of(leaves[index], moved, note, periods)
 
 
 def _private(number: int) -> Ed25519PrivateKey:

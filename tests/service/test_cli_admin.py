@@ -24,7 +24,7 @@ from pdp.transports.tls import read_file
 from tests.support.certificates import Pair, TestAuthority
 from tests.support.command import Done, run_pdp
 from tests.support.http_serving import port_of
-from tests.support.process import free_port
+from tests.support.ports import free_port
 
 ANNA = "spiffe://shop.example/admin/anna"
 SERVERS, ADMINS, OTHERS = TestAuthority("servers"), TestAuthority("admins"), TestAuthority("others")

@@ -26,7 +26,8 @@ from tests.support.certificates import TestAuthority
 from tests.support.command import Done, Pdp
 from tests.support.issuer_server import HOST, Answer, IssuerServer, certificate_for, saying, silent
 from tests.support.issuing import TestIssuer
-from tests.support.process import ROOT, free_port
+from tests.support.ports import free_port
+from tests.support.process import ROOT
 from tests.support.tokens import signer, token_of
 
 ISSUER = "https://id.example"

@@ -62,7 +62,8 @@ from policy_lang.verdict import Duties, Header
 from tests.support.certificates import Pair, TestAuthority
 from tests.support.deciders import ALLOW, ID, MemoryDecider, hang, returning
 from tests.support.native import APP, saying, serving, serving_beside
-from tests.support.process import ROOT, free_port
+from tests.support.ports import free_port
+from tests.support.process import ROOT
 
 CALL = Call("GET", "/orders/4711", "orders.example", service="orders", capabilities=["step_up", "set_header"])
 DENY = Decided("deny", ("default",), "default", id=ID, authenticated=True)

@@ -28,7 +28,8 @@ from pdp.shared_state.following import Following
 from pdp.shared_state.memory import MemoryStore, Shelf
 from pdp.shared_state.model import COALESCED_US, Identity, Revocation, Revocations, Store, StoreError
 from tests.casbin.postgres import postgres_programs
-from tests.support.process import eventually, free_port
+from tests.support.ports import free_port
+from tests.support.process import eventually
 
 psycopg = pytest.importorskip("psycopg")
 

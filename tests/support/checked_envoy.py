@@ -30,7 +30,7 @@ from pdp.model import Inquiry
 from pdp.transports.grpc_server import GrpcListener, serve_grpc
 from tests.support.deciders import MemoryDecider
 from tests.support.envoy import READY_WITHIN_S, envoy_binary
-from tests.support.process import free_port
+from tests.support.ports import free_port
 from tests.support.upstream import RecordingUpstream
 
 HOST = "ledger.example"

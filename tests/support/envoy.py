@@ -12,7 +12,8 @@ from typing import Self
 
 from pdp.demo.envoy import configuration, render
 from pdp.demo.ports import Ports
-from tests.support.process import ROOT, free_port
+from tests.support.ports import free_port
+from tests.support.process import ROOT
 from tests.support.upstream import RecordingUpstream
 
 READY_WITHIN_S = 20.0

@@ -14,7 +14,8 @@ from pathlib import Path
 from msgspec import Struct
 
 from pdp.gateway_files.setting import Behind, Setting, Tcp, Way
-from tests.support.process import ROOT, free_port
+from tests.support.ports import free_port
+from tests.support.process import ROOT
 from tests.support.raw_server import Pairs, RawServer
 
 READY_WITHIN_S = 20.0

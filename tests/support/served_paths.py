@@ -31,7 +31,8 @@ from tests.support.asking import CLAIMS
 from tests.support.cases import EDGE, POLICY, issuers
 from tests.support.certificates import TestAuthority
 from tests.support.gateways import binary, running
-from tests.support.process import ServedPdp, free_port
+from tests.support.ports import free_port
+from tests.support.process import ServedPdp
 from tests.support.raw_server import RawServer
 
 KEY = "a-key-for-the-application-of-the-cases-of-43"

@@ -140,19 +140,26 @@ def signed_by(note: bytes, periods: Sequence[Period]) -> tuple[Checkpoint, Key]:
     return found, period.key
 
 
-def index_of(leaf: bytes, proof: bytes, checkpoint: bytes, signed: Checkpoint) -> int:
-    """The place of a record in the log, as its .tlog-proof proves it. Errors: ReceiptError."""
+def index_of(leaf: bytes, proof: bytes, checkpoint: bytes, periods: Sequence[Period]) -> int:
+    """The place of a record in the log, as its .tlog-proof proves it: under `checkpoint`, or under a seal.
+
+    A record from before the key that signed `checkpoint` must stand under the seal of its own key: whoever has the
+    later one could have written it anew. Errors: ReceiptError.
+    """
     form = rb"c2sp\.org/tlog-proof@v1\n(?:extra (\S*)\n)?index (0|[1-9][0-9]{0,17})\n((?:[A-Za-z0-9+/]{43}=\n)*)\n(.*)"
     read = re.fullmatch(form, proof, re.DOTALL)
     if read is None:
         raise ReceiptError("a proof is no C2SP tlog-proof, version 1")
-    if read[4] != checkpoint:
-        raise ReceiptError("a proof holds another checkpoint than the receipt")
+    signed, key = signed_by(read[4], periods)
+    if read[4] != checkpoint and signed not in [each.ends for each in periods]:
+        raise ReceiptError("a proof holds another checkpoint than the receipt, and no seal of a key of the log")
     if read[1] is not None and read[1] != base64.b64encode(leaf):
         raise ReceiptError("a proof is about another record")
     index, last = int(read[2]), signed.size - 1
     if index > last:
         raise ReceiptError("a proof names a record beyond the checkpoint")
+    if any(each.key == key and each.begins is not None and index < each.begins.size for each in periods):
+        raise ReceiptError("a record from before the key that signed is not proved under the seal of its own key")
     place, running = index, hashlib.sha256(b"\x00" + leaf).digest()
     for line in read[3].decode().splitlines():
         part = unbase64(line)

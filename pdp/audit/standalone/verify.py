@@ -63,6 +63,7 @@ from pdp.audit.standalone.signed_log import (
     Checkpoint,
     Key,
     KeyTextError,
+    Period,
     index_of,
     periods_of,
     read_key,
@@ -111,6 +112,7 @@ class Examination:
 
     def __init__(self, key: Key) -> None:
         self.key = key
+        self.periods: list[Period] = []
         self.lines: list[str] = []
         self.believed = [
             f"that {shown(key.name)}+{key.id.hex()} is the key of the log, as you were told elsewhere",
@@ -127,40 +129,44 @@ class Examination:
         parts = read_parts(data)
         self.lines.append(f"ok (1) the receipt holds the {len(parts)} parts that it lists")
         check_own_key(parts, self.key)
-        signed, key = signed_by(parts[CHECKPOINT], periods_of(parts.get(MANIFEST), self.key))
+        self.periods = periods_of(parts.get(MANIFEST), self.key)
+        signed, key = signed_by(parts[CHECKPOINT], self.periods)
         if key != self.key:
             self.lines.append(f"ok (2) {MANIFEST}: the key you gave leads to the key of the log {key.id.hex()}")
             self.believed.append("that this later key was good when it signed: no time is judged here")
-            self.believed.append("that it left what the keys before it signed as it was: one record is shown here")
         self.signed, root = signed, signed.root.hex()
         self.lines.append(f"ok (2) the key signed a checkpoint of {signed.size} records with the root {root}")
         leaf = read_leaf(parts[LEAF])
         self.record = str(leaf["id"])
-        self.in_the_log(parts, signed, leaf)
-        self.corrected(parts, signed)
+        self.in_the_log(parts, leaf)
+        self.corrected(parts)
         inputs = self.opened(parts, leaf)
-        policy = self.governing(parts, signed, leaf)
+        policy = self.governing(parts, leaf)
         self.derived_again(policy, leaf, inputs)
 
-    def in_the_log(self, parts: Mapping[str, bytes], signed: Checkpoint, leaf: Mapping[str, Json]) -> None:
+    def in_the_log(self, parts: Mapping[str, bytes], leaf: Mapping[str, Json]) -> None:
         """Step 3."""
-        index = index_of(parts[LEAF], parts[PROOF], parts[CHECKPOINT], signed)
-        self.proved += 1
+        index = self.place(parts, LEAF, PROOF)
         self.lines.append(f"ok (3) record {index} of that log is this {shown(leaf.get('k'))}: {shown(leaf['id'])}")
         if leaf.get("k") == DECISION:
             by, reason = ", ".join(map(shown, items(leaf.get("by")))), shown(leaf.get("rc"))
             self.lines.append(f"       {shown(leaf.get('d'))} by {by} ({reason}), {instant(leaf.get('t'))}")
 
-    def corrected(self, parts: Mapping[str, bytes], signed: Checkpoint) -> None:
+    def place(self, parts: Mapping[str, bytes], leaf: str, proof: str) -> int:
+        """The index of a record, proved; both under the names of their parts."""
+        index = index_of(parts[leaf], parts.get(proof, b""), parts[CHECKPOINT], self.periods)
+        self.proved += 1
+        return index
+
+    def corrected(self, parts: Mapping[str, bytes]) -> None:
         """Step 4."""
         if CORRECTION not in parts:
             self.lines.append("-- (4) no record that corrects it is here; that there is none is not proved")
             return
         other = read_leaf(parts[CORRECTION])
-        place = index_of(parts[CORRECTION], parts.get(CORRECTION_PROOF, b""), parts[CHECKPOINT], signed)
+        place = self.place(parts, CORRECTION, CORRECTION_PROOF)
         if other.get("k") != "answer.changed" or other.get("of") != self.record:
             raise ReceiptError(f"{CORRECTION} is no record that corrects this one")
-        self.proved += 1
         by = ", ".join(map(shown, items(other.get("by"))))
         self.lines.append(f"ok (4) record {place} corrects it: what left was a refusal by {by}")
 
@@ -178,7 +184,7 @@ class Examination:
         self.lines.append(f"ok (5) the record committed to these inputs: SHA-256({RANDOM}, {INPUTS})")
         return read_json(parts[INPUTS], INPUTS)
 
-    def governing(self, parts: Mapping[str, bytes], signed: Checkpoint, leaf: Mapping[str, Json]) -> Policy | None:
+    def governing(self, parts: Mapping[str, bytes], leaf: Mapping[str, Json]) -> Policy | None:
         """Steps 6 and 7: the policy that decided, where it is disclosed and the log put it in force."""
         if BUNDLE not in parts:
             self.lines.append("-- (6) the policy is not disclosed")
@@ -189,11 +195,11 @@ class Examination:
             self.lines.append("-- (7) the compiled policy is not here, or no record of the log put it in force")
             return None
         activated, compiled = read_leaf(parts[ACTIVATED]), hashlib.sha256(parts[IR]).hexdigest()
-        place = index_of(parts[ACTIVATED], parts.get(ACTIVATED_PROOF, b""), parts[CHECKPOINT], signed)
+        place = self.place(parts, ACTIVATED, ACTIVATED_PROOF)
         stated = activated.get("k"), activated.get("pb"), activated.get("ir")
         if stated != ("policy.activated", leaf.get("pb"), compiled):
             raise ReceiptError(f"{IR} is not the compiled policy that the log put in force")
-        self.proved, self.in_force = self.proved + 1, True
+        self.in_force = True
         self.lines.append(f"ok (7) record {place} of that log put the policy in force, compiled to {IR}")
         self.believed += [
             f"that {IR} says what the policy files say: the compiler is not run here",
