@@ -34,7 +34,7 @@ from msgspec.structs import replace
 
 from pdp.answers import lacks_token
 from pdp.audit.inputs import Evidence
-from pdp.audit.record import DISAGREEMENT, Entry, context_entry, decision_entry
+from pdp.audit.record import DISAGREEMENT, Entry, context_entry, decision_entry, decision_fields
 from pdp.audit.writer import Receipt
 from pdp.errors import AuditError
 from pdp.evaluate import NOTHING, Evaluation, Evaluator, refusal
@@ -66,6 +66,16 @@ class Log(Protocol):
     ) -> Receipt:
         """Take one leaf; its receipt is settled later. `counted`: with a decision, the decisions so far. AuditError
         when the log cannot take it.
+        """
+        ...
+
+    def is_pressed(self) -> bool:
+        """Whether a refusal should `join` others before anything is appended for it."""
+        ...
+
+    def join(self, clear: Mapping[str, Json], counted: int | None = None) -> Receipt | None:
+        """Let a refusal that need not be strict stand in one leaf with others; None where it is to have its own.
+        AuditError as for `append`.
         """
         ...
 
@@ -236,16 +246,19 @@ class DecisionService:
         self, evaluation: Evaluation, gateway: str, now_us: int, started: float, budget_s: float | None
     ) -> Decision:
         decision, cut = evaluation.decision, False
+        strict = self._is_strict(evaluation)
         self._counted += 1  # no other step of the loop comes between here and the log
         if decision.reason == DISAGREEMENT and evaluation.engine is not None:
             self._owed.append(_distrusted(decision, evaluation.engine, now_us))
         try:
-            entry = self._entry(evaluation, gateway, now_us)
-            cut = decision.outcome != "deny" and not entry.whole
-            if cut:
-                decision = replace(_unrecorded(decision, "audit.record"), endpoint=decision.endpoint)
-                entry = self._entry(replace(evaluation, decision=decision), gateway, now_us)
-            receipt = self._append(evaluation, entry)
+            receipt = None if strict else self._joined(evaluation, gateway, now_us)
+            if receipt is None:
+                entry = self._entry(evaluation, gateway, now_us)
+                cut = decision.outcome != "deny" and not entry.whole
+                if cut:
+                    decision = replace(_unrecorded(decision, "audit.record"), endpoint=decision.endpoint)
+                    entry = self._entry(replace(evaluation, decision=decision), gateway, now_us)
+                receipt = self._append(entry, strict)
         except AuditError as error:
             self._writer.unrecorded(self._counted)
             answer = _unrecorded(decision, error.code)
@@ -304,7 +317,11 @@ class DecisionService:
             return self._withdrawn(decision, "token" if minted == "mint.over" else "internal", minted)
         is_new = minted.record == decision.id
         if is_new:
-            withdrawn = await self._stated(minted, decision, now_us, left_s)
+            try:
+                withdrawn = await self._stated(minted, decision, now_us, left_s)
+            except asyncio.CancelledError:
+                self._tokens.drop(minted)
+                raise
             if withdrawn is not None:
                 self._tokens.drop(minted)
                 self._metrics.minted("failed")
@@ -353,9 +370,19 @@ class DecisionService:
         context = self._context(evidence, now_us)
         return decision_entry(decision, evidence, evaluation.engine, now_us, gateway, context)
 
-    def _append(self, evaluation: Evaluation, entry: Entry) -> Receipt:
-        decision, inquiry = evaluation.decision, evaluation.evidence.inquiry
-        strict = decision.log.strict or (inquiry is not None and inquiry.method in self._strict_methods)
+    def _is_strict(self, evaluation: Evaluation) -> bool:
+        inquiry = evaluation.evidence.inquiry
+        return evaluation.decision.log.strict or (inquiry is not None and inquiry.method in self._strict_methods)
+
+    def _joined(self, evaluation: Evaluation, gateway: str, now_us: int) -> Receipt | None:
+        """Let a refusal stand in one leaf with others where the log is pressed: no leaf says first who called."""
+        decision = evaluation.decision
+        if decision.outcome != "deny" or not self._writer.is_pressed():
+            return None
+        clear = decision_fields(decision, evaluation.evidence, evaluation.engine, now_us, gateway)
+        return self._writer.join(clear, self._counted)
+
+    def _append(self, entry: Entry, strict: bool) -> Receipt:
         try:
             return self._writer.append(entry.kind, entry.clear, entry.inputs, strict, counted=self._counted)
         except AuditError as error:

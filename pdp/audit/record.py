@@ -86,6 +86,20 @@ def decision_entry(
     decision: Decision, evidence: Evidence, engine: Engine | None, now_us: int, gateway: str, context: str | None
 ) -> Entry:
     """The leaf of one decision. `context` is the id of the caller's context leaf."""
+    clear = decision_fields(decision, evidence, engine, now_us, gateway)
+    if context is not None:
+        clear["cx"] = context
+    clear, room = bounded(clear)
+    if decision.log.level == "minimal":
+        return Entry("decision", clear, None)
+    data, lost = sealed_inputs(decision, evidence, clear, room)
+    return Entry("decision", with_cut(clear, lost) if lost else clear, data, not lost)
+
+
+def decision_fields(
+    decision: Decision, evidence: Evidence, engine: Engine | None, now_us: int, gateway: str
+) -> dict[str, Json]:
+    """The clear fields of one decision, not bounded yet; a refusal that joins others in one leaf needs no more."""
     clear: dict[str, Json] = {
         "t": now_us,
         "gw": gateway,
@@ -96,14 +110,7 @@ def decision_entry(
     }
     _add_asked(clear, decision, evidence, engine)
     _add_stated(clear, decision, engine)
-    if context is not None:
-        clear["cx"] = context
-    clear |= explanation(decision)
-    clear, room = bounded(clear)
-    if decision.log.level == "minimal":
-        return Entry("decision", clear, None)
-    data, lost = sealed_inputs(decision, evidence, clear, room)
-    return Entry("decision", with_cut(clear, lost) if lost else clear, data, not lost)
+    return clear | explanation(decision)
 
 
 def _add_asked(clear: dict[str, Json], decision: Decision, evidence: Evidence, engine: Engine | None) -> None:

@@ -52,7 +52,7 @@ from pdp.audit.pending import DEFAULT_LIMITS, Limits, Pending, Receipt, WriterSt
 from pdp.audit.ring import Ring
 from pdp.audit.room import Room, free_permille
 from pdp.audit.wal import WalFile, hold_writer, next_boot, recover, wal_name
-from pdp.errors import AuditError
+from pdp.errors import AuditError, StateError
 from pdp.model import Json
 
 __all__ = ["DEFAULT_LIMITS", "Limits", "LogWriter", "Receipt", "WriterStatus"]
@@ -152,8 +152,7 @@ class LogWriter:
         same_id: str | None = None,
         counted: int | None = None,
     ) -> Receipt:
-        """Take one record. Its receipt is settled later; its place in the log is fixed on return, but for a refusal
-        that comes to stand in an aggregate: that has no id before it is settled.
+        """Take one record. Its receipt is settled later; its place in the log is fixed on return.
 
         Shapes: `clear` JSON without floats (pdp.audit.leaf); `inputs` are sealed, None for none; `same_id` is the id of
             the record that this one corrects, shown as `of`; `counted` is, with a decision, how many decisions there
@@ -166,21 +165,40 @@ class LogWriter:
         is_decision = kind == DECISION
         with self._ready:
             self._check_open()
+            if self._ring.is_full:
+                raise self._too_slow()
             try:
-                if is_decision and not strict and may_join(clear) and self._ring.is_pressed():
-                    receipt = self._join(clear)
-                    self._books.aggregate(counted)
-                    return receipt
-                if self._ring.is_full:
-                    raise self._too_slow()
                 record_id, leaf = self._boot.record(kind, clear, inputs)
             except LeafError as error:
-                self._ready.notify()  # an idle writer has a gap to state
-                raise self._refuse("audit.record", str(error)) from error
+                raise self._no_leaf(error) from error
             receipt = Receipt(record_id, strict)
             if is_decision:
                 self._books.record(counted)
             self._push(Pending(leaf, (receipt,), strict, recorded=is_decision))
+        return receipt
+
+    def is_pressed(self) -> bool:
+        """Whether refusals are to join others, by a look without the lock: `join` says whether one did."""
+        return self._ring.is_pressed()
+
+    def join(self, clear: Mapping[str, Json], counted: int | None = None) -> Receipt | None:
+        """Let a refusal that need not be strict stand with others in one leaf; None where it is to have its own.
+
+        Its receipt has no id before it is settled. `counted` is as in `append`.
+        Errors: as `append`; audit.full where no more refusals may wait.
+        """
+        with self._ready:
+            self._check_open()
+            if not (may_join(clear) and self._ring.is_pressed()):
+                return None
+            try:
+                receipt = self._ring.join(clear)
+            except LeafError as error:
+                raise self._no_leaf(error) from error
+            if receipt is None:
+                raise self._too_slow()
+            self._books.aggregate(counted)
+            self._ready.notify()
         return receipt
 
     def unrecorded(self, counted: int) -> None:
@@ -233,19 +251,16 @@ class LogWriter:
             self._ask_for_file()
             raise self._refuse("audit.unavailable", f"the log cannot be written: {self._poisoned}")
 
-    def _join(self, clear: Mapping[str, Json]) -> Receipt:
-        receipt = self._ring.join(clear)
-        if receipt is None:
-            raise self._too_slow()
-        self._ready.notify()
-        return receipt
-
     def _push(self, record: Pending) -> None:
         self._ring.push(record)
         self._ready.notify()
 
     def _too_slow(self) -> AuditError:
         return self._refuse("audit.full", f"{self._ring.pending} records wait to be written: the disk is too slow")
+
+    def _no_leaf(self, error: LeafError) -> AuditError:
+        self._ready.notify()  # an idle writer has a gap to state
+        return self._refuse("audit.record", str(error))
 
     def _refuse(self, code: str, detail: str) -> AuditError:
         self._gap.add(1, 0, self._clock_us())
@@ -342,7 +357,7 @@ class LogWriter:
                     self._follow(self._file)
                 if self._beaten:
                     self._look_at_disk()
-        except OSError as error:
+        except (OSError, StateError) as error:
             self._poison(str(error))
 
     def _finish(self) -> None:
@@ -368,21 +383,25 @@ class LogWriter:
                 self._state(*note)
 
     def _write(self, file: WalFile) -> None:
+        unwritten = len(self._taken)
         for group in groups(self._taken, self._limits.group_bytes):
             file.append([each.leaf for each in group])
+            unwritten -= len(group)
             if self._unsynced_since is None:
                 self._unsynced_since = self._monotonic_us()
             self._settle([each for each in group if not each.strict], None)
             strict = [each for each in group if each.strict]
             if strict:
-                self._sync(file)
+                self._sync(file, unwritten)
                 self._settle(strict, None)
         self._taken = []
 
-    def _sync(self, file: WalFile) -> None:
+    def _sync(self, file: WalFile, unwritten: int = 0) -> None:
+        """`unwritten` of the records that were taken are not in the file yet; the gap that was stated may be one."""
         file.sync()
         self._unsynced_since = None
-        self._stated = Gap()
+        if not unwritten:
+            self._stated = Gap()
 
     def _settle(self, records: Sequence[Pending], error: AuditError | None) -> None:
         for each in records:
@@ -442,7 +461,7 @@ class LogWriter:
         try:
             boot = self._new_boot()
             file = self._open(boot, [("log.gap", gap.fields(self._clock_us()))] if gap else [])
-        except OSError as error:
+        except (OSError, StateError) as error:
             with self._ready:
                 self._gap.merge(gap)
                 self._poisoned = str(error)

@@ -360,7 +360,7 @@ class _Ticking(Clock):
     """Moves on by itself whenever it is looked at."""
 
     def monotonic_us(self) -> int:
-        self.now_us += 50
+        self.now_us += 1_000
         return super().monotonic_us()
 
 
@@ -372,7 +372,8 @@ def test_heartbeats_balance_at_their_very_moment_while_others_append(tmp_path: P
         def work(outcome: str) -> None:
             for n in range(1_500):
                 clear: dict[str, Json] = {"d": outcome, "rc": f"r{n % 3}"}
-                writer.append("decision", clear, None, strict=n % 100 == 0)
+                if n % 100 == 0 or not writer.join(clear):
+                    writer.append("decision", clear, None, strict=n % 100 == 0)
                 writer.append("context", {}, None, strict=False)
 
         threads = [threading.Thread(target=work, args=(outcome,)) for outcome in ("allow", "deny", "deny")]
@@ -437,25 +438,17 @@ def test_a_decision_whose_record_cannot_even_be_made_is_told_of_too() -> None:
 
 
 class _Nameless(MemoryLog):
-    """Its decisions have no id until somebody settles them."""
+    """Its refusals join others, and have no id until somebody settles them."""
 
-    def append(
-        self,
-        kind: str,
-        clear: Mapping[str, Json],
-        inputs: bytes | None,
-        strict: bool,
-        same_id: str | None = None,
-        counted: int | None = None,
-    ) -> Receipt:
-        self.stalls = kind == "decision"
-        receipt = super().append(kind, clear, inputs, strict, same_id, counted)
-        if kind == "decision":
-            receipt.id = ""
+    def join(self, clear: Mapping[str, Json], counted: int | None = None) -> Receipt | None:
+        self.stalls = True
+        receipt = super().join(clear, counted)
+        assert receipt is not None
+        receipt.id, self.stalls = "", False
         return receipt
 
     def settle(self, error: AuditError | None) -> None:
-        receipt = self.decisions()[0].receipt
+        receipt = self.leaves[0].receipt
         receipt.id, receipt.error, receipt.settled = ("5" * 32 if error is None else ""), error, True
         self.on_settled([receipt])
 
@@ -467,7 +460,7 @@ def _late(
 
     async def run() -> tuple[Decision | None, MemoryLog]:
         receipts = Receipts(asyncio.get_running_loop())
-        log = _Nameless(receipts.settled)
+        log = _Nameless(receipts.settled, pressed=True)
         task = asyncio.ensure_future(_service(log, receipts).decide(NOWHERE, NOW * 1_000_000, budget_s))
         await asyncio.sleep(0)
         if settled_first:
@@ -475,7 +468,7 @@ def _late(
         if cancelled:
             task.cancel()
         (answer,) = await asyncio.gather(task, return_exceptions=True)
-        assert settled_first or [leaf.kind for leaf in log.leaves] == ["decision"]
+        assert settled_first or [leaf.kind for leaf in log.leaves] == ["joined"]
         if not settled_first:
             log.settle(error)
         await asyncio.sleep(0.01)
@@ -499,7 +492,7 @@ def test_a_refusal_that_nobody_waits_for_is_corrected_once_its_record_has_an_id(
 
 def test_a_refusal_whose_record_came_to_nothing_is_not_corrected() -> None:
     _, log = _late(AuditError("audit.unavailable", "the disk is gone"), 0.01)
-    assert [leaf.kind for leaf in log.leaves] == ["decision"]
+    assert [leaf.kind for leaf in log.leaves] == ["joined"]
 
 
 def test_a_refusal_that_is_settled_while_its_caller_goes_is_corrected_at_once() -> None:
@@ -511,7 +504,7 @@ def test_an_aggregated_refusal_has_the_id_that_its_number_came_to() -> None:
     decision, log = _late(None, None, settled_first=True)
     assert decision is not None
     assert (decision.by, decision.id) == (("route",), "5" * 32)
-    assert [leaf.kind for leaf in log.leaves] == ["decision"]
+    assert [leaf.kind for leaf in log.leaves] == ["joined"]
 
 
 def test_who_listens_to_a_receipt_that_is_settled_is_told_at_once_and_nothing_is_kept() -> None:

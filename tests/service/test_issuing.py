@@ -299,6 +299,28 @@ def test_a_token_that_is_not_on_record_leaves_with_nobody(kind: type[MemoryLog],
     assert log.leaves[-1].kind == "answer.changed"
 
 
+def test_a_token_whose_caller_goes_before_it_is_on_record_is_dropped() -> None:
+    tokens = Broken(MINTED)
+
+    async def within() -> MemoryLog:
+        receipts = Receipts(asyncio.get_running_loop())
+        log = StallsAfter(receipts.settled)
+        evaluator = Evaluator(engine, Identity(Verifier([])), service_from_host=False, issues_tokens=True)
+        service = DecisionService(
+            evaluator, log, receipts, Metrics(), strict_methods=frozenset(), monotonic=Clock().s, tokens=tokens
+        )
+        task = asyncio.ensure_future(service.decide(asked(), NOW_US, None))
+        await asyncio.sleep(0.01)
+        assert log.leaves[-1].kind == "minted"
+        task.cancel()
+        assert isinstance((await asyncio.gather(task, return_exceptions=True))[0], asyncio.CancelledError)
+        return log
+
+    log = asyncio.run(within())
+    assert len(tokens.dropped) == 1
+    assert log.leaves[-1].kind == "answer.changed"
+
+
 NAMELESS: dict[str, dict[str, Any]] = {
     "no issuer": {"iss": None},
     "an issuer that is no text": {"iss": 1},

@@ -157,6 +157,29 @@ def test_a_token_and_address_are_described_once_and_again_after_the_log_began_an
     assert context == {"ip": "203.0.113.7", "peer": None, "sub": "u1"}
 
 
+def test_a_refusal_that_joins_others_leaves_no_leaf_that_says_who_called() -> None:
+    """Else a flood of refusals, each from another address, would fill the log with that."""
+
+    async def flood(service: DecisionService) -> list[Decision]:
+        asked = [replace(_account(3), ip=f"203.0.113.{number}") for number in range(50)]
+        return [await service.decide(each, NOW * 1_000_000, 1.0) for each in asked]
+
+    decisions, log = _run(flood, prepare=lambda log: setattr(log, "pressed", True))
+    assert isinstance(decisions, list)
+    assert {(each.outcome, each.by) for each in decisions} == {("deny", ("default",))}
+    assert [leaf.kind for leaf in log.leaves] == ["joined"] * 50
+    assert [leaf.counted for leaf in log.leaves] == list(range(1, 51))
+
+
+def test_a_strict_refusal_and_an_allow_join_nothing() -> None:
+    async def twice(service: DecisionService) -> None:
+        await service.decide(HEALTH, NOW * 1_000_000, 1.0)
+        await service.decide(_account(3), NOW * 1_000_000, 1.0)
+
+    _, log = _run(twice, prepare=lambda log: setattr(log, "pressed", True), strict_methods=frozenset({"GET"}))
+    assert [leaf.kind for leaf in log.leaves] == ["decision", "context", "decision"]
+
+
 def test_a_context_of_an_earlier_run_of_the_log_is_not_referred_to() -> None:
     holder: list[MemoryLog] = []
 

@@ -22,12 +22,14 @@ class Appended:
 
 @dataclass
 class MemoryLog:
-    """Settles at once, unless `refuses` (append raises), `fails` (the receipt fails) or `stalls` (it never settles)."""
+    """Settles at once, unless `refuses` (append raises), `fails` (the receipt fails) or `stalls` (it never settles);
+    where it is `pressed`, what joins others is a leaf of the kind `joined`."""
 
     on_settled: Callable[[Sequence[Receipt]], None]
     refuses: bool = False
     fails: bool = False
     stalls: bool = False
+    pressed: bool = False
     number: int = 1
     forgone: list[int] = field(default_factory=list)
     leaves: list[Appended] = field(default_factory=list)
@@ -57,6 +59,12 @@ class MemoryLog:
             receipt.settled = True
             self.on_settled([receipt])
         return receipt
+
+    def is_pressed(self) -> bool:
+        return self.pressed
+
+    def join(self, clear: Mapping[str, Json], counted: int | None = None) -> Receipt | None:
+        return self.append("joined", clear, None, strict=False, counted=counted) if self.pressed else None
 
     def decisions(self) -> list[Appended]:
         return [leaf for leaf in self.leaves if leaf.kind == "decision"]
