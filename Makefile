@@ -76,7 +76,7 @@ docs: setup-test ## write docs/configuration.md anew from the code
 
 clean: ## take away the environments, the demo's state and the caches
 	@rm -rf build/venv build/venv.unfinished build/envoy build/envoy.unfinished build/demo build/setup.log build/setup.lock
-	@rm -rf build/gateways build/gateways.unfinished
+	@rm -rf build/gateways build/gateways.unfinished build/peers
 	@rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis ./*.egg-info
 
 setup-serve setup-test: setup-%:

@@ -6,8 +6,8 @@ alone (a gateway's log) shows which are missing. `mac` is HMAC-SHA256 under the 
 six: it lets us disown an id we never gave.
 Design: audit.md 3.2.
 
-Decision: 2026-11-22. HMAC (RFC 2104) is put together from two hashes that have taken in the key, copied for each id: half
-the time of a copied HMAC object, which wraps them in layers that an id does not need.
+Decision: 2026-11-22. HMAC (RFC 2104) is put together from two hashes that have taken in the key, copied for each id:
+half the time of a copied HMAC object, which wraps them in layers that an id does not need.
 """
 
 from __future__ import annotations

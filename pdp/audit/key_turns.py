@@ -21,6 +21,8 @@ from pdp.audit.succession import (
     Turn,
     announcement,
     begin_manifest,
+    broken_off,
+    check_turn,
     find_turn,
     hand_over,
     is_over,
@@ -49,7 +51,7 @@ class KeyTurns:
         """
         self._state, self._log, self._key_days = state, log, key_days
         self._now_us, self._clock, self._entropy = now_us, clock, entropy
-        self._next_look = clock()
+        self._next_look, self._looked = clock(), False
 
     def settled(self) -> LogKeys:
         """The keys to sign with, after what an earlier process left half done was brought to its end.
@@ -63,18 +65,27 @@ class KeyTurns:
         return settle(self._log, self._state / "keys")
 
     def due(self, say: Callable[[str], None]) -> Turn | None:
-        """The change that is due now; looked for once a minute. A key past its end is said. Errors: as `settled`."""
+        """The change that is due now, or was announced and broken off; looked for once a minute. A key past its end is
+        said. Errors: as `settled`.
+        """
         if self._clock() < self._next_look:
             return None
         self._next_look = self._clock() + LOOK_EVERY_S
-        keys = load_keys(self._state / "keys")
-        if self._key_days == 0 and keys.signer == keys.anchor:
+        is_first, self._looked = not self._looked, True
+        keys, following = load_keys(self._state / "keys"), self._state / "keys" / "next.key"
+        if self._key_days == 0 and keys.signer == keys.anchor and not following.exists():
             return None
         succession = read_succession(self._log, keys.anchor)
         now_s = self._now_us() // 1_000_000
         if is_over(succession, now_s):
             say("the key of the log is past the end its root stated: others refuse what it signs; endorse the next one")
-        return find_turn(succession, self._state / "keys", self._key_days, now_s, self._entropy)
+        turn = find_turn(succession, self._state / "keys", self._key_days, now_s, self._entropy)
+        if turn is None and is_first:
+            return broken_off(self._log, self._state / "keys", succession)
+        if turn is None:
+            return None
+        check_turn(self._log, self._state / "keys", turn)
+        return turn
 
     def announce(self, turn: Turn) -> None:
         """Make the record durable that announces the next key. Errors: StateError; AuditError."""

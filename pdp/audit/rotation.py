@@ -140,8 +140,8 @@ def check_announced(succession: Succession, announced: Sequence[Announced], size
 
     Shapes: `announced` every record of the kind `ANNOUNCED` under the checkpoint of `size` records, in the order of
         the tree; `newest_us` as for `check_time`.
-    Errors: RotationError A644. An announcement of the key that comes next may stand alone for `SKEW_S`: the change is
-        under way, or was broken off and is announced again.
+    Errors: RotationError A644. Announcements of the key that comes next may stand alone for `SKEW_S` after the newest
+        of them: the change is under way, or was broken off and is announced again.
     """
     first: dict[tuple[int, str], int] = {}
     for each in announced:
@@ -152,8 +152,9 @@ def check_announced(succession: Succession, announced: Sequence[Announced], size
         if seal is not None and seal.size <= size and first.get((period.number, vkey), size) >= seal.size:
             raise RotationError("A644", f"no record before key {period.number} of the manifest announces it")
     following = len(succession.periods)
+    again_us = max((each.time_us for each in announced if each.number == following), default=0)
+    late = newest_us is not None and newest_us - again_us > SKEW_S * 1_000_000
     for each in announced:
-        late = newest_us is not None and newest_us - each.time_us > SKEW_S * 1_000_000
         if each.number > following or (each.number == following and late):
             raise RotationError("A644", f"record {each.index} announces key {each.number}, the manifest lacks it")
 

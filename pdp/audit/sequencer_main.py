@@ -169,12 +169,12 @@ class _Extending:
     def until_turned(self, ending: Ending) -> LogKeys | None:
         """Extend the log; the keys to go on with once they changed, None once it ended. Errors: PdpError, OSError."""
         while True:
-            self._step()
-            turn = self._turn()
-            self._archiving.look(self._say_once)
+            turn = self._turn()  # first: an announcement that is old by now is made again before what is new is signed
             keys = None if turn is None else self._turned(turn, ending)
             if keys is not None:
                 return keys
+            self._step()
+            self._archiving.look(self._say_once)
             if ending.wait(min(LOOK_S, self._interval_s)):
                 break
         until = self._clock() + END_S

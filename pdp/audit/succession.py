@@ -23,12 +23,14 @@ Decision: 2026-11-21. A root signs ahead: its statement about the next key is la
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 
 from msgspec import Struct
 
 from pdp.audit import leaf
-from pdp.audit.checkpoint import CheckpointError, Verifier, format_vkey, sign_checkpoint
+from pdp.audit.archive import Archived
+from pdp.audit.checkpoint import CheckpointError, Verifier, format_vkey, sign_checkpoint, unproved_checkpoint
 from pdp.audit.disk import Disk
 from pdp.audit.keys import LogKeys, adopt_next, destroy_old, load_keys, prepare_next
 from pdp.audit.manifest import (
@@ -45,7 +47,7 @@ from pdp.audit.manifest import (
 )
 from pdp.audit.reader import read_bundle, read_checkpoint
 from pdp.audit.rotation import ANNOUNCED, SKEW_S, open_signed, read_announced
-from pdp.audit.tiles import CHECKPOINT, ENTRIES, refs_of_level
+from pdp.audit.tiles import CHECKPOINT, ENTRIES, refs_from_the_end
 from pdp.errors import StateError
 from pdp.model import Json
 
@@ -122,6 +124,30 @@ def find_turn(
     begun_s = succession.periods[-1].from_s or 0
     is_due = key_days > 0 and now_s - begun_s >= key_days * DAY_S
     return Turn(number, following, None) if is_due else None
+
+
+def broken_off(log: Disk, keys_dir: Path, succession: Succession) -> Turn | None:
+    """The change that an earlier process announced and did not make: it has to be made, whatever is due now, since
+    whoever verifies the log misses that key.
+
+    Where a root signs, its statement is what says that a change is due. Errors: StateError S132; CheckpointError;
+        TileError; OSError.
+    """
+    seal = read_checkpoint(log)
+    if succession.rooted or seal is None or not (keys_dir / "next.key").exists():
+        return None
+    turn = Turn(len(succession.periods), prepare_next(keys_dir, _no_entropy), None)
+    return None if _announced_s(log, unproved_checkpoint(seal).size, turn) is None else turn
+
+
+def check_turn(log: Disk, keys_dir: Path, turn: Turn) -> None:
+    """Before a key is announced: what a root stated about it fits behind the keys there are.
+
+    Errors: ManifestError where it does not; CheckpointError; OSError.
+    """
+    seal, manifest = read_checkpoint(log), log.read(MANIFEST, MOST_MANIFEST_BYTES)
+    if turn.endorsed is not None and seal is not None and manifest is not None:
+        parse_manifest(extended_manifest(manifest, turn.endorsed, seal), load_keys(keys_dir).anchor)
 
 
 def is_over(succession: Succession, now_s: int) -> bool:
@@ -215,8 +241,9 @@ def _check_sealed(log: Disk, succession: Succession) -> None:
 def _announced_s(log: Disk, size: int, turn: Turn) -> int | None:
     """When the newest record to do so announced that key, Unix seconds; None where none of the newest did."""
     vkey = format_vkey(turn.following.name, turn.following.public)
-    for ref in list(refs_of_level(ENTRIES, size))[: -_NEWEST_BUNDLES - 1 : -1]:
-        for entry in reversed(read_bundle(log, ref)):
+    files = Archived(log)
+    for ref in islice(refs_from_the_end(ENTRIES, size), _NEWEST_BUNDLES):
+        for entry in reversed(read_bundle(files, ref)):
             found = read_announced(ref.records[0], leaf.parse(entry)) if ANNOUNCED.encode() in entry else None
             if found is not None and (found.number, found.vkey) == (turn.number, vkey):
                 return found.time_us // 1_000_000

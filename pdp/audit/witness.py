@@ -81,7 +81,7 @@ class Answer(Struct, frozen=True):
 
 
 class Round(Struct, frozen=True):
-    """What all witnesses answered about the checkpoint of `size` records, and whether that is a quorum."""
+    """What witnesses answered about the checkpoint of `size` records, and whether that is a quorum."""
 
     size: int
     answers: tuple[Answer, ...]
@@ -140,20 +140,35 @@ class Witnessing:
     async def ask_all(self, *, first: bool = False) -> Round:
         """Ask every witness about the checkpoint as it is now, and keep it where enough cosigned it.
 
-        A checkpoint of no records is shown at the `first` time only: who knows more of this log says so.
-        Errors: MemberError, CheckpointError for one that cannot be
-        read; OSError.
+        A checkpoint of no records is shown at the `first` time only: who knows more of this log says so. That time ends
+        with the first answer that speaks of a fork, since nothing is signed then; the others are in the round as far as
+        they had answered.
+        Errors: MemberError, CheckpointError for one that cannot be read; OSError.
         """
         data = read_checkpoint(self._log)
         size = 0 if data is None else unproved_checkpoint(data).size
         if data is None or (size == 0 and not first):
             return Round(0, (), is_met=False)
-        answers = tuple(await asyncio.gather(*(self._answer(each, data, size) for each in self._witnesses)))
+        answers = await self._answers(data, size, until_fork=first)
         found = tuple(each.cosignature for each in answers if each.cosignature is not None)
         met = bool(found) and is_met(self._policy, {each.key for each in found})
         if met:
             self._log.replace({WITNESSED: _with_cosignatures(data, found)})
         return Round(size, answers, met)
+
+    async def _answers(self, data: bytes, size: int, *, until_fork: bool) -> tuple[Answer, ...]:
+        """What the witnesses answered, in the order of the policy: all of them, or those until a fork is told."""
+        asked = [asyncio.create_task(self._answer(each, data, size)) for each in self._witnesses]
+        try:
+            for each in asyncio.as_completed(asked):
+                answer = await each
+                if until_fork and answer.error is not None and answer.error.is_fork:
+                    break
+        finally:
+            for task in asked:
+                task.cancel()
+            await asyncio.gather(*asked, return_exceptions=True)
+        return tuple(task.result() for task in asked if not task.cancelled() and task.exception() is None)
 
     async def _answer(self, witness: TrustedWitness, data: bytes, size: int) -> Answer:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 
 import pytest
@@ -10,13 +11,19 @@ from hypothesis import strategies as st
 
 from pdp.audit import ids
 from pdp.audit.alike import MOST_FRAME_BYTES, MOST_KEPT_BYTES, MOST_LEARNED, Frames, Run
+from pdp.audit.checkpoint import parse_vkey
 from pdp.audit.leaf import LeafError, Sealed, encode, parse
 from pdp.audit.reader import WalName
+from pdp.audit.verify import verify_files
+from pdp.audit.verify_trust import Wanted
 from pdp.model import Json
-from tests.support.logs import BOOT, IDS, T0_US
+from tests.support.logs import BOOT, IDS, T0_US, VKEY, ignore
+from tests.support.plain_verify import plainly_verified
+from tests.support.signed_logs import disk_of, signed_files
 
 COMMITMENT = "0123456789abcdef" * 4
 CONTEXT = IDS.make(BOOT, 0, 1)
+VERIFIER = parse_vkey(VKEY)
 
 
 def usual(seq: int, kind: str = "decision", box: int = 60, **more: Json) -> bytes:
@@ -173,6 +180,46 @@ def test_no_byte_in_place_of_another_is_believed(name: str) -> None:
     for at in range(len(base)):
         alike += assert_sound(learned(base), [base[:at] + bytes([byte]) + base[at + 1 :] for byte in WRITTEN])
     assert alike > len(base)  # the bytes of ids, box and instants are free, or this shows nothing
+
+
+SLOTTED = ("a decision of a call with a body", "a decision", "a decision that holds for ever", "a context")
+SLOT = re.compile(rb'"(?:cx|ic|id|in)":"([^"]*)"|"(?:bs|t|vu)":([0-9]+)')
+HOSTILE = b'0123456789abcdefABCF+/=",\\{}[]: -.\x00\x7f\xff'
+
+
+def slots_of(entry: bytes) -> list[tuple[int, int]]:
+    """Where the values stand that a record need not share with those it is like."""
+    return [found.span(found.lastindex or 0) for found in SLOT.finditer(entry)]
+
+
+def test_no_byte_of_a_slot_in_place_of_another_is_believed() -> None:
+    """Each by itself: one byte that a slot may not hold sends all records beside it to be read."""
+    base = FORMS["a decision of a call with a body"]
+    frames, alike = learned(base), 0
+    for begin, end in slots_of(base):
+        for at in (begin, begin + 1, end - 1):
+            alike += sum(assert_sound(frames, [base[:at] + bytes([byte]) + base[at + 1 :]]) for byte in HOSTILE)
+    assert alike > 100
+
+
+COMMAS = {
+    '"bs":1024': (b'"bs":1,24', b'"bs":,024', b'"bs":102,', b'"bs":1,,4', b'"bs":,,,,'),
+    '"t":1700000000000003': (b'"t":1700000,00000003', b'"t":,700000000000003', b'"t":170000000000000,'),
+    '"vu":1700000300000': (b'"vu":17,0000300000', b'"vu":,700000300000', b'"vu":1,1,1,1,1,1,1'),
+}
+
+
+@pytest.mark.parametrize("name", COMMAS)
+def test_a_comma_in_a_number_makes_no_two_numbers_of_it(name: str) -> None:
+    """Also beside records without such a number, whose places for it are empty."""
+    base = FORMS["a decision of a call with a body"]
+    beside = [FORMS["a decision"], FORMS["a decision that holds for ever"], base]
+    for text in COMMAS[name]:
+        entry = changed(name.encode(), text)
+        assert len(entry) == len(base)
+        frames = learned(*beside)
+        for bundle in ([entry], [entry, *beside], [*beside, entry, entry]):
+            assert dict(zip(bundle, told(frames, bundle), strict=True))[entry] is None
 
 
 def changed(old: bytes, new: bytes, base: bytes = FORMS["a decision of a call with a body"]) -> bytes:
@@ -334,3 +381,40 @@ def test_any_records_and_any_edits_of_them(entries: list[bytes], data: st.DataOb
         edited.append(data.draw(st.sampled_from(EDITS))(entry, at, data.draw(pieces)))
     for bundle in (entries, edited, [*edited, *entries]):
         assert_sound(frames, bundle)
+
+
+alphabets = st.sampled_from(
+    [
+        "0123456789",
+        "0123456789abcdef",
+        "ABYZabyz0189+/=",
+        "0123456789,",
+        "09-.e, ",
+        'a"',
+        'a0\\"{}[]:,',
+        "a\x1f\x7f\xff",
+    ]
+)
+
+
+@st.composite
+def mutants(draw: st.DrawFn) -> bytes:
+    """A usual record, of which some slots hold other bytes, as many as before."""
+    entry = FORMS[draw(st.sampled_from(SLOTTED))]
+    for begin, end in draw(st.lists(st.sampled_from(slots_of(entry)), min_size=1, max_size=3)):
+        size = draw(st.integers(1, end - begin))
+        at = draw(st.integers(begin, end - size))
+        new = draw(st.text(draw(alphabets), min_size=size, max_size=size))
+        entry = _overwritten(entry, at, new.encode("latin-1"))
+    return entry
+
+
+@given(st.lists(mutants(), min_size=1, max_size=2), st.integers(0, 4))
+def test_records_that_fit_a_frame_are_reported_as_they_are_one_by_one(found: list[bytes], at: int) -> None:
+    """For all leaves L whose slots hold any bytes: verify(L) = plainly_verified(L), to the letter."""
+    usual_ones = [usual(0, "log.start"), *(FORMS[name] for name in SLOTTED)]
+    leaves = [*usual_ones[: at + 1], *found, *usual_ones[at + 1 :]]
+    assert_sound(learned(*usual_ones), leaves)
+    disk = disk_of(signed_files(leaves))
+    fast = verify_files(disk, None, VERIFIER, ignore, Wanted())
+    assert fast == plainly_verified(disk, None, VERIFIER, Wanted())

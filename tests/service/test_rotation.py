@@ -33,11 +33,13 @@ from pdp.audit.rotation import (
     read_announced,
     seals,
 )
+from pdp.audit.succession import DAY_S, hand_over
 from pdp.audit.tree_proofs import root_of_first
+from pdp.audit.verify import verify_log
 from tests.service.test_manifest import CHAIN, FROM_ROOT, KEYS, ROOT, seal, verifier
 from tests.support import second_tlog as tlog
 from tests.support.key_changes import ChangingLog
-from tests.support.logs import ORIGIN, OTHER_KEY, record
+from tests.support.logs import ORIGIN, OTHER_KEY, ignore, record
 
 LOG = parse_manifest(CHAIN, verifier(0))
 """Key 0 from 100 to 200 and to size 10, key 1 to 300 and size 20, key 2 from there on."""
@@ -188,6 +190,10 @@ UNANNOUNCED = {
         [named(1, 9), named(2, 19), named(3, 22)],
         (SKEW_S + 1) * 10**6,
     ),
+    "a key announced again, and that long ago as well": (
+        [named(1, 9), named(2, 19), named(3, 22), named(3, 25, SKEW_S * 10**6)],
+        (2 * SKEW_S + 1) * 10**6,
+    ),
     "a key after one that the manifest lacks": ([named(1, 9), named(2, 19), named(4, 22)], None),
 }
 
@@ -202,6 +208,29 @@ def test_keys_and_announcements_that_do_not_fit(name: str) -> None:
 def test_an_announcement_may_stand_alone_for_a_while() -> None:
     check_announced(LOG, [named(1, 9), named(2, 19), named(3, 22)], 30, SKEW_S * 10**6)
     check_announced(LOG, [named(1, 9), named(2, 19), named(3, 22)], 30, None)
+
+
+def test_an_announcement_that_is_made_again_may_stand_alone_again() -> None:
+    twice = [named(1, 9), named(2, 19), named(3, 22), named(3, 25, SKEW_S * 10**6)]
+    check_announced(LOG, twice, 30, 2 * SKEW_S * 10**6)
+    check_announced(LOG, twice[:3] + twice[:1:-1], 30, 2 * SKEW_S * 10**6)
+
+
+def test_a_change_that_fails_again_and_again_leaves_a_log_that_verifies(tmp_path: Path) -> None:
+    """Each process announces the next key, and ends before it is in use."""
+    log = ChangingLog(tmp_path)
+    log.begin()
+    log.now_s += DAY_S
+    turn = log.turn()
+    assert turn is not None
+    for _ in range(10):
+        log.now_s += SKEW_S // 2
+        assert log.turn() == turn
+        log.announce(turn)
+        assert verify_log(log.state / "log", log.state / "wal", log.first.vkey, ignore).findings == ()
+    hand_over(log.disk, log.keys_dir, turn, log.now_s)
+    log.grow()
+    assert verify_log(log.state / "log", log.state / "wal", log.first.vkey, ignore).findings == ()
 
 
 def test_announcements_are_read_from_records() -> None:

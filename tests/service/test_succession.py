@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import tracemalloc
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
+from pdp.audit.archive import SEGMENT_RECORDS, archive_segment
 from pdp.audit.checkpoint import open_checkpoint, sign_checkpoint
 from pdp.audit.disk import Folder
+from pdp.audit.key_turns import KeyTurns
 from pdp.audit.keys import prepare_next
 from pdp.audit.manifest import MANIFEST, ManifestError, Statement, extended_manifest, sign_statement
 from pdp.audit.rotation import SKEW_S, RotationError, check_time, open_signed
@@ -24,6 +27,7 @@ from pdp.audit.succession import (
     read_succession,
     settle,
 )
+from pdp.audit.tiles import TileError
 from pdp.errors import PdpError, StateError
 from tests.support.key_changes import ROOT_KEY, ROOT_VKEY, T0_S, ChangingLog
 from tests.support.logs import ORIGIN
@@ -126,6 +130,35 @@ def test_another_key_than_the_announced_one_is_not_taken(log: ChangingLog) -> No
     log.announce(Turn(turn.number, log.first.signer, None))
     with pytest.raises(StateError, match="announce it again"):
         hand_over(log.disk, log.keys_dir, turn, log.now_s)
+
+
+def test_an_announcement_is_looked_for_among_archived_records_too(log: ChangingLog) -> None:
+    """Old records were archived; none of the newest announces the key, and that is what is said."""
+    for _ in range(2):
+        log.grow(SEGMENT_RECORDS // 2 + 10)
+    archive_segment(log.disk, open_checkpoint(log.checkpoint, log.keys.signer), 0)
+    assert log.disk.read("tile/entries/000", 1 << 24) is None
+    log.now_s += DAY_S
+    turn = log.turn()
+    assert turn is not None
+    with pytest.raises(StateError, match=r"A645.*announce it again"):
+        hand_over(log.disk, log.keys_dir, turn, log.now_s)
+
+
+def test_looking_for_an_announcement_does_not_list_the_log(log: ChangingLog) -> None:
+    log.now_s += DAY_S
+    turn = log.turn()
+    assert turn is not None
+    claimed = sign_checkpoint(ORIGIN, 500_000_000, bytes(32), log.keys.sign_key)
+    (log.state / "log/checkpoint").write_bytes(claimed)
+    tracemalloc.start()
+    try:
+        with pytest.raises(TileError, match="is missing"):
+            hand_over(log.disk, log.keys_dir, turn, log.now_s)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 10_000_000
 
 
 class Broken(BaseException):
@@ -323,3 +356,20 @@ def test_no_key_is_destroyed_where_the_log_went_on_beyond_its_seal(tmp_path: Pat
     with pytest.raises(RotationError, match="A642"):
         settle(log.disk, log.keys_dir)
     assert log.keys.signer == before
+
+
+def test_a_statement_that_does_not_fit_is_refused_before_its_key_is_announced(rooted: ChangingLog) -> None:
+    """An announcement that nothing follows would make the log invalid for whoever verifies it."""
+    following = prepare_next(rooted.keys_dir, rooted.entropy)
+    turns = KeyTurns(
+        rooted.state, rooted.disk, 1, now_us=lambda: rooted.now_s * 1_000_000, clock=float, entropy=rooted.entropy
+    )
+    rooted.endorse(1, following, T0_S - 10, T0_S + DAY_S)
+    with pytest.raises(ManifestError, match="begins no later"):
+        turns.due(pytest.fail)
+    rooted.endorse(1, following, rooted.now_s - 5, rooted.now_s + DAY_S)
+    fitting = KeyTurns(
+        rooted.state, rooted.disk, 1, now_us=lambda: rooted.now_s * 1_000_000, clock=float, entropy=rooted.entropy
+    ).due(pytest.fail)
+    assert fitting is not None
+    assert fitting.following == following

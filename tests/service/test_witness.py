@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import threading
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,8 +18,10 @@ from pdp.audit.policy import Policy, TrustPolicyError, open_witnessed, parse_pol
 from pdp.audit.rotation import SKEW_S
 from pdp.audit.tiles import WITNESSED
 from pdp.audit.witness import Round, Witnessing, complaints, keep_witnessed
+from tests.support import raw_server
 from tests.support import second_tlog as tlog
 from tests.support.logs import KEY, ORIGIN, OTHER_KEY, VKEY, add_wal, build_log, record, records, sequencer_of
+from tests.support.raw_server import RawServer, Received
 from tests.support.witness_server import Reply, Witness, served
 
 NOW_S = 1_780_000_000
@@ -263,6 +266,88 @@ def test_a_witness_that_is_away_or_silent_holds_up_nobody(place: Place) -> None:
     found = asyncio.run(run())
     assert codes(found) == ["A671", "A671", None]
     assert not found.is_met
+
+
+FORKS = {"A674": (409, "text/x.tlog.size", b"302\n"), "A675": (422, "text/plain", b"")}
+
+
+@pytest.fixture
+def silent(place: Place) -> Iterator[Place]:
+    """A log that grew; the first and the last of its witnesses answer once the test is over."""
+    over = threading.Event()
+
+    def late(reply: Reply) -> Reply:
+        assert over.wait(60)
+        return reply
+
+    place.ask()
+    place.grow(301)
+    place.witnesses[0].spoil = place.witnesses[2].spoil = late
+    yield place
+    over.set()
+
+
+@pytest.mark.parametrize("code", FORKS)
+def test_at_the_start_nobody_is_waited_for_once_a_witness_tells_of_a_fork(silent: Place, code: str) -> None:
+    """Each might take an hour."""
+    silent.witnesses[1].spoil = only(FORKS[code])
+
+    async def run() -> Round:
+        async with silent.witnessing(timeout_s=3600.0) as witnessing:
+            return await asyncio.wait_for(witnessing.ask_all(first=True), 20)
+
+    found = asyncio.run(run())
+    assert (codes(found), [error.code for error in found.forks]) == ([code], [code])
+
+
+def test_a_later_round_hears_the_others_after_one_that_tells_of_a_fork(silent: Place) -> None:
+    """So that one witness cannot keep the others from cosigning."""
+    silent.witnesses[1].spoil = only(FORKS["A675"])
+
+    async def run() -> Round:
+        async with silent.witnessing(timeout_s=1.0) as witnessing:
+            return await witnessing.ask_all()
+
+    assert codes(asyncio.run(run())) == ["A671", "A675", "A671"]
+
+
+REDIRECTS = {
+    "to another place of its own": ("/elsewhere", "A672"),
+    "to another host": ("http://elsewhere.example/add-checkpoint", "A672"),
+    "to nowhere": ("", "A672"),
+    "to an address with a broken port": ("http://elsewhere.example:port/", "A671"),
+    "to an address with half a host": ("http://[::1", "A671"),
+    "to an address without a host": ("mailto:witness", "A671"),
+    "to a name that no host can have": ("http://xn--a/", "A671"),
+    "to brackets without a host": (":http://]][", "A671"),
+}
+
+
+@pytest.mark.parametrize("name", REDIRECTS)
+@pytest.mark.parametrize("status", [301, 307])
+def test_a_witness_that_redirects_has_not_answered_and_is_asked_again(place: Place, name: str, status: int) -> None:
+    location, code = REDIRECTS[name]
+    own = place.witnesses[0]
+
+    def redirecting(_: Received) -> raw_server.Reply:
+        return raw_server.Reply(status, (("location", location),), b"")
+
+    def cosigning(received: Received) -> raw_server.Reply:
+        answer, kind, body = own.add_checkpoint(received.body)
+        return raw_server.Reply(answer, (("content-type", kind),), body)
+
+    async def run() -> tuple[Round, Round]:
+        async with place.witnessing() as witnessing:
+            before = await witnessing.ask_all()
+            server.answer = cosigning
+            return before, await witnessing.ask_all()
+
+    with RawServer(redirecting) as server:
+        own.url = f"http://127.0.0.1:{server.port}"
+        before, after = asyncio.run(run())
+    assert (codes(before), before.is_met, before.forks) == ([code, None, None], True, ())
+    assert (codes(after), after.is_met) == ([None] * 3, True)
+    assert {each.target for each in server.received} == {b"/add-checkpoint"}
 
 
 def test_rounds_go_on_and_say_what_changes_once(place: Place) -> None:
