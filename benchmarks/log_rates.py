@@ -59,27 +59,28 @@ def print_sustained(call: Usual, seconds: float) -> None:
     print("|---|---|---|---|---|")
     for name, makes in (("made anew each", True), ("made before", False)):
         with state_folder() as state, writing(state, lambda _: None) as writer, sequencing(state):
-            append(writer, call, 1.0, makes)
-            already, began, used = writer.status().next_seq, time.perf_counter(), time.process_time()
-            append(writer, call, seconds, makes)
+            already = append(writer, call, 1.0, makes)
+            began, used = time.perf_counter(), time.process_time()
+            appended = append(writer, call, seconds, makes)
             took, used = time.perf_counter() - began, time.process_time() - used
-            appended, integrated = writer.status().next_seq, tree_size(state)
-            behind = wait_for(state, appended)
-        share = f"{100 * integrated / appended:.0f} %"
-        each_us = used / (appended - already) * 1e6
-        print(f"| {name} | {(appended - already) / took:,.0f} | {each_us:.0f} | {share} | {behind:.1f} |")
+            integrated = tree_size(state)
+            behind = wait_for(state, already + appended)
+        share = f"{100 * integrated / (already + appended):.0f} %"
+        print(f"| {name} | {appended / took:,.0f} | {used / appended * 1e6:.0f} | {share} | {behind:.1f} |")
 
 
-def append(writer: LogWriter, call: Usual, seconds: float, makes: bool) -> None:
-    """Append for so long, as fast as the writer takes it."""
-    entry, until = call.entry(), time.perf_counter() + seconds
+def append(writer: LogWriter, call: Usual, seconds: float, makes: bool) -> int:
+    """Append for so long, as fast as the writer takes it; how many records that were."""
+    entry, until, appended = call.entry(), time.perf_counter() + seconds, 0
     while time.perf_counter() < until:
         for _ in range(100):
             if makes:
                 entry = call.entry()
             writer.append(entry.kind, entry.clear, entry.inputs, strict=False)
+        appended += 100
         while writer.status().pending > MOST_WAITING:
             time.sleep(0.001)
+    return appended
 
 
 def wait_for(state: Path, records: int) -> float:

@@ -5,7 +5,8 @@ the tree or some frames that stand together. Nothing is proved here: that is `pd
 
 INVARIANT: over `tree` and all calls of `news` each record comes once, and those of one writer in its order, however
 often the sequencer takes in, signs and removes meanwhile; what could not be read is noted.
-INVARIANT: the memory holds at most 64 MiB of records, however long the log is.
+INVARIANT: the memory holds at most 64 MiB of records, however long the log is; a hole in it takes no longer to get over
+than what is there (pdp.audit.holes).
 SECURITY: the folder may be anybody's: nothing is opened through a link, waited for, or read beyond the sizes of ours.
 Design: contracts.md "Command line" (`log`, `--follow`); audit.md 4.1.
 
@@ -30,10 +31,11 @@ from pdp.audit.checkpoint import Checkpoint, unproved_checkpoint
 from pdp.audit.cursor import MOST_BYTES, START, CursorEntry, Position, matching_entry
 from pdp.audit.disk import Files, MemberError
 from pdp.audit.frame import Frame
+from pdp.audit.holes import Bundles, Hole, bundle_count
 from pdp.audit.merkle import TILE_WIDTH
 from pdp.audit.reader import WalName, read_bundle, read_checkpoint, wal_length, wal_name, wal_names
 from pdp.audit.rows import Note, Placed
-from pdp.audit.tiles import ENTRIES, TileError, TileRef, refs_of_level
+from pdp.audit.tiles import TileError, TileRef
 
 CURSOR = ".cursor"
 HELD_BYTES = 64 * 1024 * 1024
@@ -88,11 +90,13 @@ class Following:
         self._read_to = self.size
 
     def tree(self, *, newest_first: bool = False) -> Iterator[Piece]:
-        """The tree as it was at the beginning, a bundle a piece, in the order of the log or the other way round."""
-        count = -(-self.size // TILE_WIDTH)
-        for index in range(count - 1, -1, -1) if newest_first else range(count):
-            ref = TileRef(ENTRIES, index, min(TILE_WIDTH, self.size - index * TILE_WIDTH))
-            yield Piece(partial(self._bundle, ref), ref.width)
+        """The tree as it was at the beginning, a bundle a piece, in the order of the log or the other way round.
+
+        Each piece is to be read before the next one is asked for: so a hole is noticed, which is one piece of nothing.
+        Errors: OSError.
+        """
+        count = bundle_count(self.size)
+        yield from self._pieces(self.size, range(count - 1, -1, -1) if newest_first else range(count))
 
     def news(self) -> Iterator[Piece]:
         """What came since the beginning, or since `news` was last called; to be read to its end. Errors: as above."""
@@ -126,8 +130,8 @@ class Following:
                 named = ((wal_name(text), position) for text, position in entry.positions.items())
                 self._runs = {name: _Run(at, at.next_seq, at.next_seq) for name, at in named if name is not None}
                 return size
-        for ref in refs_of_level(ENTRIES, size):
-            self._count(self._bundle(ref))
+        for piece in self._pieces(size, range(bundle_count(size))):
+            self._count(piece.read())
         return size
 
     # ------------------------------------------------------------ the tree
@@ -141,21 +145,44 @@ class Following:
         self.origin = checkpoint.origin
         if checkpoint.size < self._read_to:
             self._note(f"the log went back from {self._read_to} records to {checkpoint.size}: run `pdp audit verify`")
-        for index in range(self._read_to // TILE_WIDTH, -(-checkpoint.size // TILE_WIDTH)):
-            ref = TileRef(ENTRIES, index, min(TILE_WIDTH, checkpoint.size - index * TILE_WIDTH))
-            placed = self._bundle(ref)[max(0, self._read_to - ref.records[0]) :]
-            self._read_to = max(self._read_to, ref.records[1])
+        first = self._read_to // TILE_WIDTH
+        end = first * TILE_WIDTH
+        for piece in self._pieces(checkpoint.size, range(first, bundle_count(checkpoint.size))):
+            begin, end = end, end + piece.size
+            placed = piece.read()[max(0, self._read_to - begin) :]
+            self._read_to = max(self._read_to, end)
             new = placed if self._wal is None else self._count(placed)
             if new:
                 yield Piece(partial(list, new), len(new))
 
-    def _bundle(self, ref: TileRef) -> list[Placed]:
+    def _pieces(self, size: int, among: range) -> Iterator[Piece]:
+        """The bundles of a tree of `size` records that are in `among`; a hole is one piece of nothing."""
+        bundles = Bundles(self._log, size, among)
+        try:
+            for each in bundles:
+                first, end = each.records
+                match each:
+                    case TileRef():
+                        yield Piece(partial(self._bundle, each, bundles.miss), end - first)
+                    case Hole():
+                        yield Piece(partial(self._hole, each), end - first)
+        except MemberError as error:
+            self._note(f"the tree is not read on: {error.detail}; run `pdp audit verify`")
+
+    def _bundle(self, ref: TileRef, miss: Callable[[], None]) -> list[Placed]:
         try:
             return list(enumerate(read_bundle(self._log, ref), ref.records[0]))
         except TileError as error:
-            first, end = ref.records
-            self._note(f"the records {first} to {end - 1} are not shown: {error.detail}; run `pdp audit verify`")
+            self._note_hidden(ref.records, error.detail)
+            miss()
             return []
+
+    def _hole(self, hole: Hole) -> list[Placed]:
+        self._note_hidden(hole.records, f"every bundle from {hole.first.path} to {hole.last.path} is missing")
+        return []
+
+    def _note_hidden(self, records: tuple[int, int], why: str) -> None:
+        self._note(f"the records {records[0]} to {records[1] - 1} are not shown: {why}; run `pdp audit verify`")
 
     def _count(self, placed: list[Placed]) -> list[Placed]:
         """Count records of the tree by writer; those that did not come before, and what is of no writer."""
@@ -194,7 +221,10 @@ class Following:
                 yield found, before
             if length > run.position.offset and length != run.looked_at:
                 run.looked_at = length
-                if _is_damaged(wal, name, run.position):
+                newer = frames.newer_format(_reading(wal, name), run.position.offset)
+                if newer is not None:
+                    self._note_once(name, run, f"it goes on in format {newer}, which this version cannot read")
+                elif _is_damaged(wal, name, run.position):
                     self._note_once(name, run, f"it is damaged after {run.position.offset} bytes")
         except MemberError as error:
             self._note_once(name, run, error.text)

@@ -9,7 +9,8 @@
 INVARIANT: the mirror's checkpoint is one that its log signed, every record under it is here and led to its root, and
     it continues every checkpoint that stood here before. A pull that ends at any step, by error or power cut, leaves
     that so; the next one goes on where it ended, with what is here and still right.
-INVARIANT: what contradicts the mirror changes nothing but `fork/`, which then holds both checkpoints.
+INVARIANT: what contradicts the mirror changes nothing but `fork/`, which then holds both checkpoints. No signature over
+    its checkpoint is given up before the log has grown.
 SECURITY: nothing that is served is believed. Sizes are bounded, but not how large a log is that its key has signed.
 Specification: C2SP tlog-tiles, tlog-checkpoint; RFC 6962 2.1. Design: contracts.md "Command line" (`mirror`).
 
@@ -17,7 +18,9 @@ Decision: 2026-11-21. Exit codes as `audit verify` has them: 20 where something 
     fork, 40 what is served (or the mirror) is not what was signed.
 Decision: 2026-11-21. A smaller checkpoint is called a fork even where ours continues it: a log does not shrink. That it
     is an older state of this very log is said; a server that keeps old files does that, too.
-Decision: 2026-11-21. Of two signed notes of one size and root the one with more signatures stays: witnesses sign later.
+Decision: 2026-11-22. Of two signed notes of one size and root ours stays, and gets the signatures of the other by keys
+    that have not signed ours: witnesses sign later. A mirror knows no witnesses, so that it cannot tell which of two
+    signatures by one key is good, nor whether one by an unknown key is any.
 Decision: 2026-11-21. A mirror has no write-ahead logs: what no checkpoint covers is not proved, and not pulled.
 """
 
@@ -28,7 +31,16 @@ from collections.abc import Callable, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from pdp.audit.checkpoint import MOST_BYTES, Checkpoint, CheckpointError, Verifier
+from pdp.audit.checkpoint import (
+    MOST_BYTES,
+    Checkpoint,
+    CheckpointError,
+    Note,
+    Signature,
+    Verifier,
+    join_note,
+    split_note,
+)
 from pdp.audit.disk import Disk
 from pdp.audit.manifest import MANIFEST, MOST_MANIFEST_BYTES, ManifestError, Succession, parse_manifest
 from pdp.audit.merkle import EMPTY_ROOT, TILE_WIDTH
@@ -148,8 +160,10 @@ def _pull(served: Served, disk: Disk, ours: _Signed | None, theirs: _Signed, pro
         tree.write_edge()  # (4)
         _put(disk, ours, theirs)
         tree.remove_superseded()
-    elif ours is None or len(theirs.note) > len(ours.note):
+    elif ours is None:
         _put(disk, ours, theirs)
+    elif (note := _with_signatures(ours, theirs)) != ours.note:
+        _put(disk, ours, replace(theirs, note=note))
     return Pulled(SOUND, new.origin, new.size, new.root, new.size - held.size)
 
 
@@ -181,6 +195,22 @@ def _bundle(tiles: ProvedTiles, ref: TileRef, disk: Disk, served: Served) -> tup
         return tiles.bundle(ref, disk)
     except TileError:
         return tiles.bundle(ref, served)
+
+
+def _with_signatures(ours: _Signed, theirs: _Signed) -> bytes:
+    """Our note of a checkpoint with the signatures of theirs by further keys, one each; as it is where that is none."""
+    note = split_note(ours.note)
+    held = {(each.name, each.key_id) for each in note.signatures}
+    further: dict[tuple[str, bytes], Signature] = {}
+    for each in split_note(theirs.note).signatures:
+        if (each.name, each.key_id) not in held:
+            further.setdefault((each.name, each.key_id), each)
+    joined = join_note(Note(note.text, (*note.signatures, *further.values())))
+    try:
+        open_signed(joined, theirs.keys)
+    except (CheckpointError, RotationError):  # too long, or what somebody made up for a later key of the log
+        return ours.note
+    return joined
 
 
 def _put(disk: Disk, ours: _Signed | None, theirs: _Signed) -> None:

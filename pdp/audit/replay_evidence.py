@@ -29,9 +29,11 @@ class UndecidableError(Exception):
 def evidence_of(past: Past, keys: RecordKeys) -> bytes:
     """The opened inputs of a decision.
 
-    Errors: UndecidableError where it keeps none, BrokenError where its box does not open.
+    Errors: UndecidableError where it keeps none, BrokenError where its box does not open or its place is wrong.
     """
     leaf = past.leaf
+    if past.fault:
+        raise BrokenError(past.fault)
     if leaf.kind == AGGREGATE:
         raise UndecidableError("refusals that one record stands for, without inputs")
     if leaf.sealed is None:

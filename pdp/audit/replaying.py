@@ -7,7 +7,7 @@ how many have evidence that is not whole.
     undecidable   by design: what decided is not part of the record (a credential, a fault), `log minimal`, refusals
                   that one leaf stands for, inputs that were too large, no policy was asked
     broken        the evidence is not as it was written: a box does not open, its inputs are none, the bundle is not
-                  stored, damaged, or does not load
+                  stored, damaged, or does not load; the record stands at a wrong place, or its instant is not stated
 
 INVARIANT: what is not counted as agreed stands in one of the other three with a reason. Memory does not grow with the
 records.

@@ -145,10 +145,13 @@ class Sequences:
         return True
 
     def miss(self, indices: range) -> None:
-        """Records that stand there and cannot be read."""
-        if indices:
-            self._open.append(indices)
-            self._open_places += len(indices)
+        """Records that stand there and cannot be read, or should: after the records seen and missed so far."""
+        if not indices:
+            return
+        self._open_places += indices.stop - indices.start
+        if self._open and self._open[-1].stop == indices.start:
+            indices = range(self._open.pop().start, indices.stop)
+        self._open.append(indices)
 
     def finish(self) -> None:
         """State what only the whole log shows: records that a later boot knew of and that are not there."""
@@ -172,9 +175,9 @@ class Sequences:
             self._add(INVALID, index, place, text)
             return
         run.leaves += first - expected
-        for missing in range(expected, min(first, expected + self._open_places)):
-            self._place(self._take_place(), f"{_digits(run.name)}{missing:010x}")
-            expected += 1
+        explained = min(first - expected, self._open_places)
+        self._take_places(run, expected, explained)
+        expected += explained
         if expected < first:
             text = f"the records {expected} to {first - 1} of {run.name} are missing before it"
             self._add(INCOMPLETE, index, place, text)
@@ -239,14 +242,20 @@ class Sequences:
         if len(self.placed) < _MOST_PLACED:
             self.placed[index] = record_id
 
-    def _take_place(self) -> int:
-        first = self._open[0]
-        self._open_places -= 1
-        if len(first) == 1:
-            self._open.popleft()
-        else:
-            self._open[0] = first[1:]
-        return first[0]
+    def _take_places(self, run: _Run, first: int, count: int) -> None:
+        """The next `count` places left open are of the records of `run` from number `first` on.
+
+        Both may be anything that a record claims: what is not named costs nothing.
+        """
+        self._open_places -= count
+        while count:
+            indices = self._open.popleft()
+            taken, left = indices[:count], indices[count:]
+            for number, index in enumerate(taken[: _MOST_PLACED - len(self.placed)], first):
+                self._place(index, f"{_digits(run.name)}{number:010x}")
+            if left:
+                self._open.appendleft(left)
+            first, count = first + taken.stop - taken.start, count - (taken.stop - taken.start)
 
 
 def _digits(name: WalName) -> str:

@@ -35,11 +35,12 @@ from pdp.audit.alike import Frames, Run
 from pdp.audit.archive import missing_archive
 from pdp.audit.checkpoint import Checkpoint, Verifier, parse_vkey
 from pdp.audit.disk import Files, Folder, MemberError
+from pdp.audit.holes import Bundles, Hole, bundle_count
 from pdp.audit.merkle import Edge, Tile, leaf_hashes
 from pdp.audit.reader import fetch, log_files, read_checkpoint, wal_names
 from pdp.audit.report import INCOMPLETE, INVALID, Findings, Report
 from pdp.audit.sequences import Sequences
-from pdp.audit.tiles import CHECKPOINT, ENTRIES, TileError, TileRef, parse_bundle, parse_tile, refs_of_level
+from pdp.audit.tiles import CHECKPOINT, TileError, TileRef, parse_bundle, parse_tile
 from pdp.audit.verify_trust import Claims, Wanted, check_claims, check_policies, read_claims
 from pdp.audit.verify_wal import check_wal
 
@@ -119,9 +120,7 @@ def _read_once(log: Files, wal: Files | None, verifier: Verifier, progress: Prog
     checkpoint = None if claims is None else claims.checkpoint
     if claims is not None and checkpoint is not None:
         _see_root(walk)
-        for ref in refs_of_level(ENTRIES, checkpoint.size):  # (1)
-            _check_bundle(walk, ref)
-            progress(ref.records[1], checkpoint.size)
+        _check_bundles(walk, checkpoint.size, progress)  # (1)
         if walk.lost is None:
             _check_partial_tiles(walk)  # (2): the full ones were checked as they filled
         _check_root(walk, checkpoint)  # (3)
@@ -156,8 +155,34 @@ def _witnessed(claims: Claims | None) -> tuple[int, int] | None:
     return found.signed.checkpoint.size, found.since_s
 
 
-def _check_bundle(walk: _Walk, ref: TileRef) -> None:
-    """Steps (1) and (2) for one bundle: its records, their hashes, and the tiles of upper levels that it filled."""
+def _check_bundles(walk: _Walk, size: int, progress: Progress) -> None:
+    """Steps (1) and (2) for every bundle; where very many are gone, with their hashes, they are named as one."""
+    bundles = Bundles(walk.log, size, range(bundle_count(size)), hashes=True)
+    try:
+        for each in bundles:
+            match each:
+                case TileRef():
+                    if not _check_bundle(walk, each):
+                        bundles.miss()
+                case Hole():
+                    _pass_over(walk, each)
+            progress(each.records[1], size)
+    except MemberError as error:
+        walk.findings.add(INVALID, error.path, error.text)
+
+
+def _pass_over(walk: _Walk, hole: Hole) -> None:
+    first, end = hole.records
+    text = f"it is missing, as is all up to {hole.last.path}, hashes included; together they cover"
+    walk.findings.add(INCOMPLETE, hole.first.path, f"{text} records {first} to {end - 1}")
+    walk.sequences.miss(range(first, end))
+
+
+def _check_bundle(walk: _Walk, ref: TileRef) -> bool:
+    """Steps (1) and (2) for one bundle: its records, their hashes, and the tiles of upper levels that it filled.
+
+    False where there is neither record nor hash.
+    """
     tile_ref = TileRef(0, ref.index, ref.width)
     entries = _load(walk, ref, parse_bundle)
     hashes = _load(walk, tile_ref, parse_tile)
@@ -177,9 +202,10 @@ def _check_bundle(walk: _Walk, ref: TileRef) -> None:
             _grow(walk, by_entries, by_tiles)
     if entries is None:
         walk.sequences.miss(range(first, end))
-        return
-    walk.records += len(entries)
-    _see_records(walk, first, entries, differing)
+    else:
+        walk.records += len(entries)
+        _see_records(walk, first, entries, differing)
+    return by_entries is not None
 
 
 def _see_records(walk: _Walk, first: int, entries: tuple[bytes, ...], differing: frozenset[int]) -> None:

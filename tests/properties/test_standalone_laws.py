@@ -20,6 +20,7 @@ from msgspec.structs import replace
 
 from pdp.audit.checkpoint import format_vkey, parse_vkey, sign_checkpoint
 from pdp.audit.inputs import Evidence
+from pdp.audit.leaf import MAX_LEAF_BYTES, LeafError, Sealed, encode, parse
 from pdp.audit.manifest import (
     Statement,
     extended_manifest,
@@ -39,7 +40,7 @@ from pdp.audit.standalone.reading import ReceiptError, UndecidedError, items
 from pdp.audit.standalone.request import read_query, read_target
 from pdp.audit.standalone.routing import Http, Paths, Refusal
 from pdp.audit.standalone.signature import is_signed
-from pdp.audit.standalone.signed_log import Period, index_of, periods_of, read_key, signed_by
+from pdp.audit.standalone.signed_log import Period, index_of, periods_of, read_key, read_leaf, signed_by
 from pdp.audit.standalone.typed_inputs import MisfitError, from_json, from_text
 from pdp.errors import PdpError
 from pdp.model import Decision, Inquiry, Json, Principal
@@ -191,6 +192,135 @@ def test_the_standalone_evaluator_and_the_definition_agree() -> None:
     assert seen["step_up"] > 0.05 * asked
     assert seen["hostile deny"] > 0.2 * asked
     assert seen["table"] + seen["undecided"] + seen["minimal"] < 0.4 * asked
+
+
+# ---------------------------------------------------------------- records
+
+ID, COMMITMENT = "0123456789abcdef" * 2, "0123456789abcdef" * 4
+
+
+def _leaf_to_both(data: bytes) -> dict[str, Json] | None:
+    """What a leaf says, which is the same to both; None where it is none to either."""
+    try:
+        read = parse(data)
+    except LeafError:
+        with pytest.raises(ReceiptError):
+            read_leaf(data)
+        return None
+    sealed = {} if read.sealed is None else {"in": read.sealed.box, "ic": read.sealed.commitment}
+    defined = {**read.clear, "k": read.kind, "id": read.id, **sealed}
+    assert read_leaf(data) == defined
+    return defined
+
+
+def _nested(depth: int) -> bytes:
+    """A leaf with a value of so many lists within each other, of which the innermost is empty."""
+    return b'{"a":%s%s,"id":"%s","k":"decision","v":1}' % (b"[" * depth, b"]" * depth, ID.encode())
+
+
+def _with(written: str) -> bytes:
+    """A leaf with a member of that spelling."""
+    return f'{{"a":{written},"id":"{ID}","k":"decision","v":1}}'.encode()
+
+
+LEAVES: dict[str, bytes] = {
+    "a plain one": _with("[1,true,null,{}]"),
+    "the largest integer": _with("18446744073709551615"),
+    "the smallest integer": _with("-9223372036854775808"),
+    "every escape": _with(r'"\"\\\b\f\n\r\t\u0000\u001f\u007f\u0080\u20ac\ud83d\ude00"'),
+    "as deep as can be": _nested(15),
+    "a sealed one": encode("answer.changed", ID, {"of": ID}, Sealed("", COMMITMENT)),
+}
+NO_LEAVES: dict[str, bytes] = {
+    "a float": _with("1.5"),
+    "a float that is whole": _with("1.0"),
+    "an exponent": _with("1e3"),
+    "minus nothing": _with("-0"),
+    "no number": _with("NaN"),
+    "without bounds": _with("-Infinity"),
+    "an integer too large": _with("18446744073709551616"),
+    "an integer too small": _with("-9223372036854775809"),
+    "an integer of five thousand digits": _with("9" * 5_000),
+    "half of a character": _with(r'"\ud83d"'),
+    "half of a character in a name": _with(r'{"\ude00":1}'),
+    "a letter raw": _with('"é"'),
+    "a letter in capital digits": _with(r'"\u00E9"'),
+    "a letter escaped for nothing": _with(r'"\u0041"'),
+    "a slash escaped": _with(r'"\/"'),
+    "DEL raw": _with('"\x7f"'),
+    "a space": _with("[1, 2]"),
+    "too deep": _nested(16),
+    "a thousand deep": _nested(1_000),
+    "a hundred thousand deep": _nested(100_000),
+    "a member twice": _with('1,"a":1'),
+    "members out of order": _with('1,"A":1'),
+    "a version that is true": _with("1").replace(b'"v":1', b'"v":true'),
+    "a version that is a float": _with("1").replace(b'"v":1', b'"v":1.0'),
+    "another version": _with("1").replace(b'"v":1', b'"v":2'),
+    "no version": _with("1").replace(b',"v":1', b""),
+    "no kind": _with("1").replace(b'"k":"decision",', b""),
+    "a kind in capitals": _with("1").replace(b"decision", b"Decision"),
+    "a kind that ends in a dot": _with("1").replace(b"decision", b"log."),
+    "a kind and a line": _with("1").replace(b"decision", rb"decision\n"),
+    "a kind that is a number": _with("1").replace(b'"decision"', b"7"),
+    "no id": _with("1").replace(f'"id":"{ID}",'.encode(), b""),
+    "an id in capitals": _with("1").replace(b"abcdef", b"ABCDEF"),
+    "an id too short": _with("1").replace(ID.encode(), ID[1:].encode()),
+    "an id that is a number": _with("1").replace(f'"{ID}"'.encode(), b"7"),
+    "a box without a commitment": _with("1").replace(b'"k"', b'"in":"","k"'),
+    "a commitment without a box": _with("1").replace(b'"id"', f'"ic":"{COMMITMENT}","id"'.encode()),
+    "a commitment too short": encode("decision", ID, {}, Sealed("", COMMITMENT[1:])),
+    "a box that is null": encode("decision", ID, {}, Sealed("", COMMITMENT)).replace(b'"in":""', b'"in":null'),
+    "too long": _with('"' + "a" * MAX_LEAF_BYTES + '"'),
+    "a line at the end": _with("1") + b"\n",
+    "a mark at the beginning": b"\xef\xbb\xbf" + _with("1"),
+    "in sixteen bits": _with("1").decode().encode("utf-16"),
+    "no UTF-8": _with('"').replace(b'""', b'"\xff"'),
+    "a list": b"[]",
+    "nothing": b"",
+}
+
+
+@pytest.mark.parametrize("data", LEAVES.values(), ids=LEAVES.keys())
+def test_a_leaf_is_one_to_both(data: bytes) -> None:
+    assert _leaf_to_both(data) is not None
+
+
+@pytest.mark.parametrize("data", NO_LEAVES.values(), ids=NO_LEAVES.keys())
+def test_what_is_no_leaf_is_none_to_both(data: bytes) -> None:
+    assert _leaf_to_both(data) is None
+
+
+def test_the_longest_leaf_is_one_to_both() -> None:
+    room = MAX_LEAF_BYTES - len(_with('""'))
+    assert _leaf_to_both(_with('"' + "a" * room + '"')) is not None
+    assert _leaf_to_both(_with('"' + "a" * (room + 1) + '"')) is None
+
+
+PLAIN: st.SearchStrategy[Json] = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.text(max_size=6),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=8,
+)
+SPELLINGS = st.sampled_from(
+    [
+        *("1", "true", "null", "1.0", "-0", "1e1", "0", "00", "[]", "{}", '""', ",", ":", '"', " ", "\\", "[[", "]]"),
+        *(r"\ud800", r"\u007f", r"\u007F", r"\/", "é", "\x7f", "18446744073709551616", '"in":"",', '"v":1', ID),
+    ]
+)
+
+
+@given(st.dictionaries(st.text(max_size=3), PLAIN, max_size=4), st.booleans(), st.data())
+def test_a_changed_leaf_is_one_to_both_or_to_none(fields: dict[str, Json], sealed: bool, data: st.DataObject) -> None:
+    """read_leaf(d) = parse(d) for each d = e(encode(f)), e a few edits, and one refuses where the other does."""
+    clear = {name: value for name, value in fields.items() if name not in {"k", "id", "in", "ic", "v"}}
+    changed = encode("decision", ID, clear, Sealed("AA==", COMMITMENT) if sealed else None)
+    assert _leaf_to_both(changed) is not None
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(0, len(changed)))
+        end = data.draw(st.integers(at, min(len(changed), at + 4)))
+        changed = changed[:at] + data.draw(SPELLINGS).encode() + changed[end:]
+        _leaf_to_both(changed)
 
 
 # ---------------------------------------------------------------- requests and routes

@@ -9,16 +9,17 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from pdp.audit import ids
 from pdp.audit.aggregate import AGGREGATE
 from pdp.audit.disk import Folder
 from pdp.audit.frame import GENESIS, encode_frame, scan
 from pdp.audit.keys import load_keys
-from pdp.audit.leaf import Leaf, Sealed
+from pdp.audit.leaf import Leaf, Sealed, encode, parse
 from pdp.audit.record import Entry, decision_entry
 from pdp.audit.replay_engines import MOST_ENGINES, Engines, stored_engines
 from pdp.audit.replay_groups import MOST_EXAMPLES, MOST_GROUPS, OTHERS, Groups
+from pdp.audit.replay_log import AGAIN, ELSEWHERE, TIMELESS, LogPlace, Span, decisions
 from pdp.audit.replay_log import Past as Decided
-from pdp.audit.replay_log import Span, decisions
 from pdp.audit.replaying import MOST_DIFFERING, Verified, verify_decisions
 from pdp.audit.sequencer import Sequencer
 from pdp.audit.tiles import TileError
@@ -37,8 +38,9 @@ from policy_lang.verdict import Question, Verdict
 from tests.support.cases import NOW, cases, inquiry, issuers
 from tests.support.cases import POLICY as CASES
 from tests.support.cases import engine as cases_engine
-from tests.support.logs import ignore
+from tests.support.logs import add_wal, ignore, newer_frames, record, records
 from tests.support.replays import NOW_US, POLICY, Past, asks, bundle, engine, past_in, recorded
+from tests.support.signed_logs import signed_files
 
 EVERYWHERE = Span()
 
@@ -48,10 +50,10 @@ def past(tmp_path: Path) -> Past:
     return past_in(tmp_path / "state")
 
 
-def _verified(past: Past, every: int = 1, engines: Engines | None = None) -> Verified:
+def _verified(past: Past, every: int = 1, engines: Engines | None = None, span: Span = EVERYWHERE) -> Verified:
     keys = load_keys(past.state.keys)
     made = stored_engines(past.state.bundles) if engines is None else engines
-    return verify_decisions(decisions(past.place, EVERYWHERE, ignore), keys, made, every)
+    return verify_decisions(decisions(past.place, span, ignore), keys, made, every)
 
 
 def _integrate(past: Past) -> None:
@@ -81,6 +83,16 @@ def test_records_of_the_tree_and_of_write_ahead_logs_come_out_once_each(past: Pa
     _integrate(past)
     waiting = past.write([entry] * 2)
     assert _ids(past) == in_tree + waiting
+
+
+@pytest.mark.parametrize("held", [0, 1, 99, 100, 150])
+def test_of_a_write_ahead_log_that_the_tree_holds_in_part_the_rest_comes_out(held: int, tmp_path: Path) -> None:
+    """Wherever in its frames the tree ends."""
+    leaves = [record(0, kind="context"), *records(250)[1:]]
+    Folder(tmp_path / "log").replace(signed_files(leaves[:held]))
+    add_wal(tmp_path, leaves)
+    found = decisions(LogPlace(tmp_path / "log", tmp_path / "wal"), EVERYWHERE, ignore)
+    assert [(each.leaf.id, each.fault) for each in found] == [(parse(leaf).id, "") for leaf in leaves[1:]]
 
 
 def test_a_write_ahead_log_that_the_tree_takes_over_while_it_is_read_is_not_missed(past: Past) -> None:
@@ -118,8 +130,99 @@ SPANS: dict[str, tuple[Span, list[int]]] = {
 
 @pytest.mark.parametrize(("span", "wanted"), SPANS.values(), ids=SPANS.keys())
 def test_a_span_holds(span: Span, wanted: list[int], past: Past) -> None:
-    ids = past.write([recorded(asks(), engine(), NOW_US + number) for number in range(3)])
-    assert _ids(past, span) == [ids[number] for number in wanted]
+    written = past.write([recorded(asks(), engine(), NOW_US + number) for number in range(3)])
+    assert _ids(past, span) == [written[number] for number in wanted]
+
+
+def test_an_aggregate_is_of_a_span_where_any_of_its_calls_may_be(past: Past) -> None:
+    stated: dict[str, Json] = {"d": "deny", "by": ["token"], "rc": "token.expired", "ct": 7}
+    (wanted,) = past.write([Entry(AGGREGATE, {**stated, "t0": NOW_US - 9, "t1": NOW_US - 5, "t": NOW_US}, None)])
+    spans = [
+        Span(until_us=NOW_US - 9),
+        Span(until_us=NOW_US - 8),
+        Span(since_us=NOW_US - 5, until_us=NOW_US),
+        Span(since_us=NOW_US - 4),
+    ]
+    assert [_ids(past, span) for span in spans] == [[], [wanted], [wanted], []]
+
+
+def test_a_run_that_began_before_the_span_is_opened(past: Past) -> None:
+    past.write([recorded(asks(), engine(), NOW_US + number) for number in range(3)])
+    verified = _verified(past, span=Span(since_us=NOW_US + 2))
+    assert (verified.decisions, verified.agreed, verified.is_sound) == (1, 1, True)
+
+
+def test_a_write_ahead_log_of_a_newer_version_is_named(past: Past) -> None:
+    past.write([recorded(asks(), engine())])
+    (wal,) = past.state.wal.glob("*.wal")
+    wal.write_bytes(newer_frames(1))
+    with pytest.raises(TileError, match=r"\.wal goes on after 0 bytes in format 2, which this version cannot read"):
+        _ids(past)
+
+
+# ---------------------------------------------------------------- records at a wrong place
+
+
+def _again(leaves: list[bytes]) -> list[bytes]:
+    return [*leaves, *leaves[1:3]]
+
+
+def _too_late(leaves: list[bytes]) -> list[bytes]:
+    return [leaves[0], leaves[2], leaves[1], *leaves[3:]]
+
+
+def _behind_a_number_as_far_as_it_goes(leaves: list[bytes]) -> list[bytes]:
+    """Somebody put a record there whose number no other reaches."""
+    start = parse(leaves[0])
+    place = ids.parse(start.id)
+    far = ids.IdKey(bytes(32)).make(place.boot, place.writer, 2**40 - 1)
+    return [leaves[0], encode("context", far, {"t": NOW_US}, None), *leaves[1:]]
+
+
+WRONG_PLACES: dict[str, tuple[Callable[[list[bytes]], list[bytes]], int, int]] = {
+    "a number that comes again": (_again, 4, 2),
+    "a number that comes too late": (_too_late, 3, 1),
+    "all behind a number as far as it goes": (_behind_a_number_as_far_as_it_goes, 0, 4),
+}
+
+
+@pytest.mark.parametrize(("change", "agreed", "wrong"), WRONG_PLACES.values(), ids=WRONG_PLACES.keys())
+def test_a_record_whose_number_is_out_of_order_is_counted_and_not_sound(
+    change: Callable[[list[bytes]], list[bytes]], agreed: int, wrong: int, past: Past
+) -> None:
+    past.write([recorded(asks(), engine())] * 4)
+    past.arrange(change)
+    verified = _verified(past)
+    assert (verified.decisions, verified.agreed, verified.is_sound) == (agreed + wrong, agreed, False)
+    assert [(each.words, each.count) for each in verified.broken] == [((AGAIN,), wrong)]
+
+
+def test_a_record_that_keeps_nothing_and_is_out_of_order_is_not_sound(past: Past) -> None:
+    past.write([replace(recorded(asks("/orders/9"), engine()), inputs=None)] * 2)
+    past.arrange(_too_late)
+    verified = _verified(past)
+    assert [each.words for each in verified.broken] == [(AGAIN,)]
+    assert sum(each.count for each in verified.undecidable) == 1
+
+
+def test_a_write_ahead_log_under_another_name_is_counted_and_not_sound(past: Past) -> None:
+    past.write([recorded(asks(), engine())] * 2)
+    (wal,) = past.state.wal.glob("*.wal")
+    wal.with_name(f"05{wal.name[2:]}").write_bytes(wal.read_bytes())
+    verified = _verified(past)
+    assert (verified.decisions, verified.agreed, verified.is_sound) == (4, 2, False)
+    assert [(each.words, each.count) for each in verified.broken] == [((ELSEWHERE,), 2)]
+
+
+@pytest.mark.parametrize("stated", [{}, {"t": True}, {"t": "2027-01-15"}], ids=["no", "true", "a text"])
+def test_of_a_record_without_an_instant_it_is_said_that_nobody_can_tell(stated: dict[str, Json], past: Past) -> None:
+    past.write([recorded(asks(), engine())])
+    past.rewrite(lambda leaf: replace(leaf, clear={**{n: v for n, v in leaf.clear.items() if n != "t"}, **stated}))
+    for span in (Span(since_us=NOW_US), Span(until_us=NOW_US)):
+        verified = _verified(past, span=span)
+        assert [(each.words, each.count) for each in verified.broken] == [((TIMELESS,), 1)]
+    assert _verified(past, span=Span(service="archive")).decisions == 0
+    assert TIMELESS not in [each.words[0] for each in _verified(past).broken]
 
 
 # ---------------------------------------------------------------- what agrees
@@ -269,10 +372,10 @@ DAMAGE: dict[str, tuple[Callable[[Past], None], int, str]] = {
 
 @pytest.mark.parametrize(("damage", "count", "said"), DAMAGE.values(), ids=DAMAGE.keys())
 def test_damaged_evidence_is_not_sound(damage: Callable[[Past], None], count: int, said: str, past: Past) -> None:
-    ids = past.write([recorded(asks(), engine())] * 2)
+    written = past.write([recorded(asks(), engine())] * 2)
     damage(past)
     verified = _verified(past)
-    assert [(each.count, each.examples) for each in verified.broken] == [(count, tuple(ids[2 - count :]))]
+    assert [(each.count, each.examples) for each in verified.broken] == [(count, tuple(written[2 - count :]))]
     assert said in verified.broken[0].words[0]
     assert (verified.agreed, verified.is_sound) == (2 - count, False)
 

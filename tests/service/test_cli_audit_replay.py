@@ -119,6 +119,20 @@ def test_verify_groups_what_cannot_be_decided_and_what_is_damaged(past: Past, ru
     assert "damaged      1\n          1  the inputs are not JSON" in done.out
 
 
+def test_what_stands_at_a_wrong_place_is_counted_named_and_ends_1(past: Past, run: Run, tmp_path: Path) -> None:
+    ids = past.write([recorded(asks(), engine())] * 3)
+    past.arrange(lambda leaves: [leaves[0], leaves[3], *leaves[1:3], *leaves[4:]])
+    why = "the number of the record comes again, or too late: run `pdp audit verify`"
+    for asked in (("--verify",), ("--policy", write_folder(tmp_path / "same", POLICY))):
+        done = run(*asked)
+        assert done.code == 1
+        assert "decisions    3\n" in done.out
+        assert f"damaged      2\n          2  {why}  ({ids[0]}, {ids[1]})\n" in done.out
+        stated = run(*asked, "--json")
+        (broken,) = stated.json["broken"]
+        assert (stated.code, broken["why"], broken["count"], broken["examples"]) == (1, why, 2, ids[:2])
+
+
 def test_verify_of_an_empty_log_says_that_it_is(run: Run) -> None:
     done = run("--verify")
     assert (done.code, "no decision lies in this span" in done.out) == (0, True)

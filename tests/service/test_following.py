@@ -29,6 +29,7 @@ from tests.support.logs import (
     MemoryDisk,
     add_wal,
     build_log,
+    newer_frames,
     put,
     records,
     sequencer_of,
@@ -242,6 +243,17 @@ def test_frames_of_another_writer_are_not_read(tmp_path: Path, noted: Noted) -> 
     (tmp_path / "wal" / wal_file(writer=2)).write_bytes(wal_bytes([records(3)], writer=0))
     assert everything(opened(tmp_path, noted)) == []
     assert "frames of writer 0" in noted[0]
+
+
+def test_frames_of_a_newer_version_are_named_and_not_read(tmp_path: Path, noted: Noted) -> None:
+    build_log(tmp_path, records(5))
+    path = tmp_path / "wal" / wal_file()
+    path.write_bytes(path.read_bytes() + newer_frames(1, first=5))
+    log = opened(tmp_path, noted)
+    assert everything(log) == records(5)
+    assert leaves(log.news()) == []
+    assert len(noted) == 1
+    assert "it goes on in format 2, which this version cannot read" in noted[0]
 
 
 def test_a_pipe_in_place_of_a_write_ahead_log_is_not_waited_for(tmp_path: Path, noted: Noted) -> None:

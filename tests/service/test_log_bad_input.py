@@ -11,9 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
-import zlib
 from collections.abc import Callable
-from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -31,6 +29,8 @@ from tests.support.cases import POLICY
 from tests.support.command import Done, Pdp
 from tests.support.log_attacks import decided
 from tests.support.logs import (
+    BOOT,
+    IDS,
     KEY,
     ORIGIN,
     OTHER_KEY,
@@ -38,6 +38,7 @@ from tests.support.logs import (
     LiveLog,
     add_wal,
     build_log,
+    newer_frames,
     record,
     records,
     sequencer_of,
@@ -198,6 +199,25 @@ def test_a_sequencer_that_refuses_a_log_says_so_in_one_line(name: str, tmp_path:
     assert refused.value.exit_code == 2
 
 
+HUGE: dict[str, tuple[tuple[str, ...], int, str]] = {
+    "verify": (("verify",), 20, "together they cover records 4352 to 99999999999999999\n"),
+    "log": (("log",), 1, "the records 4352 to 99999999999999999 are not shown: every bundle from tile/entries/017 to "),
+    "log, the newest": (("log", "--limit", "3"), 1, f"  {IDS.make(BOOT, 0, 255)}\n"),
+    "show": (("show", NO_RECORD), 2, "with the records 99999999999999744 to 99999999999999999 is missing"),
+}
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("name", HUGE)
+def test_a_log_that_claims_more_than_anybody_can_have_is_read_to_its_end(pdp: Pdp, state: Path, name: str) -> None:
+    words, code, says = HUGE[name]
+    (state / "log" / "checkpoint").write_bytes(sign_checkpoint(ORIGIN, 10**17, bytes(32), KEY))
+    shutil.rmtree(state / "wal")
+    done = pdp("audit", *words, "--state", state)
+    assert done.code == code
+    assert says in done.out + done.err
+
+
 FOREIGN: dict[str, Callable[[Path], object]] = {
     "another key of our name": lambda keys: create_keys(keys, ORIGIN, os.urandom),
     "another key of another name": lambda keys: create_keys(keys, "theirs.example/log", os.urandom),
@@ -224,20 +244,6 @@ def test_a_log_that_brings_its_own_key_is_checked_with_the_one_given(pdp: Pdp, s
 
 
 # ---------------------------------------------------------------- write-ahead logs of a newer version
-
-
-def newer_frames(count: int) -> bytes:
-    """A write-ahead log whose frames are of format 2, with every sum right."""
-    data, previous = b"", bytes(32)
-    for number in range(count):
-        leaf = record(number)
-        payload = len(leaf).to_bytes(2, "big") + leaf
-        numbers = (number.to_bytes(8, "big"), (1).to_bytes(4, "big"), len(payload).to_bytes(4, "big"))
-        body = b"".join([b"PWAL", (2).to_bytes(2, "big"), bytes(2), *numbers, previous, payload])
-        body += zlib.crc32(body).to_bytes(4, "big")
-        previous = sha256(body).digest()
-        data += body + previous
-    return data
 
 
 def test_a_write_ahead_log_of_a_newer_version_never_enters_the_tree(tmp_path: Path) -> None:

@@ -149,6 +149,48 @@ def test_a_witness_who_signs_later_is_taken_over() -> None:
     assert mirror.files["checkpoint"] == cosigned
 
 
+def lines_by(name: str, key: Ed25519PrivateKey, count: int = 1) -> bytes:
+    """Signature lines over the checkpoint of 300 records by so many keys of that name, the first one `key`'s."""
+    text, _, _ = served(300).files["checkpoint"].decode().rpartition("\n\n")
+    keys = [key, *(Ed25519PrivateKey.from_private_bytes(number.to_bytes(32, "big")) for number in range(1, count))]
+    return b"".join(sign_note(text + "\n", name, each).splitlines(keepends=True)[-1] for each in keys)
+
+
+def pulled_over(ours: bytes, theirs: bytes) -> bytes:
+    """The signatures in a mirror that had some beside the log's, and was then served others."""
+    mirror, source = empty(), served(300)
+    plain = source.files["checkpoint"]
+    for lines in (ours, theirs):
+        source.files["checkpoint"] = plain + lines
+        assert pulled(source, mirror).exit_code == SOUND
+        assert held(mirror) == entries(300)
+    assert mirror.files["checkpoint"].startswith(plain)
+    return mirror.files["checkpoint"].removeprefix(plain)
+
+
+WITNESS, OTHER_WITNESS = lines_by("witness.example", OTHER_KEY), lines_by("other.example", OTHER_KEY)
+FALSE = sign_note("of another text\n", "witness.example", OTHER_KEY).splitlines(keepends=True)[-1]
+JUNK = lines_by("nobody.example", KEY, 20)
+TOO_MUCH = lines_by("nobodies.example", KEY, 560)
+
+SIGNATURES: dict[str, tuple[bytes, bytes, bytes]] = {
+    "none": (WITNESS, b"", WITNESS),
+    "the same": (WITNESS, WITNESS, WITNESS),
+    "another witness alone": (WITNESS, OTHER_WITNESS, WITNESS + OTHER_WITNESS),
+    "the others in another order": (WITNESS + OTHER_WITNESS, OTHER_WITNESS + WITNESS, WITNESS + OTHER_WITNESS),
+    "junk, and more of it than there was": (WITNESS, JUNK, WITNESS + JUNK),
+    "a false one in place of ours": (WITNESS, FALSE + OTHER_WITNESS, WITNESS + OTHER_WITNESS),
+    "two by one key": (WITNESS, OTHER_WITNESS + OTHER_WITNESS, WITNESS + OTHER_WITNESS),
+    "more than a note has room for": (WITNESS + JUNK, TOO_MUCH, WITNESS + JUNK),
+}
+
+
+@pytest.mark.parametrize("case", SIGNATURES)
+def test_no_signature_is_given_up_at_one_size(case: str) -> None:
+    ours, theirs, wanted = SIGNATURES[case]
+    assert pulled_over(ours, theirs) == wanted
+
+
 def test_no_more_is_asked_for_than_is_needed() -> None:
     mirror = empty()
     pulled(served(1_000), mirror)
@@ -430,6 +472,26 @@ def test_without_the_manifest_the_new_key_is_nobodys() -> None:
     pulled(served(300), mirror)
     del source.files[MANIFEST]
     assert pulled(source, mirror).exit_code == INVALID
+
+
+@pytest.mark.parametrize("made_up", [False, True])
+def test_a_checkpoint_that_the_next_key_signed_again_is_taken_over_unless_somebody_made_it_up(made_up: bool) -> None:
+    """At the size of the seal both keys sign; a line that only names the later key would make the mirror unsound."""
+    mirror, source = empty(), rotated()
+    sealed = served(300).files["checkpoint"]
+    again = lines_by(ORIGIN, OTHER_KEY)
+    if made_up:
+        blob = base64.b64encode(verifier_of(ORIGIN, OTHER_KEY).key_id + bytes(64)).decode()
+        again = f"\u2014 {ORIGIN} {blob}\n".encode()
+    plain = served(300)
+    plain.files["checkpoint"] = sealed + (again if made_up else b"")
+    assert pulled(plain, mirror).exit_code == SOUND
+    text, _, _ = sealed.decode().rpartition("\n\n")
+    witnessed = sign_note(text + "\n", ORIGIN, OTHER_KEY) + WITNESS
+    source.files["checkpoint"] = witnessed
+    assert pulled(source, mirror).exit_code == SOUND
+    assert mirror.files["checkpoint"] == sealed + again + (b"" if made_up else WITNESS)
+    assert pulled(rotated(), mirror).size == 600
 
 
 def test_an_old_key_that_goes_on_is_a_fork() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable, Sequence
 
 import pytest
@@ -184,6 +185,51 @@ def test_an_unreadable_aggregate_is_found_and_named_by_the_number_it_left_open()
     sequences.see(2, record(4))
     assert [each.code for each in findings.kept] == [INVALID, INCOMPLETE]
     assert sequences.placed == {1: f"{BOOT:08x}00{1:010x}"}
+
+
+def test_what_stands_behind_places_left_open_is_named_in_their_order() -> None:
+    """Places that follow each other, and those that do not, are of the numbers missing, each writer's in its order."""
+    sequences = Sequences(Findings())
+    sequences.see(0, start())
+    for index in (1, 2, 3, 5):
+        sequences.miss(range(index, index + 1))
+    sequences.see(6, record(3))
+    sequences.see(7, record(2, writer=1))
+    first, second = f"{BOOT:08x}00", f"{BOOT:08x}01"
+    assert sequences.placed == {
+        1: f"{first}{1:010x}",
+        2: f"{first}{2:010x}",
+        3: f"{second}{0:010x}",
+        5: f"{second}{1:010x}",
+    }
+
+
+@pytest.mark.timeout(20)
+def test_a_hole_of_any_size_and_a_number_of_any_size_are_one_finding() -> None:
+    findings = Findings()
+    sequences = Sequences(findings)
+    sequences.see(0, start())
+    sequences.miss(range(1, 10**15))
+    sequences.see(10**15, record(2**40 - 2))
+    assert findings.kept == []
+    assert len(sequences.placed) == 10_000
+    assert sequences.placed[1] == f"{BOOT:08x}00{1:010x}"
+    sequences.miss(range(10**15 + 1, 10**18))
+    sequences.see(10**18, record(2**40 - 1, writer=1))
+    assert findings.kept == []
+    assert sequences.following(WalName(1, BOOT)) == 2**40
+
+
+def test_the_memory_does_not_grow_with_places_that_follow_each_other() -> None:
+    tracemalloc.start()
+    try:
+        sequences = Sequences(Findings())
+        for index in range(20_000):
+            sequences.miss(range(index, index + 1))
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < 20_000
 
 
 DOUBTFUL: dict[str, tuple[bytes, int, int]] = {

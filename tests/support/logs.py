@@ -6,9 +6,11 @@ from __future__ import annotations
 import errno
 import os
 import time
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -58,6 +60,20 @@ def wal_bytes(groups: Sequence[Sequence[bytes]], writer: int = 0) -> bytes:
     for group in groups:
         frame = encode_frame(writer, seq, group, previous)
         data, previous, seq = data + frame, frame[-32:], seq + len(group)
+    return data
+
+
+def newer_frames(count: int, first: int = 0) -> bytes:
+    """Frames as a later version may write them: of format 2, a record each from `first` on, every sum right."""
+    data, previous = b"", GENESIS
+    for number in range(first, first + count):
+        leaf = record(number)
+        payload = len(leaf).to_bytes(2, "big") + leaf
+        numbers = (number.to_bytes(8, "big"), (1).to_bytes(4, "big"), len(payload).to_bytes(4, "big"))
+        body = b"".join([b"PWAL", (2).to_bytes(2, "big"), bytes(2), *numbers, previous, payload])
+        body += zlib.crc32(body).to_bytes(4, "big")
+        previous = sha256(body).digest()
+        data += body + previous
     return data
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from pdp.audit.disk import Folder
 from pdp.audit.files import open_log_file
 from pdp.audit.frame import GENESIS, encode_frame, scan
 from pdp.audit.keys import create_keys, load_keys
@@ -26,6 +27,7 @@ from pdp.runtime.engine import Engine
 from pdp.runtime.store import BundleStore
 from pdp.state import State, prepare_state
 from tests.support.cases import NOW
+from tests.support.signed_logs import signed_files
 
 NOW_US = NOW * 1_000_000
 NOBODY = Identity(Verifier([]))
@@ -167,6 +169,14 @@ class Past(Struct, frozen=True):
                 data += encode_frame(frame.writer, frame.first_seq, leaves, previous)
                 previous = scan(data).frames[-1].digest
             wal.write_bytes(data)
+
+    def arrange(self, change: Callable[[list[bytes]], list[bytes]]) -> None:
+        """Make a tree, signed by nobody known, of what the write-ahead logs hold, changed; they are taken away."""
+        leaves: list[bytes] = []
+        for wal in sorted(self.state.wal.glob("*.wal")):
+            leaves += [leaf for frame in scan(wal.read_bytes()).frames for leaf in frame.leaves]
+            wal.unlink()
+        Folder(self.state.log).replace(signed_files(change(leaves)))
 
 
 def _changed(data: bytes, change: Callable[[Leaf], Leaf]) -> bytes:

@@ -14,6 +14,8 @@ from typing import NamedTuple
 from pdp.audit.standalone.reading import Json, ReceiptError, canonical_json, items, read_json, shown, unbase64
 from pdp.audit.standalone.signature import is_signed
 
+MOST_LEAF_BYTES, MOST_LEAF_DEPTH = 60_000, 16
+
 
 class KeyTextError(Exception):
     """What was given as the key is none."""
@@ -178,8 +180,35 @@ def index_of(leaf: bytes, proof: bytes, checkpoint: bytes, periods: Sequence[Per
 
 
 def read_leaf(data: bytes) -> dict[str, Json]:
-    """The fields of a record, which must stand in their one spelling. Errors: ReceiptError."""
+    """The fields of a record: of just those bytes that pdp/audit/leaf.py takes for one. Errors: ReceiptError."""
     leaf = read_json(data, "a record")
-    if canonical_json(leaf) != data or leaf.get("v") != 1 or not isinstance(leaf.get("id"), str):
-        raise ReceiptError("a record is not one of version 1 in its canonical form")
+    plain = len(data) <= MOST_LEAF_BYTES and all(is_plain(each, 1) for each in (*leaf, *leaf.values()))
+    if not plain or canonical_json(leaf) != data:
+        raise ReceiptError("a record is not in its canonical form")
+    if type(leaf.get("v")) is not int or leaf["v"] != 1:
+        raise ReceiptError("a record is of another version than this program knows")
+    if not is_like(r"[a-z]+(\.[a-z_]+)*", leaf.get("k")) or not is_like(r"[0-9a-f]{32}", leaf.get("id")):
+        raise ReceiptError("a record has no kind, or no id")
+    committed = isinstance(leaf.get("in"), str) and is_like(r"[0-9a-f]{64}", leaf.get("ic"))
+    if leaf.keys() & {"in", "ic"} and not committed:
+        raise ReceiptError("a record has a box without a commitment, or a commitment without a box")
     return leaf
+
+
+def is_plain(value: Json, depth: int) -> bool:
+    """Whether a record may hold this so deep in it: integers of 64 bits, no other numbers, no half of a character."""
+    match value:
+        case None | bool():
+            return True
+        case str():
+            return not re.search("[\ud800-\udfff]", value)
+        case int():
+            return -(2**63) <= value < 2**64
+        case list() | dict():
+            inner = value if isinstance(value, list) else (*value, *value.values())
+            return depth < MOST_LEAF_DEPTH and all(is_plain(each, depth + 1) for each in inner)
+    return False
+
+
+def is_like(form: str, value: Json) -> bool:
+    return isinstance(value, str) and re.fullmatch(form, value) is not None
