@@ -25,6 +25,7 @@ from pdp.identity.jwt import Verifier
 from pdp.model import EXT_AUTHZ, Inquiry, Json, Principal
 from pdp.runtime.bundle import read_folder
 from pdp.runtime.compiled import engine_of
+from policy_lang.verdict import KnownClaims
 from tests.support.process import ROOT
 
 ORIGIN = "pdp.example.com/prod"
@@ -74,7 +75,7 @@ def usual() -> Usual:
         capabilities=EXT_AUTHZ,
         ip="203.0.113.7",
         request_id="2f4a1a52-7c0b-4f6e-9d0a-0c6f0e3b9a11",
-        principal=Principal("token", "user", claims, expires_at=NOW_S + 300, credential=bytes(32)),
+        principal=Principal("token", "user", KnownClaims(claims), expires_at=NOW_S + 300, credential=bytes(32)),
     )
     evaluation = evaluator.evaluate(inquiry, NOW_US)
     if evaluation.decision.outcome != "allow":

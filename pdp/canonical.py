@@ -38,10 +38,11 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from functools import lru_cache
 
 from msgspec import Struct
 
-from policy_lang.spiffe import is_workload
+from policy_lang.spiffe import LONGEST_IDENTITY, is_workload
 
 MOST_HEADERS = 256
 MOST_HEADER_CHARACTERS = 128 * 1024
@@ -50,6 +51,8 @@ LONGEST_NAME = 253
 LONGEST_LABEL = 63
 LONGEST_HOST = LONGEST_NAME + len(".:65535")
 OWN_PREFIX = "x-portcullis-"
+_REMEMBERED = 1024
+"""Hosts and peers that were looked at last: there are few, and each comes with very many calls."""
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _FIELD_NAMES = re.compile(r"(?:[!#$%&'*+.^_`|~0-9a-z-]+\n)*")
@@ -79,6 +82,9 @@ class Headers(Struct, frozen=True):
     authorization: tuple[str, ...]
 
 
+_NO_HEADERS = Headers((), ())
+
+
 def canonical_method(raw: str | None) -> str | Refusal:
     """The method as it came (methods have a case, RFC 9110 9.1), or why it is none."""
     if raw is None:
@@ -96,6 +102,11 @@ def canonical_host(raw: str | None) -> str | Refusal:
         return _refused("host.empty")
     if len(raw) > LONGEST_HOST:
         return _refused("host.too_long")
+    return _host(raw)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _host(raw: str) -> str | Refusal:
     for character, reason in (("@", "host.userinfo"), (",", "host.list"), ("%", "host.escape")):
         if character in raw:
             return _refused(reason)
@@ -143,6 +154,8 @@ def canonical_headers(headers: tuple[tuple[str, str], ...], guarded: frozenset[s
         value of each `authorization` header: a gateway that joins two of them with a comma does not make one
         credential of them.
     """
+    if not headers:
+        return _NO_HEADERS
     if len(headers) > MOST_HEADERS:
         return _refused("header.too_many")
     names = "".join([f"{name}\n" for name, _ in headers])
@@ -213,7 +226,10 @@ def canonical_peer(raw: str | None) -> str | Refusal:
     """The SPIFFE id of the peer, which has one spelling only; "" where there is no peer."""
     if raw is None:
         return ""
-    return raw if is_workload(raw) else _refused("address.peer")
+    return raw if len(raw) <= LONGEST_IDENTITY and _is_workload(raw) else _refused("address.peer")
+
+
+_is_workload = lru_cache(maxsize=_REMEMBERED)(is_workload)
 
 
 def _refused(reason: str) -> Refusal:

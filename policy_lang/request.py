@@ -103,9 +103,19 @@ def canonical_path(raw: str | None) -> Path | PathRefusal:
     text, mark, query = raw.partition("?")
     if len(text) > MAX_PATH:
         return PathRefusal("path.too_long")
+    if _USUAL.fullmatch(text) and "#" not in query:
+        segments = tuple(text[1:].split("/"))
+        if len(segments) <= MAX_SEGMENTS:
+            rest = query if mark else None
+            return Path(text, segments, trailing_slash=False, escaped=_NOWHERE, query=rest)
+    return _read(text, query if mark else None)
+
+
+def _read(text: str, query: str | None) -> Path | PathRefusal:
+    """The path of a target of any form, segment by segment."""
     if not text.startswith("/"):
         return PathRefusal("path.not_absolute")
-    if "#" in query:
+    if query is not None and "#" in query:
         return PathRefusal("path.fragment")
     written = text[1:].split("/")
     trailing_slash = len(written) > 1 and written[-1] == ""
@@ -126,8 +136,7 @@ def canonical_path(raw: str | None) -> Path | PathRefusal:
         if "/" in segment.decoded:
             slashed.add(index)
     folded = _ESCAPES.sub(lambda run: run[0].upper(), text)
-    rest = query if mark else None
-    return Path(folded, tuple(segments), trailing_slash, frozenset(escaped), rest, frozenset(slashed))
+    return Path(folded, tuple(segments), trailing_slash, frozenset(escaped), query, frozenset(slashed))
 
 
 def decoded_path(path: Path) -> str:
@@ -163,6 +172,11 @@ def parse_query(raw: str | None) -> tuple[tuple[str, str], ...] | QueryRefusal:
 
 
 # ---------------------------------------------------------------- segments
+
+_USUAL = re.compile(r"(?:/(?!\.\.?(?:/|\Z))[A-Za-z0-9\-._~!$&'()*+,=:@]+)+")
+"""A path of segments that are read as they are written: most are."""
+
+_NOWHERE: frozenset[int] = frozenset()
 
 _ESCAPES = re.compile(r"(?:%[0-9A-Fa-f]{2})+")
 _SLASH = re.compile("%2[Ff]")

@@ -33,6 +33,19 @@ class Truth3(Enum):
     TRUE = "true"
 
 
+class KnownClaims(dict[str, Json]):
+    """The claims of a caller who calls again, never changed. Whoever proves a caller once for many calls gives the very
+    same object with each, and `derived` is what evaluators keep of it from one call to the next.
+    """
+
+    __slots__ = ("derived",)
+    derived: object
+
+    def __init__(self, claims: Mapping[str, Json]) -> None:
+        super().__init__(claims)
+        self.derived = None
+
+
 class Caller(Struct, frozen=True):
     """Who calls: a token as proved before, a subject as an authenticated caller asserts it, or nobody (kind None).
 

@@ -92,7 +92,6 @@ class Stated:
             raise ReplayError("`multi` of the inputs is not what a record holds")
         return Inputs(
             caller=Caller(kind, claims, multi, frozenset(self.texts("unread"))),
-            reads={},
             lookups=tuple(_looked(each) for each in facts),
             headers={name: _values(name, given) for name, given in self.mapping("headers").items()},
             properties=self.mapping("properties"),

@@ -53,7 +53,7 @@ from msgspec import Struct
 from pdp.identity.jwks import ALGORITHMS, Algorithm, Key, KeySet, is_kid
 from pdp.identity.profiles import Profile, conform, type_name
 from pdp.identity.strict import JsonRefusedError, decode_base64url, decode_json_object
-from policy_lang.verdict import Json
+from policy_lang.verdict import Json, KnownClaims
 
 LONGEST_TOKEN = 16 * 1024
 LONGEST_CLAIMS = LONGEST_TOKEN // 4 * 3
@@ -349,7 +349,7 @@ def _with_claims(claims: Mapping[str, Json], issuer: Issuer, credential: bytes, 
     limit_s = issuer.session_max_s
     return Verified(
         issuer=issuer,
-        claims=claims,
+        claims=KnownClaims(claims),
         expires_at=expires_at,
         not_before=max(begins),
         credential=credential,

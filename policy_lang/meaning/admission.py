@@ -17,9 +17,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from policy_lang.ir import Attr, Cell, Endpoint, Kind, Program, Service, Value
+from policy_lang.meaning.derived import Conformed, derived
 from policy_lang.meaning.evaluation import Columns, Environment, Values
 from policy_lang.meaning.routing import Router, RouteRefusal
 from policy_lang.meaning.schema import (
@@ -32,7 +33,7 @@ from policy_lang.meaning.schema import (
 )
 from policy_lang.meaning.voters import Voters
 from policy_lang.request import decoded_path
-from policy_lang.verdict import ActionCall, Origin, Question
+from policy_lang.verdict import ActionCall, Caller, Origin, Question
 
 
 class Call(Struct, frozen=True):
@@ -58,7 +59,9 @@ class Refused(Struct, frozen=True):
 
 
 class Admission(Struct, frozen=True):
-    """What a program says about admission, with its places to look up built once."""
+    """What a program says about admission, with its places to look up built once. `mark` is this program's alone, and
+    holds nothing of it.
+    """
 
     program: Program
     router: Router
@@ -66,6 +69,7 @@ class Admission(Struct, frozen=True):
     kinds: Mapping[str, Kind]
     columns: Columns
     voters: Voters
+    mark: object = field(default_factory=object)
 
     @classmethod
     def of(cls, program: Program) -> Admission:
@@ -93,7 +97,7 @@ class Admission(Struct, frozen=True):
         kind = None if caller.kind is None else self.kinds.get(caller.kind)
         if kind is None and caller.kind is not None:
             return Refused("schema", "schema.kind", caller.kind, endpoint.id)
-        claims = {} if kind is None else conform_claims(kind, caller)
+        claims = {} if kind is None else self._conformed(kind, caller)
         if isinstance(claims, SchemaRefusal):
             return Refused("schema", claims.reason, claims.subject, endpoint.id)
         root = root_of(kind)
@@ -115,6 +119,15 @@ class Admission(Struct, frozen=True):
         place = self.cells.get((index, caller.kind))
         cell = Cell(index, caller.kind, (), (), (), ()) if place is None else self.program.cells[place]
         return Call(service, endpoint, kind, cell, place, environment)
+
+    def _conformed(self, kind: Kind, caller: Caller) -> Conformed:
+        kept = derived(caller, self.mark)
+        if kept is None:
+            return conform_claims(kind, caller)
+        found = kept.conformed.get(kind.id)
+        if found is None:
+            found = kept.conformed[kind.id] = conform_claims(kind, caller)
+        return found
 
 
 class _Given(Struct, frozen=True):

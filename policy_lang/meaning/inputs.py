@@ -1,7 +1,7 @@
 """What a decision took in, and no more: enough to log it and to decide it again.
 
-In come a program and a question, out go `Inputs`: the static read set of the routed cell with the values, the rows that
-its lookups asked for, and the claims, headers, properties, readings and origin cut down to what was read.
+In come a program and a question, out go `Inputs`: the rows that the lookups of the routed cell asked for, and the
+claims, headers, properties, readings and origin cut down to its static read set.
 `replay_question` makes a question of them that is decided as the first one was, in all that evaluators agree on (a law,
 tests/properties). Service, method, path with query, host, or action, type and id of the resource, and the instant are
 not part of the inputs; whoever keeps a record has them.
@@ -22,8 +22,8 @@ Decision (2026-11-21): what the gateway can do is kept where a require rule of t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import NamedTuple, assert_never
+from collections.abc import Container, Iterable, Mapping
+from typing import NamedTuple, Never, assert_never
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -38,12 +38,14 @@ from policy_lang.ir import (
     Kind,
     Lookup,
     Program,
+    Root,
     Value,
     lookups_of,
     reads_of,
 )
 from policy_lang.meaning.admission import Admission, Call, Refused
-from policy_lang.meaning.evaluation import truth_of_atom, value_of
+from policy_lang.meaning.derived import derived
+from policy_lang.meaning.evaluation import Environment, value_of
 from policy_lang.meaning.schema import (
     AUDIENCE,
     Absent,
@@ -54,7 +56,7 @@ from policy_lang.meaning.schema import (
     owner_of,
     root_of,
 )
-from policy_lang.meaning.values import TRUE, UNKNOWN
+from policy_lang.meaning.values import TRUE, UNKNOWN, among_rows
 from policy_lang.verdict import (
     CAPABILITIES,
     NOWHERE,
@@ -67,6 +69,9 @@ from policy_lang.verdict import (
     Question,
     Row,
 )
+
+Place = tuple[int, str | None]
+"""A cell: the index of its endpoint and the id of its kind."""
 
 
 class Looked(NamedTuple):
@@ -81,7 +86,7 @@ class Looked(NamedTuple):
 
 
 class Inputs(Struct, frozen=True):
-    """What one decision took in. `reads` holds None for an input that was absent or not at hand.
+    """What one decision took in.
 
     `caller` is who called, with the claims that were read, where they stood in the token; its `unread` names the other
     declared claims that were there and conformed. `headers` by lower-case name, `properties` where they stood in the
@@ -89,7 +94,6 @@ class Inputs(Struct, frozen=True):
     """
 
     caller: Caller
-    reads: Mapping[Attr, Value | None]
     lookups: tuple[Looked, ...]
     headers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     properties: Mapping[str, Json] = field(default_factory=dict)
@@ -107,6 +111,10 @@ class ReadSet(Struct, frozen=True):
     lookups: tuple[Lookup, ...]
     asks: bool
 
+    def names(self, root: Root) -> frozenset[str]:
+        """What is read under one root."""
+        return frozenset(attr.name for attr in self.attrs if attr.root == root)
+
     @classmethod
     def of(cls, program: Program, cell: Cell, endpoint: Endpoint, kind: Kind | None) -> ReadSet:
         """The static read set of a cell, which is of this endpoint and kind."""
@@ -122,36 +130,78 @@ class ReadSet(Struct, frozen=True):
         return cls(ordered, tuple(sorted(lookups_of(program, cell), key=repr)), asks)
 
 
+class _Kept(Struct, frozen=True):
+    """What is kept of the calls of one cell: lookups, claims and properties by name, headers by their outer names, what
+    is read of the origin, signals by id; `asks` as in `ReadSet`.
+    """
+
+    lookups: tuple[Lookup, ...]
+    claims: frozenset[str]
+    headers: tuple[str, ...]
+    properties: frozenset[str]
+    origin: frozenset[str]
+    signals: frozenset[str]
+    asks: bool
+
+    @classmethod
+    def of(cls, read: ReadSet, endpoint: Endpoint, kind: Kind | None) -> _Kept:
+        """What is kept where this is read."""
+        return cls(
+            read.lookups,
+            read.names(root_of(kind)),
+            _wanted_headers(endpoint, read.names("header"), None),
+            read.names("resource"),
+            read.names("request"),
+            read.names("signal"),
+            read.asks,
+        )
+
+
 class Recorder:
     """Takes down the inputs of decisions under one program, for whoever records many.
 
-    Its state is the read sets of the cells it met: each is worked out once, and there are no more than cells.
+    Its state is what is kept in the cells it met: each is worked out once, and there are no more than cells.
     """
 
     def __init__(self, admission: Admission) -> None:
         self._admission = admission
         self._endpoints = {endpoint.id: endpoint for endpoint in admission.program.endpoints}
-        self._read_sets: dict[tuple[int, str | None], ReadSet] = {}
+        self._kept: dict[Place, _Kept] = {}
 
     def record(self, question: Question, call: Call | Refused) -> Inputs:
         """What the decision of one question takes in; `call` is what its admission came to."""
-        kind = self._admission.kinds.get(question.caller.kind or "")
         if isinstance(call, Refused):
-            return self._refused(question, kind, call)
-        read_set = self._read_set(call)
-        root = root_of(kind)
-        kept = {attr.name for attr in read_set.attrs if attr.root == root}
-        headers, properties = _of_call(question.call, call.endpoint, read_set.attrs, None)
+            return self._refused(question, self._admission.kinds.get(question.caller.kind or ""), call)
+        place = (call.cell.endpoint, call.cell.kind)
+        kept = self._kept.get(place)
+        if kept is None:
+            read = ReadSet.of(self._admission.program, call.cell, call.endpoint, call.kind)
+            kept = self._kept[place] = _Kept.of(read, call.endpoint, call.kind)
+        asked, signals = question.call, question.signals
+        headers: Mapping[str, tuple[str, ...]] = _NONE
+        properties: Mapping[str, Json] = _NONE
+        if isinstance(asked, ActionCall):
+            properties = _of_properties(asked, call.endpoint, kept.properties, None)
+        elif kept.headers:
+            headers = _of_headers(asked, kept.headers)
         return Inputs(
-            _caller(question.caller, kind, kept),
-            {attr: value_of(attr, call.environment) for attr in read_set.attrs},
-            _looked(read_set.lookups, call),
+            self._caller(question.caller, call.kind, place, kept.claims),
+            _looked(kept.lookups, call.environment) if kept.lookups else (),
             headers,
             properties,
-            _origin(question.origin, read_set.attrs),
-            {id_: value for id_, value in question.signals.items() if Attr("signal", id_) in read_set.attrs},
-            question.capabilities if read_set.asks else CAPABILITIES,
+            _origin(question.origin, kept.origin) if kept.origin else NOWHERE,
+            {id_: value for id_, value in signals.items() if id_ in kept.signals} if signals else _NONE,
+            question.capabilities if kept.asks else CAPABILITIES,
         )
+
+    def _caller(self, caller: Caller, kind: Kind | None, place: Place, names: frozenset[str]) -> Caller:
+        known = derived(caller, self._admission.mark)
+        if known is None:
+            return _caller(caller, kind, names)
+        found = known.recorded.get(place)
+        if found is None or found.multi_audience != caller.multi_audience:
+            found = known.recorded[place] = _caller(caller, kind, names)
+        return found
 
     def _refused(self, question: Question, kind: Kind | None, refused: Refused) -> Inputs:
         of_caller = refused.reason.startswith(("schema.claim_", "schema.subject_"))
@@ -162,15 +212,15 @@ class Recorder:
         caller = _caller(question.caller, kind, kept)
         endpoint = self._endpoints.get(refused.endpoint or "")
         if endpoint is None:
-            return Inputs(caller, {}, ())
-        headers, properties = _of_call(question.call, endpoint, (), refused.subject)
-        return Inputs(caller, {}, (), headers, properties)
+            return Inputs(caller, ())
+        asked = question.call
+        if isinstance(asked, ActionCall):
+            return Inputs(caller, (), _NONE, _of_properties(asked, endpoint, _NOTHING, refused.subject))
+        return Inputs(caller, (), _of_headers(asked, _wanted_headers(endpoint, _NOTHING, refused.subject)))
 
-    def _read_set(self, call: Call) -> ReadSet:
-        place = (call.cell.endpoint, call.cell.kind)
-        if place not in self._read_sets:
-            self._read_sets[place] = ReadSet.of(self._admission.program, call.cell, call.endpoint, call.kind)
-        return self._read_sets[place]
+
+_NONE: Mapping[str, Never] = {}
+_NOTHING: frozenset[str] = frozenset()
 
 
 def recorded_inputs(program: Program, question: Question) -> Inputs:
@@ -197,28 +247,33 @@ def replay_question(inputs: Inputs, *, service: str, call: HttpCall | ActionCall
     return Question(service, whole, inputs.caller, now_ms, facts, inputs.origin, inputs.signals, inputs.capabilities)
 
 
-def _of_call(
-    call: HttpCall | ActionCall, endpoint: Endpoint, read: Iterable[Attr], refused: str | None
-) -> tuple[Mapping[str, tuple[str, ...]], Mapping[str, Json]]:
-    """The headers or the properties that were read, are required, or were refused."""
-    if isinstance(call, ActionCall):
-        properties: dict[str, Json] = {}
-        for each in _needed(endpoint.properties, {attr.name for attr in read if attr.root == "resource"}, refused):
-            _copy(each.source, call.properties, properties)
-        return {}, properties
-    names = {attr.name for attr in read if attr.root == "header"}
-    wanted = {each.source[0] for each in _needed(endpoint.headers, names, refused)}
+def _of_properties(
+    call: ActionCall, endpoint: Endpoint, read: frozenset[str], refused: str | None
+) -> Mapping[str, Json]:
+    """The properties that were read, are required, or were refused."""
+    properties: dict[str, Json] = {}
+    for each in _needed(endpoint.properties, read, refused):
+        _copy(each.source, call.properties, properties)
+    return properties
+
+
+def _of_headers(call: HttpCall, wanted: tuple[str, ...]) -> Mapping[str, tuple[str, ...]]:
+    return {name: call.headers[name] for name in wanted if name in call.headers}
+
+
+def _wanted_headers(endpoint: Endpoint, read: frozenset[str], refused: str | None) -> tuple[str, ...]:
+    """The outer names of the headers that are read or required, or were refused."""
+    wanted = {each.source[0] for each in _needed(endpoint.headers, read, refused)}
     if isinstance(endpoint.route, Grpc):
         wanted.add("content-type")
-    return {name: call.headers[name] for name in sorted(wanted) if name in call.headers}, {}
+    return tuple(sorted(wanted))
 
 
-def _needed(fields: Iterable[FieldSchema], read: set[str], refused: str | None) -> list[FieldSchema]:
+def _needed(fields: Iterable[FieldSchema], read: frozenset[str], refused: str | None) -> list[FieldSchema]:
     return [each for each in fields if not each.optional or each.name in read or each.name == refused]
 
 
-def _origin(origin: Origin, read: tuple[Attr, ...]) -> Origin:
-    names = {attr.name for attr in read if attr.root == "request"}
+def _origin(origin: Origin, names: frozenset[str]) -> Origin:
     return Origin(
         origin.ip if "ip" in names else NOWHERE.ip,
         origin.peer if "peer" in names else NOWHERE.peer,
@@ -227,7 +282,7 @@ def _origin(origin: Origin, read: tuple[Attr, ...]) -> Origin:
     )
 
 
-def _caller(caller: Caller, kind: Kind | None, kept: set[str]) -> Caller:
+def _caller(caller: Caller, kind: Kind | None, kept: Container[str]) -> Caller:
     """The caller with no more than the claims that are kept."""
     claims: dict[str, Json] = {}
     unread: set[str] = set()
@@ -261,11 +316,12 @@ def _copy(source: tuple[str, ...], given: Mapping[str, Json], into: dict[str, Js
         _copy(tuple(further), below, held)
 
 
-def _looked(lookups: tuple[Lookup, ...], call: Call) -> tuple[Looked, ...]:
+def _looked(lookups: tuple[Lookup, ...], environment: Environment) -> tuple[Looked, ...]:
     looked: dict[Looked, None] = {}
     for each in lookups:
-        arguments = tuple(value_of(argument, call.environment) for argument in each.arguments)
-        truth = truth_of_atom(each, call.environment)
+        arguments = tuple([value_of(argument, environment) for argument in each.arguments])
+        rows, columns = environment.facts.get(each.relation), environment.columns.get(each.relation, ())
+        truth = among_rows(arguments, rows, columns)
         looked[Looked(each.relation, arguments, None if truth is UNKNOWN else truth is TRUE)] = None
     return tuple(looked)
 

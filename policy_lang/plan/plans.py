@@ -32,6 +32,7 @@ from policy_lang.ir import (
     Endpoint,
     IssueToken,
     Kind,
+    LogDuty,
     Need,
     Obligation,
     Program,
@@ -111,13 +112,25 @@ class Group(Struct, frozen=True):
         return least
 
 
-class Plan(Struct, frozen=True):
-    """What is asked in one cell. `kept` are verdicts, by which rules apply.
+class _Wanted(Struct, frozen=True):
+    """What rules of a cell ask for together. `sets`: a header, whose value comes from the call; `issues`: a token,
+    whose scopes hang on those of the caller.
+    """
 
-    `passing` is true of a token for no other service, with every scope, that no deny can apply to, and `granted` holds
-    the verdict of each allow that granted so far: both together are all there is to ask. `passing` is None where more
-    has to be looked at: no token or one of an exclusive kind, observation, requires, advice, shadow rules, the time,
-    many denies.
+    musts: tuple[Obligation, ...]
+    shoulds: tuple[Obligation, ...]
+    log: LogDuty
+    sets: bool
+    issues: bool
+
+
+class Plan(Struct, frozen=True):
+    """What is asked in one cell. `kept` are verdicts and `wanted` what rules ask for, both by the rules that apply.
+
+    `passing` is true of a token for no other service, with every scope, that no deny can apply to: what is left to ask
+    is whether an allow grants. It is None where more has to be looked at: no token or one of an exclusive kind,
+    observation, many denies. `alone`: then an allow is all there is; nothing is required or advised, no shadow rules
+    are asked, nothing hangs on the time. `granted` holds the verdict of each that granted so far.
     """
 
     endpoint: str
@@ -128,8 +141,10 @@ class Plan(Struct, frozen=True):
     scopes: frozenset[str]
     clock: Clock
     passing: tuple[Test, Constants] | None
+    alone: bool
     granted: dict[int, Verdict] = field(default_factory=dict)
     kept: dict[Key, Verdict] = field(default_factory=dict)
+    wanted: dict[tuple[tuple[int, ...], tuple[int, ...]], _Wanted] = field(default_factory=dict)
 
 
 class Plans:
@@ -160,12 +175,16 @@ class Plans:
         environment, place = call.environment, call.place
         plan = None if place is None else self._plans[place]
         if plan is not None and plan.passing is not None and not environment.unread:
-            # What most calls are: granted by one rule, with nothing else to look at. What is not goes the whole way.
+            # What most calls are: no baseline and no deny speaks, and one rule grants. What is not goes the whole way.
             test, constants = plan.passing
             if test(environment, constants):
                 granting = plan.allow.first(environment)
                 if granting is not None:
-                    return plan.granted.get(granting) or _alone(plan, granting)
+                    if plan.alone:
+                        return plan.granted.get(granting) or _alone(plan, granting)
+                    until_ms = plan.clock.next_change(environment) if plan.clock.ticks else None
+                    reached = _Reached(plan.shadow.applying(environment), until_ms, granting)
+                    return _granted(self.program, question, call, plan, reached)
         if environment.unread:
             return replace(self._reference.judge(question, call), rules=(), nearest=None, baselines=())
         verdict = self._judge(question, call, plan)
@@ -275,19 +294,16 @@ def _alone(plan: Plan, granting: int) -> Verdict:
 def _granted(program: Program, question: Question, call: Call, plan: Plan, reached: _Reached) -> Verdict:
     """Steps 8 to 10."""
     environment, allow, require = call.environment, plan.allow, plan.require
-    asking = require.applying(environment)
-    advising = tuple([place for place in allow.advising if _grants(allow.rows[place], environment)])
+    asking, advising = require.applying(environment), _advising(allow, environment)
+    wanted = plan.wanted.get((asking, advising)) or _want(plan, asking, advising)
     unmet = tuple([need for place in asking for need in _unmet(place, require.rows[place], environment)])
-    able = question.capabilities
-    key = ("allow", reached.shadow, reached.granting, asking, advising, unmet, able)
+    able, held = question.capabilities, environment.token.get("scope") if wanted.issues else None
+    key = ("allow", reached.shadow, reached.granting, asking, advising, unmet, able, held)
     verdict = _kept(plan, key, reached.until_ms)
     if verdict is not None:
         return verdict
     shadow, endpoint = _quiet(plan, reached.shadow), plan.endpoint
-    musts = [each for place in asking for each in require.rows[place].must]
-    shoulds = [each for place in advising for each in allow.rows[place].should]
-    shoulds += [each for place in asking for each in require.rows[place].should]
-    log = obligations.merged_log(musts)
+    musts, log = wanted.musts, wanted.log
     if unmet:
         if "step_up" not in able:
             return _by(Refusal("capability", "capability.step_up"), plan, reached.shadow, reached.until_ms)
@@ -303,19 +319,37 @@ def _granted(program: Program, question: Question, call: Call, plan: Plan, reach
     lack = obligations.lacking(musts, able, terms.held)
     if lack is not None:
         return _by(Refusal("capability", f"capability.{lack}"), plan, reached.shadow, reached.until_ms)
-    advice = obligations.merged_advice(shoulds, duties, terms)
+    advice = obligations.merged_advice(wanted.shoulds, duties, terms)
     by = (allow.rows[reached.granting].id,)
     allowed = Verdict(
         "allow", by, "rule", "", endpoint, log=log, duties=duties, advice=advice, shadow=shadow,
         valid_until_ms=reached.until_ms,
     )  # fmt: skip
-    if any(isinstance(each, SetHeader | IssueToken) for each in (*musts, *shoulds)):
+    if wanted.sets:
         return allowed  # what it holds comes from this call
     return _keep(plan, key, replace(allowed, valid_until_ms=None), reached.until_ms)
 
 
-def _grants(row: Row, environment: Environment) -> bool:
-    return row.test(environment, row.constants)
+def _advising(allow: Group, environment: Environment) -> tuple[int, ...]:
+    """The rules with advice that grant."""
+    if not allow.advising:
+        return ()
+    rows = [(place, allow.rows[place]) for place in allow.advising]
+    return tuple([place for place, row in rows if row.test(environment, row.constants)])
+
+
+def _want(plan: Plan, asking: tuple[int, ...], advising: tuple[int, ...]) -> _Wanted:
+    """What these rules ask for, worked out for the first time."""
+    musts = [each for place in asking for each in plan.require.rows[place].must]
+    shoulds = [each for place in advising for each in plan.allow.rows[place].should]
+    shoulds += [each for place in asking for each in plan.require.rows[place].should]
+    kinds = {type(each) for each in (*musts, *shoulds)}
+    log = obligations.merged_log(musts)
+    made = _Wanted(tuple(musts), tuple(shoulds), log, sets=SetHeader in kinds, issues=IssueToken in kinds)
+    if len(plan.wanted) >= MOST_KEPT:
+        plan.wanted.clear()
+    plan.wanted[asking, advising] = made
+    return made
 
 
 def _unmet(place: int, row: Row, environment: Environment) -> list[tuple[int, Challenge]]:
@@ -358,7 +392,8 @@ class _Builder:
             shadow=shadow,
             scopes=frozenset(endpoint.scopes),
             clock=clock,
-            passing=None if more else self._passing(cell, endpoint),
+            passing=self._passing(cell, endpoint),
+            alone=not more,
         )
 
     def _passing(self, cell: Cell, endpoint: Endpoint) -> tuple[Test, Constants] | None:

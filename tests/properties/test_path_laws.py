@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl, quote, quote_plus, unquote
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from policy_lang import request
 from policy_lang.request import IGNORABLE, Path, PathRefusal, QueryRefusal, canonical_path, decoded_path, parse_query
 
 LAW = settings(max_examples=200, deadline=None)
@@ -29,6 +30,8 @@ PIECES = st.one_of(
 )
 RAW = st.lists(PIECES, max_size=8).map("".join)
 TARGETS = st.one_of(RAW, RAW.map(lambda rest: f"/{rest}"))
+
+USUAL = st.lists(st.text("ab.-~:@", max_size=4), max_size=5).map(lambda each: "/" + "/".join(each))
 
 CHARACTERS = st.one_of(
     st.sampled_from(UNRESERVED + MAY_STAND_RAW + "[]é😀 "),
@@ -53,6 +56,17 @@ def test_every_text_is_canonical_or_refused_by_a_named_reason(raw: str) -> None:
     """For all t: canonical(t) is a path or path.*; nothing is raised."""
     found = canonical_path(raw)
     assert isinstance(found, Path) or found.reason.startswith("path.")
+
+
+@LAW
+@given(
+    TARGETS | st.lists(st.text("ab.-~:@", min_size=0, max_size=4), max_size=5).map(lambda each: "/" + "/".join(each))
+)
+def test_the_short_way_of_a_usual_path_reads_it_as_segment_by_segment(raw: str) -> None:
+    """canonical(t) is what is read segment by segment, whichever way it took."""
+    text, mark, query = raw.partition("?")
+    if raw:
+        assert canonical_path(raw) == request._read(text, query if mark else None)
 
 
 @LAW

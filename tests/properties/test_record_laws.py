@@ -152,7 +152,6 @@ inputs = st.builds(
         multi_audience=flags,
         unread=st.frozensets(words, max_size=3),
     ),
-    reads=st.just({}),
     lookups=_some(looked),
     headers=st.dictionaries(words, _some(words), max_size=2),
     properties=claims,
