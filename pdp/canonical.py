@@ -38,6 +38,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 
 from msgspec import Struct
@@ -52,10 +53,13 @@ LONGEST_LABEL = 63
 LONGEST_HOST = LONGEST_NAME + len(".:65535")
 OWN_PREFIX = "x-portcullis-"
 _REMEMBERED = 1024
-"""Hosts and peers that were looked at last: there are few, and each comes with very many calls."""
+"""Hosts, peers and rows of header names that were looked at last: there are few, each with very many calls."""
+
+_LONGEST_NAMES = 2048
+"""Characters of a row of header names that is remembered."""
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_FIELD_NAMES = re.compile(r"(?:[!#$%&'*+.^_`|~0-9a-z-]+\n)*")
+_FIELD_NAMES = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+(?:\n[!#$%&'*+.^_`|~0-9a-z-]+)*")
 _MARK = re.compile(r"[!#$%&'*+.^_`|~]")
 """What may stand in a name of a header beside letters, digits and `-` (RFC 9110 5.6.2)."""
 _BAD_VALUE = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\ud800-\udc7f\udd00-\udfff]")
@@ -158,18 +162,29 @@ def canonical_headers(headers: tuple[tuple[str, str], ...], guarded: frozenset[s
         return _NO_HEADERS
     if len(headers) > MOST_HEADERS:
         return _refused("header.too_many")
-    names = "".join([f"{name}\n" for name, _ in headers])
+    names = "\n".join([name for name, _ in headers])
     values = " ".join([value for _, value in headers])
-    if len(names) + len(values) > MOST_HEADER_CHARACTERS:
+    if len(names) + 1 + len(values) > MOST_HEADER_CHARACTERS:
         return _refused("header.too_large")
-    if not _FIELD_NAMES.fullmatch(names) or names.count("\n") != len(headers):
-        return _refused("header.name")
-    if not _is_plain(values) and _BAD_VALUE.search(values):
-        return _refused("header.value")
-    if _has_alias(headers, _MARK.search(names) is not None, guarded):
-        return _refused("header.alias")
+    fault = (_names_fault if len(names) <= _LONGEST_NAMES else _find_fault)(names, len(headers), guarded)
+    if fault != "header.name" and not _is_plain(values) and _BAD_VALUE.search(values):
+        fault = "header.value"
+    if fault:
+        return _refused(fault)
+    if "authorization" not in names:
+        return Headers(headers, ())
     credentials = [part for name, value in headers if name == "authorization" for part in _parts(value)]
     return Headers(headers, tuple(credentials))
+
+
+def _find_fault(names: str, count: int, guarded: frozenset[str]) -> str:
+    """Why these names, a line each, are not those of so many headers; "" where they are."""
+    if not _FIELD_NAMES.fullmatch(names) or names.count("\n") != count - 1:
+        return "header.name"
+    return "header.alias" if _has_alias(names.split("\n"), _MARK.search(names) is not None, guarded) else ""
+
+
+_names_fault = lru_cache(maxsize=_REMEMBERED)(_find_fault)
 
 
 def _is_plain(values: str) -> bool:
@@ -182,7 +197,7 @@ def _parts(value: str) -> list[str]:
     return value.split(",")
 
 
-def _has_alias(headers: tuple[tuple[str, str], ...], marked: bool, guarded: frozenset[str]) -> bool:
+def _has_alias(names: Sequence[str], marked: bool, guarded: frozenset[str]) -> bool:
     """Whether a name is not one of ours as it stands, but is one to a back end that reads all marks as `-`. `marked`:
     some name has another mark than `-`.
     """
@@ -192,7 +207,7 @@ def _has_alias(headers: tuple[tuple[str, str], ...], marked: bool, guarded: froz
     return any(
         (_folded(name) in folded_ours and name not in guarded)
         or (_folded(name).startswith(OWN_PREFIX) and not name.startswith(OWN_PREFIX))
-        for name, _ in headers
+        for name in names
     )
 
 

@@ -36,6 +36,7 @@ from pdp.answers import lacks_token
 from pdp.audit.inputs import Evidence
 from pdp.audit.record import DISAGREEMENT, Entry, context_entry, decision_entry, decision_fields
 from pdp.audit.writer import Receipt
+from pdp.deadlines import OVER, Deadlines
 from pdp.errors import AuditError
 from pdp.evaluate import NOTHING, Evaluation, Evaluator, refusal
 from pdp.metrics import Metrics
@@ -63,10 +64,16 @@ class Log(Protocol):
         strict: bool,
         same_id: str | None = None,
         counted: int | None = None,
+        *,
+        wakes: bool = True,
     ) -> Receipt:
-        """Take one leaf; its receipt is settled later. `counted`: with a decision, the decisions so far. AuditError
-        when the log cannot take it.
+        """Take one leaf; its receipt is settled later. `counted`: with a decision, the decisions so far. `wakes` False:
+        `wake` follows soon. AuditError when the log cannot take it.
         """
+        ...
+
+    def wake(self) -> None:
+        """Write what was taken."""
         ...
 
     def is_pressed(self) -> bool:
@@ -93,7 +100,8 @@ class Receipts:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._waiting: dict[Receipt, asyncio.Future[AuditError | None]] = {}
+        self._deadlines = Deadlines(loop)
+        self._waiting: dict[Receipt, asyncio.Future[object]] = {}
         self._listening: dict[Receipt, Callable[[], None]] = {}
 
     def settled(self, receipts: Sequence[Receipt]) -> None:
@@ -104,10 +112,12 @@ class Receipts:
         for receipt in receipts:
             future = self._waiting.pop(receipt, None)
             if future is not None and not future.done():
-                future.set_result(receipt.error)
-            listener = self._listening.pop(receipt, None)
-            if listener is not None:
-                listener()
+                future.set_result(None)
+        if self._listening:
+            for receipt in receipts:
+                listener = self._listening.pop(receipt, None)
+                if listener is not None:
+                    listener()
 
     def listen(self, receipt: Receipt, listener: Callable[[], None]) -> None:
         """Call `listener` on the loop once `receipt` is settled: now, where it is. To be called on the loop."""
@@ -121,20 +131,17 @@ class Receipts:
 
         Must be called on the loop, in the same step as the append: the wake-up cannot come in between.
         """
-        future: asyncio.Future[AuditError | None] = self._loop.create_future()
+        future: asyncio.Future[object] = self._loop.create_future()
         self._waiting[receipt] = future
-        timer = None if budget_s is None else self._loop.call_later(budget_s, _give_up, future)
+        tick = None if budget_s is None else self._deadlines.watch(future, self._loop.time() + budget_s)
         try:
-            return await future
+            if await future is OVER:
+                raise TimeoutError
         finally:
             self._waiting.pop(receipt, None)
-            if timer is not None:
-                timer.cancel()
-
-
-def _give_up(future: asyncio.Future[AuditError | None]) -> None:
-    if not future.done():
-        future.set_exception(TimeoutError())
+            if tick is not None:
+                self._deadlines.forget(future, tick)
+        return receipt.error
 
 
 class Tokens(Protocol):
@@ -221,6 +228,7 @@ class DecisionService:
         self._contexts: OrderedDict[tuple[int, bytes, str | None], str] = OrderedDict()
         self._owed: list[Mapping[str, Json]] = []
         self._counted = 0
+        self._waking = False
 
     async def decide(self, inquiry: Inquiry, now_us: int, budget_s: float | None) -> Decision:
         """Decide and record one inquiry (see `pdp.model.Decider`)."""
@@ -383,13 +391,22 @@ class DecisionService:
         return self._writer.join(clear, self._counted)
 
     def _append(self, entry: Entry, strict: bool) -> Receipt:
+        if not self._waking:  # once for all that this turn of the loop appends: each waking costs a switch of threads
+            self._waking = True
+            asyncio.get_running_loop().call_soon(self._wake)
         try:
-            return self._writer.append(entry.kind, entry.clear, entry.inputs, strict, counted=self._counted)
+            return self._writer.append(
+                entry.kind, entry.clear, entry.inputs, strict, counted=self._counted, wakes=False
+            )
         except AuditError as error:
             if error.code != "audit.record" or entry.clear.get("d") != "deny":
                 raise
             # A refusal is recorded, if without inputs.
             return self._writer.append(entry.kind, entry.clear, None, strict, counted=self._counted)
+
+    def _wake(self) -> None:
+        self._waking = False
+        self._writer.wake()
 
     def _state_owed(self) -> None:
         """State in the log what is distrusted; called when it has just taken a record."""

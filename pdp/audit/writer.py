@@ -61,10 +61,6 @@ DECISION = "decision"
 """The kind of leaf that the books count."""
 
 
-def _monotonic_us() -> int:
-    return time.monotonic_ns() // 1_000
-
-
 class LogWriter:
     """The one writer of a worker process. `append`, `boot` and `status` are for any thread and never wait for a disk;
     `boot` and `status` are for after `start`.
@@ -87,7 +83,7 @@ class LogWriter:
         on_settled: Callable[[Sequence[Receipt]], None],
         software: str,
         limits: Limits = DEFAULT_LIMITS,
-        monotonic_us: Callable[[], int] = _monotonic_us,
+        monotonic_us: Callable[[], int] = lambda: time.monotonic_ns() // 1_000,
         free: Callable[[Path], int] = free_permille,
     ) -> None:
         if not 0 <= writer <= MAX_WRITER:
@@ -151,12 +147,14 @@ class LogWriter:
         strict: bool,
         same_id: str | None = None,
         counted: int | None = None,
+        *,
+        wakes: bool = True,
     ) -> Receipt:
         """Take one record. Its receipt is settled later; its place in the log is fixed on return.
 
         Shapes: `clear` JSON without floats (pdp.audit.leaf); `inputs` are sealed, None for none; `same_id` is the id of
             the record that this one corrects, shown as `of`; `counted` is, with a decision, how many decisions there
-            are by the count of who appends, this one included (None: nobody counts).
+            are by the count of who appends, this one included (None: nobody counts); not `wakes`: `wake` is to follow.
         Errors: AuditError audit.full the ring is full; audit.unavailable there is no file; audit.closed the writer was
             not started or is closed; audit.record the record cannot be a leaf (then no number was taken).
         """
@@ -174,8 +172,15 @@ class LogWriter:
             receipt = Receipt(record_id, strict)
             if is_decision:
                 self._books.record(counted)
-            self._push(Pending(leaf, (receipt,), strict, recorded=is_decision))
+            self._ring.push(Pending(leaf, (receipt,), strict, recorded=is_decision))
+            if wakes:
+                self._ready.notify()
         return receipt
+
+    def wake(self) -> None:
+        """Let the thread take what was appended."""
+        with self._ready:
+            self._ready.notify()
 
     def is_pressed(self) -> bool:
         """Whether refusals are to join others, by a look without the lock: `join` says whether one did."""
@@ -251,10 +256,6 @@ class LogWriter:
             self._ask_for_file()
             raise self._refuse("audit.unavailable", f"the log cannot be written: {self._poisoned}")
 
-    def _push(self, record: Pending) -> None:
-        self._ring.push(record)
-        self._ready.notify()
-
     def _too_slow(self) -> AuditError:
         return self._refuse("audit.full", f"{self._ring.pending} records wait to be written: the disk is too slow")
 
@@ -294,7 +295,7 @@ class LogWriter:
         self._taken = self._ring.take()
 
     def _state(self, kind: str, clear: Mapping[str, Json]) -> None:
-        self._push(Pending(self._boot.record(kind, clear, None)[1]))
+        self._ring.push(Pending(self._boot.record(kind, clear, None)[1]))
 
     # ---------------------------------------------------------------- the thread
 

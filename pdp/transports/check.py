@@ -24,11 +24,13 @@ from collections.abc import Callable, Iterable, Mapping
 from google.protobuf.message import DecodeError
 from msgspec import Struct
 
+from pdp.deadlines import Deadlines
 from pdp.gateways import Gateway
 from pdp.metrics import Metrics
 from pdp.model import Decider, Decision
 from pdp.transports.ext_authz import read, write
 from pdp.transports.messages import CheckRequest
+from pdp.transports.replies import Replies
 
 MARGIN_S = 0.020
 """The service must have answered so long before the caller's deadline; with no more than that left it is not asked."""
@@ -72,9 +74,10 @@ class CheckCall:
         self._gateway = gateway
         self._clock_us = clock_us
         self._metrics = metrics
-        self._acr_values = acr_values
+        self._replies = Replies(acr_values)
         self._message_bytes = message_bytes
         self._running: set[asyncio.Task[Answered]] = set()
+        self._deadlines: Deadlines | None = None
         self._told: set[str] = set()
 
     async def answer(
@@ -89,12 +92,24 @@ class CheckCall:
             self._metrics.listener_refused("deadline")
             return LATE
         loop = asyncio.get_running_loop()
-        task = asyncio.ensure_future(self._decide(data, metadata, loop.time() + left - MARGIN_S))
+        deadlines = self._deadlines
+        if deadlines is None:
+            deadlines = self._deadlines = Deadlines(loop)
+        ends = loop.time() + left
+        task, waiter = loop.create_task(self._decide(data, metadata, ends - MARGIN_S)), loop.create_future()
         self._running.add(task)
-        task.add_done_callback(self._running.discard)
+
+        def ended(_: object) -> None:
+            self._running.discard(task)
+            if not waiter.done():
+                waiter.set_result(None)
+
+        task.add_done_callback(ended)
+        tick = deadlines.watch(waiter, ends - LAST_S)
         try:
-            await asyncio.wait({task}, timeout=left - LAST_S)
+            await waiter
         finally:
+            deadlines.forget(waiter, tick)
             if not task.done():
                 task.add_done_callback(self._overtaken)
                 loop.call_later(LINGER_S, task.cancel)
@@ -146,11 +161,11 @@ class CheckCall:
             return await self._refused("request.unreadable", now_us, ends)
         inquiry = read(check, self._gateway)
         decision = await self._decider.decide(inquiry, now_us, self._until(ends))
-        return Answered(write(decision, inquiry, self._acr_values), decision)
+        return Answered(self._replies.write(decision, inquiry), decision)
 
     async def _refused(self, reason: str, now_us: int, ends: float) -> Answered:
         decision = await self._decider.refuse(reason, self._gateway.name, now_us, self._until(ends))
-        return Answered(write(decision, None, self._acr_values), decision)
+        return Answered(self._replies.write(decision, None), decision)
 
     def _until(self, ends: float) -> float:
         return ends - asyncio.get_running_loop().time()

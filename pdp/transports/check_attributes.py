@@ -49,7 +49,10 @@ EXACT = 2**53
 
 def headers_of(http: Wire) -> Pairs:
     """Every header as sent, pseudo-headers included: names in lower case, bytes that are not UTF-8 as surrogates."""
-    joined = tuple((name.lower(), value) for name, value in http.headers.items())
+    headers = http.headers
+    joined = tuple([(name.lower(), headers[name]) for name in headers])
+    if not http.HasField("header_map"):
+        return joined
     raw = tuple(
         (header.key.lower(), value.decode("utf-8", "surrogateescape") if (value := header.raw_value) else header.value)
         for header in http.header_map.headers
@@ -83,7 +86,8 @@ def _plain(text: str | None) -> str | None:
 def is_encrypted(attributes: Wire) -> bool | None:
     """Whether the client's connection is known to be encrypted."""
     source = attributes.source
-    return True if attributes.tls_session.sni or source.principal or source.certificate else None
+    named = attributes.HasField("tls_session") and attributes.tls_session.sni
+    return True if named or source.principal or source.certificate else None
 
 
 def body_of(http: Wire, sent: Pairs) -> Body | None:

@@ -61,7 +61,7 @@ from msgspec.structs import replace
 from pdp.answers import DECISION_HEADER, check_code, headers_to_set, http_answer, problem, visible
 from pdp.gateways import Gateway
 from pdp.identity.confirmation import client_certificate
-from pdp.model import Capability, Decision, Inquiry
+from pdp.model import Capability, Decision, Inquiry, Json
 from pdp.transports.check_attributes import (
     address_of,
     body_of,
@@ -79,38 +79,36 @@ OUR_PREFIX = "x-portcullis-"
 
 GRPC = "application/grpc"
 
+NO_READINGS: Mapping[str, Json] = {}
+
 
 def read(check: Wire, gateway: Gateway) -> Inquiry:
     """What a CheckRequest asks, asked by `gateway`."""
     attributes = check.attributes
-    http = attributes.request.http
+    http, source = attributes.request.http, attributes.source
     sent = headers_of(http)
-    stated = {
-        ":method": http.method or None,
-        ":path": http.path or None,
-        ":authority": http.host or None,
-        "host": http.host or None,
-    }
+    method, path, host = http.method or None, http.path or None, http.host or None
+    stated = {":method": method, ":path": path, ":authority": host, "host": host}
     doubted = {name for name, value in sent if name in stated and value != stated[name]}
-    peer = attributes.source.principal
+    peer, certificate = source.principal, source.certificate
     return Inquiry(
         service=attributes.context_extensions.get(SERVICE_EXTENSION),
-        method=None if ":method" in doubted else stated[":method"],
-        path=None if ":path" in doubted else stated[":path"],
-        host=None if doubted & {":authority", "host"} else stated["host"],
-        headers=tuple(pair for pair in sent if not pair[0].startswith(":")),
+        method=None if ":method" in doubted else method,
+        path=None if ":path" in doubted else path,
+        host=None if doubted and doubted & {":authority", "host"} else host,
+        headers=tuple([pair for pair in sent if pair[0][:1] != ":"]),
         gateway=gateway.name,
         services=gateway.services,
         identity=gateway.identity,
         capabilities=gateway.passing_on,
         carries=gateway.headers,
-        ip=address_of(attributes.source, sent, gateway.trusted_hops),
+        ip=address_of(source, sent, gateway.trusted_hops),
         peer=peer if peer.startswith("spiffe://") else None,
-        certificate=client_certificate(attributes.source.certificate) if attributes.source.certificate else None,
+        certificate=client_certificate(certificate) if certificate else None,
         tls=is_encrypted(attributes),
         verified=None if gateway.verified_claims is None else verified_claims(attributes, gateway.verified_claims),
         body=body_of(http, sent),
-        signals=readings_of(attributes) if gateway.signals else {},
+        signals=readings_of(attributes) if gateway.signals else NO_READINGS,
         request_id=sole(sent, "x-request-id"),
     )
 
@@ -163,8 +161,8 @@ def _removed(
 ) -> list[str]:
     """The headers to remove, without those that are set: set and removed would be removed."""
     advised = decision.advice.removed if "remove_header" in able else ()
-    forged = () if inquiry is None else _forged(inquiry)
-    names = {*decision.identity_headers, *decision.duties.removed, *advised, *forged}
+    client = () if inquiry is None else forged(inquiry)
+    names = {*decision.identity_headers, *decision.duties.removed, *advised, *client}
     return sorted(names - {DECISION_HEADER, *headers})
 
 
@@ -174,7 +172,7 @@ def _speaks_grpc(inquiry: Inquiry) -> bool:
     return content_type == GRPC or content_type.startswith(f"{GRPC}+")
 
 
-def _forged(inquiry: Inquiry) -> list[str]:
+def forged(inquiry: Inquiry) -> list[str]:
     """Names of ours that the client sent."""
     return [
         name for name, _ in inquiry.headers if name.startswith(OUR_PREFIX) and name.isascii() and name.isprintable()

@@ -9,7 +9,7 @@ Pairs = tuple[tuple[str, str], ...]
 
 def values_of(pairs: Iterable[tuple[str, str]], name: str) -> tuple[str, ...]:
     """The values of a header, in order."""
-    return tuple(value for key, value in pairs if key == name)
+    return tuple([value for key, value in pairs if key == name])
 
 
 def sole(pairs: Iterable[tuple[str, str]], name: str) -> str | None:

@@ -221,6 +221,8 @@ def _unfolded(name: str, found: Json) -> Json:
 
 def conform_query(endpoint: Endpoint, raw: str | None, *, strict: bool = False) -> Mapping[str, Value] | SchemaRefusal:
     """The declared parameters of a query as values by name. Others are passed over, or refused where `strict`."""
+    if not raw and not endpoint.query:
+        return _NOTHING
     pairs = parse_query(raw)
     if isinstance(pairs, QueryRefusal):
         return SchemaRefusal(pairs.reason)
@@ -240,6 +242,8 @@ def conform_query(endpoint: Endpoint, raw: str | None, *, strict: bool = False) 
 
 def conform_headers(endpoint: Endpoint, headers: Mapping[str, Sequence[str]]) -> Mapping[str, Value] | SchemaRefusal:
     """The declared headers of a call as values by name; others are passed over."""
+    if not endpoint.headers:
+        return _NOTHING
     given: dict[str, Sequence[str]] = {}
     for field in endpoint.headers:
         texts = headers.get(field.source[0])
@@ -248,6 +252,9 @@ def conform_headers(endpoint: Endpoint, headers: Mapping[str, Sequence[str]]) ->
                 return SchemaRefusal("schema.header_value", field.name)
             given[field.name] = _members(texts) if isinstance(field.type, SetType) else texts
     return _conform_texts(endpoint.headers, given, "header")
+
+
+_NOTHING: Mapping[str, Value] = {}
 
 
 def _members(texts: Sequence[str]) -> list[str]:

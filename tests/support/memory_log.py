@@ -48,7 +48,10 @@ class MemoryLog:
         strict: bool,
         same_id: str | None = None,
         counted: int | None = None,
+        *,
+        wakes: bool = True,
     ) -> Receipt:
+        del wakes
         if self.refuses:
             raise AuditError("audit.full", "the ring is full")
         receipt = Receipt(f"{len(self.leaves):032x}", strict)
@@ -65,6 +68,9 @@ class MemoryLog:
 
     def join(self, clear: Mapping[str, Json], counted: int | None = None) -> Receipt | None:
         return self.append("joined", clear, None, strict=False, counted=counted) if self.pressed else None
+
+    def wake(self) -> None:
+        """Everything was settled before."""
 
     def decisions(self) -> list[Appended]:
         return [leaf for leaf in self.leaves if leaf.kind == "decision"]
