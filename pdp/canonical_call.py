@@ -117,6 +117,8 @@ def _action(inquiry: Inquiry) -> ActionCall | Refusal:
 
 def _by_name(headers: Headers, wanted: frozenset[str]) -> dict[str, tuple[str, ...]]:
     """The values of each header that some endpoint reads, in order."""
+    if not wanted:
+        return {}
     found: dict[str, tuple[str, ...]] = {}
     for name, value in headers.fields:
         if name in wanted:

@@ -38,8 +38,8 @@ def principal_of(
     certificate = inquiry.certificate
     if certificate is not None and inquiry.peer is not None and now >= certificate.ends_s:
         return TokenRefusal("token.certificate_over")
-    said = [each for each in (inquiry.principal, inquiry.asserted, inquiry.verified) if each is not None]
-    if said and (len(said) > 1 or any(name == "authorization" for name, _ in inquiry.headers)):
+    said = (inquiry.principal is not None) + (inquiry.asserted is not None) + (inquiry.verified is not None)
+    if said and (said > 1 or any(name == "authorization" for name, _ in inquiry.headers)):
         return TokenRefusal("token.ambiguous")
     if inquiry.principal is not None:
         return inquiry.principal if _is_known(engine, inquiry.principal) else TokenRefusal("token.kind")

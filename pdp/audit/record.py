@@ -162,9 +162,11 @@ def _add_stated(clear: dict[str, Json], decision: Decision, engine: Engine | Non
         clear["al"] = [*sorted({*alerts})]
 
 
-def earliest(*instants_ms: int | None) -> int | None:
-    """The first of several instants, of which some may never come."""
-    return min((each for each in instants_ms if each is not None), default=None)
+def earliest(one_ms: int | None, other_ms: int | None) -> int | None:
+    """The first of two instants, of which either may never come."""
+    if one_ms is None or other_ms is None:
+        return other_ms if one_ms is None else one_ms
+    return min(one_ms, other_ms)
 
 
 def duty_words(duties: Duties) -> list[str]:

@@ -23,6 +23,7 @@ never saw the back end that the host chooses.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import cast
 
 from msgspec import Struct
 
@@ -121,5 +122,7 @@ def strings(call: Call, claim: str) -> frozenset[str]:
 
 def _members(value: Value | None) -> frozenset[str]:
     """The texts of a set, or of one text."""
+    if isinstance(value, frozenset) and not [each for each in value if type(each) is not str]:
+        return cast("frozenset[str]", value)
     texts = value if isinstance(value, frozenset) else {value}
     return frozenset(each for each in texts if isinstance(each, str))

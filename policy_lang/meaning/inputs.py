@@ -22,7 +22,8 @@ Decision (2026-11-21): what the gateway can do is kept where a require rule of t
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
+from functools import partial
 from typing import NamedTuple, Never, assert_never
 
 from msgspec import Struct, field
@@ -37,6 +38,7 @@ from policy_lang.ir import (
     IssueToken,
     Kind,
     Lookup,
+    Operand,
     Program,
     Root,
     Value,
@@ -45,7 +47,7 @@ from policy_lang.ir import (
 )
 from policy_lang.meaning.admission import Admission, Call, Refused
 from policy_lang.meaning.derived import derived
-from policy_lang.meaning.evaluation import Environment, value_of
+from policy_lang.meaning.evaluation import ROOTS, Columns, Environment, value_of
 from policy_lang.meaning.schema import (
     AUDIENCE,
     Absent,
@@ -57,6 +59,7 @@ from policy_lang.meaning.schema import (
     root_of,
 )
 from policy_lang.meaning.values import TRUE, UNKNOWN, among_rows
+from policy_lang.typesystem import Scalar, Type
 from policy_lang.verdict import (
     CAPABILITIES,
     NOWHERE,
@@ -130,12 +133,56 @@ class ReadSet(Struct, frozen=True):
         return cls(ordered, tuple(sorted(lookups_of(program, cell), key=repr)), asks)
 
 
+class _Asking(Struct, frozen=True):
+    """A lookup, with what reads its arguments; `types` are what Python calls their types, None where that is not told
+    so easily.
+    """
+
+    relation: str
+    columns: tuple[Type, ...]
+    arguments: tuple[Callable[[Environment], Value | None], ...]
+    types: list[type] | None
+
+    @classmethod
+    def of(cls, lookup: Lookup, columns: Columns) -> _Asking:
+        """The lookup where relations have these columns."""
+        declared = columns.get(lookup.relation, ())
+        plain = [_PLAIN.get(each) if isinstance(each, Scalar) else None for each in declared]
+        types = [each for each in plain if each is not None]
+        readers = tuple(_reader(each) for each in lookup.arguments)
+        return cls(lookup.relation, declared, readers, types if len(types) == len(readers) == len(declared) else None)
+
+    def looked(self, environment: Environment) -> Looked:
+        """What is asked for in a call, and whether it is there."""
+        arguments = tuple([read(environment) for read in self.arguments])
+        rows = environment.facts.get(self.relation)
+        if rows is not None and [type(each) for each in arguments] == self.types:
+            return Looked(self.relation, arguments, arguments in rows)
+        truth = among_rows(arguments, rows, self.columns)
+        return Looked(self.relation, arguments, None if truth is UNKNOWN else truth is TRUE)
+
+
+_PLAIN: Mapping[Scalar, type] = {
+    **dict.fromkeys((Scalar.STRING, Scalar.UUID, Scalar.IP, Scalar.WORKLOAD), str),
+    **dict.fromkeys((Scalar.TIME, Scalar.DURATION), int),
+    Scalar.BOOL: bool,
+}
+
+
+def _reader(operand: Operand) -> Callable[[Environment], Value | None]:
+    """What gives the value of an operand."""
+    if not isinstance(operand, Attr):
+        return partial(value_of, operand)
+    root, name = ROOTS[operand.root], operand.name
+    return lambda environment: root(environment).get(name)
+
+
 class _Kept(Struct, frozen=True):
     """What is kept of the calls of one cell: lookups, claims and properties by name, headers by their outer names, what
     is read of the origin, signals by id; `asks` as in `ReadSet`.
     """
 
-    lookups: tuple[Lookup, ...]
+    lookups: tuple[_Asking, ...]
     claims: frozenset[str]
     headers: tuple[str, ...]
     properties: frozenset[str]
@@ -144,10 +191,10 @@ class _Kept(Struct, frozen=True):
     asks: bool
 
     @classmethod
-    def of(cls, read: ReadSet, endpoint: Endpoint, kind: Kind | None) -> _Kept:
+    def of(cls, read: ReadSet, endpoint: Endpoint, kind: Kind | None, columns: Columns) -> _Kept:
         """What is kept where this is read."""
         return cls(
-            read.lookups,
+            tuple(_Asking.of(each, columns) for each in read.lookups),
             read.names(root_of(kind)),
             _wanted_headers(endpoint, read.names("header"), None),
             read.names("resource"),
@@ -176,7 +223,7 @@ class Recorder:
         kept = self._kept.get(place)
         if kept is None:
             read = ReadSet.of(self._admission.program, call.cell, call.endpoint, call.kind)
-            kept = self._kept[place] = _Kept.of(read, call.endpoint, call.kind)
+            kept = self._kept[place] = _Kept.of(read, call.endpoint, call.kind, self._admission.columns)
         asked, signals = question.call, question.signals
         headers: Mapping[str, tuple[str, ...]] = _NONE
         properties: Mapping[str, Json] = _NONE
@@ -316,14 +363,11 @@ def _copy(source: tuple[str, ...], given: Mapping[str, Json], into: dict[str, Js
         _copy(tuple(further), below, held)
 
 
-def _looked(lookups: tuple[Lookup, ...], environment: Environment) -> tuple[Looked, ...]:
-    looked: dict[Looked, None] = {}
-    for each in lookups:
-        arguments = tuple([value_of(argument, environment) for argument in each.arguments])
-        rows, columns = environment.facts.get(each.relation), environment.columns.get(each.relation, ())
-        truth = among_rows(arguments, rows, columns)
-        looked[Looked(each.relation, arguments, None if truth is UNKNOWN else truth is TRUE)] = None
-    return tuple(looked)
+def _looked(lookups: tuple[_Asking, ...], environment: Environment) -> tuple[Looked, ...]:
+    """What was asked for, each once."""
+    if len(lookups) == 1:
+        return (lookups[0].looked(environment),)
+    return tuple(dict.fromkeys([each.looked(environment) for each in lookups]))
 
 
 def _row(looked: Looked) -> Row:

@@ -97,7 +97,7 @@ class Group(Struct, frozen=True):
             for place, test, constants in part:
                 if test(environment, constants):
                     found.add(place)
-        return tuple(sorted(found))
+        return tuple(sorted(found)) if found else ()
 
     def first(self, environment: Environment) -> int | None:
         """The primary rule of those that apply."""
@@ -216,6 +216,8 @@ class Plans:
         if granting is None:
             reason = "default.no_rule" if plan.allow.rows else "default.no_cell_rule"
             return _by(Refusal("default", reason), plan, shadow, until_ms)
+        if plan.alone:
+            return plan.granted.get(granting) or _alone(plan, granting)
         return _granted(self.program, question, call, plan, _Reached(shadow, until_ms, granting))
 
     def _baseline(self, question: Question, call: Call, kind: Kind) -> Refusal | None:

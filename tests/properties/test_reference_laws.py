@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from policy_lang.ir import Atom, Cell, Program
-from policy_lang.meaning.admission import Admission, Call
-from policy_lang.meaning.evaluation import truth_of_atom, truth_of_guard
+from policy_lang.meaning.admission import Admission, Call, Refused
+from policy_lang.meaning.evaluation import truth_of_atom, truth_of_guard, value_of
 from policy_lang.meaning.explain import outcome_text, sentence, trace_json
-from policy_lang.meaning.inputs import recorded_inputs, replay_question
+from policy_lang.meaning.inputs import Looked, ReadSet, Recorder, recorded_inputs, replay_question
 from policy_lang.meaning.obligations import header_text
 from policy_lang.meaning.reference import decide
+from policy_lang.meaning.values import FALSE, TRUE, UNKNOWN
 from policy_lang.verdict import (
     CAPABILITIES,
     NO_DUTIES,
@@ -334,6 +335,26 @@ def test_a_record_holds_nothing_that_was_not_asked_for(program: Program, questio
     for looked in inputs.lookups:
         rows = question.facts.get(looked.relation)
         assert looked.found in ({None, looked.arguments in rows} if rows is not None else {None})
+
+
+@LAW
+@given(programs, questions)
+def test_a_row_on_record_was_found_as_its_lookup_says(program: Program, question: Question) -> None:
+    """looked(l) = (arguments of l, truth of l), for every lookup l of the cell, each once."""
+    admission = Admission.of(program)
+    call = admission.admit(question)
+    if isinstance(call, Refused):
+        return
+    lookups = ReadSet.of(program, call.cell, call.endpoint, call.kind).lookups
+    defined = {
+        Looked(
+            each.relation,
+            tuple(value_of(argument, call.environment) for argument in each.arguments),
+            {TRUE: True, FALSE: False, UNKNOWN: None}[truth_of_atom(each, call.environment)],
+        ): None
+        for each in lookups
+    }
+    assert Recorder(admission).record(question, call).lookups == tuple(defined)
 
 
 # ---------------------------------------------------------------- the generators themselves
