@@ -33,8 +33,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from pdp.answers import lacks_token
+from pdp.audit.form import Form
 from pdp.audit.inputs import Evidence
-from pdp.audit.record import DISAGREEMENT, Entry, context_entry, decision_entry, decision_fields
+from pdp.audit.record import DISAGREEMENT, Entry, context_entry, decision_fields
+from pdp.audit.usual_record import Records
 from pdp.audit.writer import Receipt
 from pdp.deadlines import OVER, Deadlines
 from pdp.errors import AuditError
@@ -66,9 +68,10 @@ class Log(Protocol):
         counted: int | None = None,
         *,
         wakes: bool = True,
+        form: Form | None = None,
     ) -> Receipt:
         """Take one leaf; its receipt is settled later. `counted`: with a decision, the decisions so far. `wakes` False:
-        `wake` follows soon. AuditError when the log cannot take it.
+        `wake` follows soon. `form` writes a leaf of these fields. AuditError when the log cannot take it.
         """
         ...
 
@@ -229,6 +232,7 @@ class DecisionService:
         self._owed: list[Mapping[str, Json]] = []
         self._counted = 0
         self._waking = False
+        self._records = Records()
 
     async def decide(self, inquiry: Inquiry, now_us: int, budget_s: float | None) -> Decision:
         """Decide and record one inquiry (see `pdp.model.Decider`)."""
@@ -376,7 +380,7 @@ class DecisionService:
     def _entry(self, evaluation: Evaluation, gateway: str, now_us: int) -> Entry:
         decision, evidence = evaluation.decision, evaluation.evidence
         context = self._context(evidence, now_us)
-        return decision_entry(decision, evidence, evaluation.engine, now_us, gateway, context)
+        return self._records.entry(decision, evidence, evaluation.engine, now_us, gateway, context)
 
     def _is_strict(self, evaluation: Evaluation) -> bool:
         inquiry = evaluation.evidence.inquiry
@@ -396,7 +400,7 @@ class DecisionService:
             asyncio.get_running_loop().call_soon(self._wake)
         try:
             return self._writer.append(
-                entry.kind, entry.clear, entry.inputs, strict, counted=self._counted, wakes=False
+                entry.kind, entry.clear, entry.inputs, strict, counted=self._counted, wakes=False, form=entry.form
             )
         except AuditError as error:
             if error.code != "audit.record" or entry.clear.get("d") != "deny":

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 
 from pdp.audit.aggregate import AGGREGATE, numbers_field
 from pdp.audit.box import SALT_BYTES, Sealer
+from pdp.audit.form import Form
 from pdp.audit.ids import IdKey
 from pdp.audit.keys import RecordKeys
 from pdp.audit.leaf import LeafError, Sealed, encode
@@ -53,15 +54,20 @@ class Boot:
         }
         self.opening = self.record("log.start", opening, None)[1]
 
-    def record(self, kind: str, clear: Mapping[str, Json], inputs: bytes | None) -> tuple[str, bytes]:
-        """The id and the leaf of the next record; `inputs` are sealed, None makes no box.
+    def record(
+        self, kind: str, clear: Mapping[str, Json], inputs: bytes | None, form: Form | None = None
+    ) -> tuple[str, bytes]:
+        """The id and the leaf of the next record; `inputs` are sealed, None makes no box. `form` is of these fields.
 
         Errors: LeafError when it cannot be a leaf; then its number was not taken.
         """
         seq = self.next_seq
         record_id = self._ids.make(self.number, self._writer, seq)
         sealed: Sealed | None = None if inputs is None else self._sealer.seal(seq, record_id, inputs)
-        leaf = encode(kind, record_id, clear, sealed)
+        if form is None or sealed is None:
+            leaf = encode(kind, record_id, clear, sealed)
+        else:
+            leaf = form.leaf(record_id, clear, sealed)
         self.next_seq = seq + 1
         return record_id, leaf
 

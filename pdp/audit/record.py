@@ -45,6 +45,7 @@ import orjson
 from msgspec import Struct
 
 from pdp.audit.bounds import bounded, with_cut
+from pdp.audit.form import Form
 from pdp.audit.inputs import LONGEST, OTHER_METHOD, Evidence, limited_text, sealed_inputs
 from pdp.model import Decision, Inquiry, Json, Principal
 from pdp.runtime.engine import Engine
@@ -73,13 +74,14 @@ _UUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\Z")
 
 class Entry(Struct, frozen=True):
     """One leaf to be: its kind, its clear fields, and the bytes to seal (None: nothing is). `whole`: nothing of what is
-    to be sealed was left out for its size.
+    to be sealed was left out for its size. `form` writes a leaf of just these fields, where there is one.
     """
 
     kind: str
     clear: Mapping[str, Json]
     inputs: bytes | None
     whole: bool = True
+    form: Form | None = None
 
 
 def decision_entry(

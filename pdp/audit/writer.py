@@ -44,6 +44,7 @@ from pdp.audit.aggregate import may_join
 from pdp.audit.books import Books, Note, Pulse
 from pdp.audit.boot import Boot
 from pdp.audit.files import OpenLogFile
+from pdp.audit.form import Form
 from pdp.audit.gap import Gap
 from pdp.audit.ids import MAX_WRITER
 from pdp.audit.keys import RecordKeys
@@ -57,8 +58,7 @@ from pdp.model import Json
 
 __all__ = ["DEFAULT_LIMITS", "Limits", "LogWriter", "Receipt", "WriterStatus"]
 
-DECISION = "decision"
-"""The kind of leaf that the books count."""
+DECISION = "decision"  # the kind of leaf that the books count
 
 
 class LogWriter:
@@ -67,8 +67,7 @@ class LogWriter:
 
     `clock_us` gives Unix microseconds, `monotonic_us` some that never go back; `free` is as for `pdp.audit.room.Room`.
     `on_settled` is called on the writer's thread, under no lock, at most twice a group (its standard receipts, its
-    strict ones) and once when a file is given up; it must be quick and must not raise. `software` is stated in
-    `log.start`.
+    strict ones) and once when a file is given up; it must be quick and must not raise. `log.start` states `software`.
     """
 
     def __init__(
@@ -149,24 +148,25 @@ class LogWriter:
         counted: int | None = None,
         *,
         wakes: bool = True,
+        form: Form | None = None,
     ) -> Receipt:
         """Take one record. Its receipt is settled later; its place in the log is fixed on return.
 
         Shapes: `clear` JSON without floats (pdp.audit.leaf); `inputs` are sealed, None for none; `same_id` is the id of
             the record that this one corrects, shown as `of`; `counted` is, with a decision, how many decisions there
-            are by the count of who appends, this one included (None: nobody counts); not `wakes`: `wake` is to follow.
+            are by the count of who appends, this one included (None: nobody counts); not `wakes`: `wake` follows;
+            `form` is one of just these fields.
         Errors: AuditError audit.full the ring is full; audit.unavailable there is no file; audit.closed the writer was
             not started or is closed; audit.record the record cannot be a leaf (then no number was taken).
         """
-        if same_id is not None:
-            clear = {**clear, "of": same_id}
+        clear = clear if same_id is None else {**clear, "of": same_id}
         is_decision = kind == DECISION
         with self._ready:
             self._check_open()
             if self._ring.is_full:
                 raise self._too_slow()
             try:
-                record_id, leaf = self._boot.record(kind, clear, inputs)
+                record_id, leaf = self._boot.record(kind, clear, inputs, form)
             except LeafError as error:
                 raise self._no_leaf(error) from error
             receipt = Receipt(record_id, strict)
@@ -474,7 +474,7 @@ class LogWriter:
         self._file = file
 
     def _follow(self, file: WalFile) -> None:
-        """Finish a file that has grown large, then go on in the next; appends number on meanwhile."""
+        """Finish a file that has grown large, then go on in the next."""
         boot = self._new_boot()
         with self._ready:
             self._end_run()
@@ -497,4 +497,4 @@ class LogWriter:
     def _release(self) -> None:
         if self._lock is not None:
             os.close(self._lock)
-            self._lock = None
+        self._lock = None

@@ -9,20 +9,24 @@ from collections.abc import Callable
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from pdp.audit.inputs import USUAL, Evidence, inputs_of
+from pdp.audit.leaf import Sealed, encode
 from pdp.audit.record import Entry, decision_entry
 from pdp.audit.replay_stated import whole_inputs
+from pdp.audit.usual_record import Records
 from pdp.evaluate import Evaluator
 from pdp.identity.bearer import Identity
 from pdp.identity.jwt import Verifier
 from pdp.model import EXT_AUTHZ, Asserted, Body, ClientCertificate, Decision, Inquiry, Json, Principal
 from pdp.runtime.engine import Engine
-from policy_lang.ir import LogDuty
+from policy_lang.ir import NORMAL_LOG, LogDuty
 from policy_lang.meaning.inputs import Inputs, Looked
 from policy_lang.request import Path
 from policy_lang.verdict import (
     CAPABILITIES,
+    NO_DUTIES,
     NOWHERE,
     ActionCall,
     Caller,
@@ -174,6 +178,8 @@ evidences = st.builds(
     inputs=st.none() | inputs,
 )
 
+contexts = st.none() | st.just("0" * 32)
+
 Way = Callable[[Decision, Evidence, Engine | None, int, str, str | None], Entry]
 
 
@@ -187,7 +193,7 @@ def _made(way: Way, decision: Decision, evidence: Evidence, known: Engine | None
 
 
 @settings(deadline=None, max_examples=200)
-@given(decisions, evidences, flags, st.none() | st.just("0" * 32))
+@given(decisions, evidences, flags, contexts)
 def test_the_short_way_comes_to_the_record_of_the_definition(
     decision: Decision, evidence: Evidence, is_known: bool, context: str | None
 ) -> None:
@@ -196,6 +202,67 @@ def test_the_short_way_comes_to_the_record_of_the_definition(
     assert _made(decision_entry, decision, evidence, known, context) == _made(
         plain_entry, decision, evidence, known, context
     )
+
+
+UNUSUAL = {
+    "subject": "", "challenges": (), "log": NORMAL_LOG, "duties": NO_DUTIES, "advice": NO_DUTIES, "status": None,
+    "shadow": (), "observed": None, "nearest": None,
+}  # fmt: skip
+RECORDS = Records()
+"""One for all calls: what it keeps of one must not show in another."""
+
+
+def _usual(decision: Decision, endpoint: str, unusual: set[str]) -> Decision:
+    """An allow that is usual but for what is named."""
+    usual = {name: value for name, value in UNUSUAL.items() if name not in unusual}
+    return replace(decision, outcome="allow", endpoint=endpoint, **usual)
+
+
+allows = st.builds(_usual, decisions, rules, st.sets(st.sampled_from(sorted(UNUSUAL)), max_size=1))
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    allows, evidences, flags, st.none() | st.just("0" * 32), st.integers(0, 2**44), st.none() | st.integers(0, 2**41)
+)
+def test_the_record_of_a_usual_allow_is_that_of_any_other(
+    decision: Decision, evidence: Evidence, is_known: bool, context: str | None, now_us: int, until_ms: int | None
+) -> None:
+    """records(x) == decision_entry(x), and its form writes its leaf, the first time and the second, later."""
+    known = engine() if is_known else None
+    later = replace(decision, valid_until_ms=None if decision.valid_until_ms is None else until_ms)
+    for each, at_us in ((decision, NOW_US), (later, now_us), (decision, NOW_US)):
+        assert _made(_at(RECORDS.entry, at_us), each, evidence, known, context) == _made(
+            _at(decision_entry, at_us), each, evidence, known, context
+        )
+
+
+def _at(way: Way, now_us: int) -> Way:
+    """A way at another instant; where it gives a form, the form writes what `encode` writes."""
+
+    def made(
+        decision: Decision, evidence: Evidence, known: Engine | None, _: int, gateway: str, cx: str | None
+    ) -> Entry:
+        entry = way(decision, evidence, known, now_us, gateway, cx)
+        if entry.form is not None:
+            sealed = Sealed("Ym94", "c" * 64)
+            leaf = entry.form.leaf("1" * 32, entry.clear, sealed)
+            assert leaf == encode(entry.kind, "1" * 32, entry.clear, sealed)
+        return entry
+
+    return made
+
+
+def test_usual_allows_have_forms() -> None:
+    evaluator = Evaluator(engine, Identity(Verifier([])), service_from_host=False)
+    records, formed = Records(), 0
+    for case in cases():
+        made = evaluator.evaluate(inquiry(case, NOW), NOW_US)
+        for at_us in (NOW_US, NOW_US + 1):
+            entry = records.entry(made.decision, made.evidence, made.engine, at_us, "edge", None)
+            assert entry.clear == decision_entry(made.decision, made.evidence, made.engine, at_us, "edge", None).clear
+            formed += entry.form is not None
+    assert formed > 3
 
 
 def _text(members: dict[str, Json]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from pdp.audit.form import Form
 from pdp.audit.writer import Receipt
 from pdp.errors import AuditError
 from pdp.model import Json
@@ -50,8 +51,9 @@ class MemoryLog:
         counted: int | None = None,
         *,
         wakes: bool = True,
+        form: Form | None = None,
     ) -> Receipt:
-        del wakes
+        del wakes, form
         if self.refuses:
             raise AuditError("audit.full", "the ring is full")
         receipt = Receipt(f"{len(self.leaves):032x}", strict)
