@@ -76,7 +76,7 @@ def append(writer: LogWriter, call: Usual, seconds: float, makes: bool) -> int:
         for _ in range(100):
             if makes:
                 entry = call.entry()
-            writer.append(entry.kind, entry.clear, entry.inputs, strict=False)
+            writer.append(entry.kind, entry.clear, entry.inputs, strict=False, form=entry.form)
         appended += 100
         while writer.status().pending > MOST_WAITING:
             time.sleep(0.001)

@@ -17,7 +17,8 @@ from msgspec import Struct
 
 from pdp.audit.files import open_log_file
 from pdp.audit.keys import create_keys
-from pdp.audit.record import Entry, decision_entry
+from pdp.audit.record import Entry
+from pdp.audit.usual_record import Records
 from pdp.audit.writer import LogWriter, Receipt
 from pdp.evaluate import Evaluation, Evaluator
 from pdp.identity.bearer import Identity
@@ -41,11 +42,12 @@ class Usual(Struct, frozen=True):
     evaluator: Evaluator
     inquiry: Inquiry
     evaluation: Evaluation
+    records: Records
 
     def entry(self) -> Entry:
         """Its record, made anew."""
         made = self.evaluation
-        return decision_entry(made.decision, made.evidence, made.engine, NOW_US, "edge", CONTEXT)
+        return self.records.entry(made.decision, made.evidence, made.engine, NOW_US, "edge", CONTEXT)
 
 
 def usual() -> Usual:
@@ -80,7 +82,7 @@ def usual() -> Usual:
     evaluation = evaluator.evaluate(inquiry, NOW_US)
     if evaluation.decision.outcome != "allow":
         raise SystemExit(f"the usual call is refused: {evaluation.decision.reason}")
-    return Usual(evaluator, inquiry, evaluation)
+    return Usual(evaluator, inquiry, evaluation, Records())
 
 
 # ---------------------------------------------------------------- a writer

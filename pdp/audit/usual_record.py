@@ -1,7 +1,8 @@
 """The records of usual allows: made by a form that was made before, where nothing but the call itself differs.
 
 An allow by one rule, at one endpoint, for one kind of caller says the same in clear each time, but for the instant,
-until when it holds, and who called. `Records.entry` gives what `pdp.audit.record.decision_entry` gives, sooner.
+until when it holds, and who called; what is asked of the gateway, too, unless it sets headers, whose values are of the
+call. `Records.entry` gives what `pdp.audit.record.decision_entry` gives, sooner.
 INVARIANT: what a clear field hangs on is in the key of its form, or the record is made anew.
 State: at most `MOST_KEPT` forms; there are as many as rules that allow, gateways and methods.
 Design: contracts.md "The time of one check"; audit.md 4.2.
@@ -19,7 +20,6 @@ from pdp.audit.leaf import MAX_LEAF_BYTES
 from pdp.audit.record import Entry, decision_entry, decision_fields
 from pdp.model import Decision, Json
 from pdp.runtime.engine import Engine
-from policy_lang.verdict import NO_DUTIES, RuleTrace
 
 MOST_KEPT = 1_024
 
@@ -28,13 +28,13 @@ _Key = tuple[object, ...]
 
 class _Kept(Struct, frozen=True):
     """The clear fields of a usual allow but those that vary, their form, and how many bytes of inputs it leaves room
-    for; `rules` are the traces that the fields were made of.
+    for; `made_of` is the decision that they were made of.
     """
 
     shared: dict[str, Json]
     form: Form
     room: int
-    rules: tuple[RuleTrace, ...]
+    made_of: Decision
 
 
 class Records:
@@ -57,7 +57,7 @@ class Records:
         if key is None:
             return decision_entry(decision, evidence, engine, now_us, gateway, context)
         kept = self._kept.get(key)
-        if kept is None or kept.rules is not decision.rules:
+        if kept is None:
             kept = self._keep(key, decision, evidence, engine, gateway, context)
             if kept is None:
                 return decision_entry(decision, evidence, engine, now_us, gateway, context)
@@ -92,7 +92,7 @@ class Records:
         room = most_inputs(MAX_LEAF_BYTES - len(form.text) - FRAME_BYTES)
         if len(self._kept) >= MOST_KEPT:
             self._kept.clear()
-        self._kept[key] = kept = _Kept(shared, form, room, decision.rules)
+        self._kept[key] = kept = _Kept(shared, form, room, decision)
         return kept
 
 
@@ -115,8 +115,8 @@ def _key(decision: Decision, evidence: Evidence, gateway: str, context: str | No
         or decision.nearest is not None
         or decision.challenges
         or log.level != "normal"
-        or decision.duties != NO_DUTIES
-        or decision.advice != NO_DUTIES
+        or decision.duties.headers
+        or decision.advice.headers
         or inquiry is None
         or inquiry.verified is not None
         or inquiry.body is not None
@@ -135,4 +135,8 @@ def _key(decision: Decision, evidence: Evidence, gateway: str, context: str | No
         gateway,
         context is None,
         decision.valid_until_ms is None,
+        # Kept with the verdict they stand in, and as long as `made_of` is kept nothing else is found in their place.
+        id(decision.rules),
+        id(decision.duties),
+        id(decision.advice),
     )
