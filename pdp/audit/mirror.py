@@ -131,6 +131,13 @@ def _pull_live(served: Served, disk: Disk, anchor: Verifier, ours: _Signed | Non
         theirs = _signed(served, anchor)  # (1)
         if theirs is None:
             raise SourceError("there is no `checkpoint`: name the folder that holds it, the `log` of a state folder")
+        sealed = max((each.size for each in seals(theirs.keys)), default=0)
+        if sealed > theirs.checkpoint.size:
+            if theirs.note == seen:
+                detail = f"it covers {theirs.checkpoint.size} records, a change of keys sealed {sealed}"
+                raise _ForkError(f"{detail}: it was rolled back, or is served from old files", theirs)
+            seen = theirs.note  # its keys may have changed between its checkpoint and its manifest
+            continue
         try:
             return _pull(served, disk, ours, theirs, progress)
         except MissingError:

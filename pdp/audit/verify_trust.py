@@ -98,6 +98,10 @@ def read_claims(log: Files, anchor: Verifier, wanted: Wanted, findings: Findings
     except (CheckpointError, RotationError) as error:
         findings.add(INVALID, CHECKPOINT, str(error))
         return None
+    sealed = max((each.size for each in seals(succession)), default=0)
+    if sealed > signed.checkpoint.size and _checkpoint(log, findings) == data:  # else its keys changed just now
+        text = f"it covers {signed.checkpoint.size} records, a change of keys sealed {sealed}: the log was rolled back"
+        findings.add(FORK, CHECKPOINT, text)
     return Claims(signed, succession, heads, _witnessed(witnessed, succession, wanted, findings))
 
 

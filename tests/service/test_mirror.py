@@ -467,6 +467,18 @@ def test_a_log_whose_key_changed_is_followed_by_its_manifest(before: int) -> Non
     assert mirror.files[MANIFEST] == rotated().files[MANIFEST]
 
 
+@pytest.mark.parametrize("before", [0, 100])
+def test_a_log_that_is_served_from_before_its_seal_is_a_fork(before: int) -> None:
+    source, mirror = rotated(), empty()
+    pulled(served(before), mirror)
+    held_before = held(mirror)
+    source.files["checkpoint"] = served(200).files["checkpoint"]
+    outcome = pulled(source, mirror)
+    assert outcome.exit_code == FORK
+    assert "it covers 200 records, a change of keys sealed 300" in outcome.text
+    assert held(mirror) == held_before
+
+
 def test_without_the_manifest_the_new_key_is_nobodys() -> None:
     source, mirror = rotated(), empty()
     pulled(served(300), mirror)

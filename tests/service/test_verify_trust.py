@@ -6,6 +6,7 @@ import asyncio
 import json
 import shutil
 import ssl
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -18,10 +19,11 @@ from pdp.audit.manifest import MANIFEST
 from pdp.audit.merkle import leaf_hash, subtree_root
 from pdp.audit.policy import parse_policy
 from pdp.audit.proof import encode_proof, prove_record
-from pdp.audit.report import Report
+from pdp.audit.report import Findings, Report
+from pdp.audit.rotation import seals
 from pdp.audit.tiles import WITNESSED
 from pdp.audit.verify import verify_log
-from pdp.audit.verify_trust import WITNESS_BEHIND_S, Wanted
+from pdp.audit.verify_trust import WITNESS_BEHIND_S, Wanted, read_claims
 from pdp.audit.witness import Witnessing
 from pdp.cli.audit_verify import verify
 from tests.support.key_changes import T0_S, ChangingLog
@@ -66,6 +68,53 @@ def test_an_older_manifest_does_not_know_the_key(changed: ChangingLog) -> None:
     stated["keys"].pop()
     path.write_text(json.dumps(stated, indent=1))
     assert verified(changed).exit_code == 40
+
+
+def test_a_log_rolled_back_past_a_change_of_keys_is_found_from_the_folder_alone(tmp_path: Path) -> None:
+    """The seal in the manifest is a head that the log's own key signed: no other is needed to miss what came after."""
+    log = ChangingLog(tmp_path / "state")
+    log.begin()
+    log.grow(5)
+    older = log.checkpoint
+    log.change()
+    log.grow(300)
+    assert verified(log).exit_code == 0
+    (log.state / "log/checkpoint").write_bytes(older)
+    report = verified(log)
+    assert report.exit_code == 30
+    assert (30, "checkpoint", "it covers 6 records, a change of keys sealed 7: the log was rolled back") in texts(
+        report
+    )
+
+
+class Changes(Folder):
+    """A log whose key changes while it is looked at: between its checkpoint and its manifest."""
+
+    def __init__(self, log: Path, then: Mapping[str, bytes]) -> None:
+        super().__init__(log)
+        self._log, self._then = log, then
+
+    def read(self, path: str, most: int) -> bytes | None:
+        found = super().read(path, most)
+        if path == "checkpoint":
+            for name, data in self._then.items():
+                (self._log / name).write_bytes(data)
+        return found
+
+
+def test_a_key_that_changes_while_it_is_looked_at_is_no_rollback(tmp_path: Path) -> None:
+    log = ChangingLog(tmp_path / "state")
+    log.begin()
+    older = {name: (log.state / "log" / name).read_bytes() for name in ("checkpoint", MANIFEST)}
+    log.change()
+    newer = {name: (log.state / "log" / name).read_bytes() for name in older}
+    for name, data in older.items():
+        (log.state / "log" / name).write_bytes(data)
+    findings = Findings()
+    claims = read_claims(Changes(log.state / "log", newer), log.first.anchor, Wanted(), findings)
+    assert claims is not None
+    assert claims.checkpoint.size < seals(claims.succession)[-1].size
+    assert list(findings.kept) == []
 
 
 @pytest.mark.parametrize("at", [1, 255, 256, 300])
