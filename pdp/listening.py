@@ -9,9 +9,11 @@ Design: contracts.md "Which service, which gateway, which caller".
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from socket import socket
 
 from msgspec import Struct
 
@@ -20,9 +22,10 @@ from pdp.config_tables import ListenerConfig
 from pdp.gateways import Gateway, Gateways
 from pdp.metrics import Metrics
 from pdp.model import Decider
-from pdp.transports.grpc_server import GrpcListener, GrpcService, serve_grpc
+from pdp.transports.gathered import gathered
+from pdp.transports.grpc_server import GrpcListener, GrpcService, Sharing, claim_grpc, serve_grpc
 from pdp.transports.http_app import HttpParts, http_app
-from pdp.transports.http_server import HttpListener, serve_http
+from pdp.transports.http_server import HttpListener, listening_of, serve_http
 from pdp.transports.limits import Rates, Strangers
 from pdp.transports.messages import DECISIONS
 from pdp.transports.native_calls import NativeCalls
@@ -32,9 +35,16 @@ from pdp.transports.tls import Certificates, ReadFile, TlsFiles
 log = logging.getLogger(__name__)
 
 
+Drain = Callable[[], Awaitable[None]]
+"""Takes no new connection, and lets who is connected go elsewhere; on return, who keeps its connections has gone."""
+
+Gather = Callable[[], Awaitable[None]]
+"""Brings the metrics up to those of all workers, before they are shown."""
+
+
 class Running(Struct, frozen=True):
     """The parts that listeners need. `clock_us` gives Unix microseconds, `monotonic` seconds; `published` the keys of
-    minted tokens, None where none are made.
+    minted tokens, None where none are made; `gather` is None for the only worker.
     """
 
     decider: Decider
@@ -45,15 +55,39 @@ class Running(Struct, frozen=True):
     clock_us: Callable[[], int]
     monotonic: Callable[[], float]
     published: Callable[[], Published] | None = None
+    gather: Gather | None = None
+
+
+class Claimed(Struct, frozen=True):
+    """Addresses that workers share, by what the configuration says: of gRPC each with its port, of HTTP a socket."""
+
+    grpc: Mapping[str, str]
+    http: Mapping[str, socket]
 
 
 class Listeners:
     """The listeners of one configuration, with their certificates. Nothing listens yet."""
 
-    def __init__(self, config: Config, gateways: Gateways, read: ReadFile) -> None:
-        """Errors: ConfigError N110 for a certificate that cannot be used."""
+    def __init__(
+        self, config: Config, gateways: Gateways, read: ReadFile, sockets: Mapping[str, socket] | None = None
+    ) -> None:
+        """`sockets` listen already, by the address in the configuration: those for HTTP of a worker that shares its
+        addresses with others; None for the only worker. Errors: ConfigError N110 for a certificate that cannot be used.
+        """
         self._config = config
+        self._sockets = sockets
         self._listeners = [(each, _gateway(each, gateways), _certificates(each, read)) for each in config.listeners]
+
+    @contextlib.contextmanager
+    def claimed(self) -> Iterator[Claimed]:
+        """Keep every address for workers that share it, while the context lasts.
+
+        Errors: ConfigError N101, N102, N201, N202, and N203 for a Unix socket of gRPC.
+        """
+        with contextlib.ExitStack() as stack:
+            grpc = {each.address: stack.enter_context(claim_grpc(each)) for each in self._grpc()}
+            http = {each.address: stack.enter_context(listening_of(each)) for each in self._http()}
+            yield Claimed(grpc, http)
 
     def misgivings(self, now_us: int) -> list[str]:
         """What an operator should know of the certificates, at a time in Unix microseconds."""
@@ -62,9 +96,9 @@ class Listeners:
         return list(dict.fromkeys(filter(None, found)))
 
     @contextlib.asynccontextmanager
-    async def open(self, running: Running) -> AsyncIterator[None]:
-        """Answer at every listener while the context lasts."""
-        config = self._config
+    async def open(self, running: Running) -> AsyncIterator[Drain]:
+        """Answer at every listener while the context lasts; it gives what lets gateways go elsewhere."""
+        config, sharing = self._config, None if self._sockets is None else Sharing()
         rates, strangers = Rates(running.gateways.by_name.values(), running.monotonic), Strangers(running.monotonic)
         async with contextlib.AsyncExitStack() as stack:
             serving = serve_grpc(
@@ -77,12 +111,22 @@ class Listeners:
                 gateways=running.gateways,
                 services=[_native(config, running, rates, strangers)],
                 message_bytes=config.limits.message_bytes,
+                sharing=sharing,
             )
             _say("gRPC", await stack.enter_async_context(serving))
-            app = http_app(_parts(config, running, rates, strangers))
-            http = serve_http(app, self._http(), running.gateways, now_s=lambda: running.clock_us() / 1_000_000)
+            app = gathered(http_app(_parts(config, running, rates, strangers)), running.gather)
+            leaving = asyncio.Event()
+            http = serve_http(
+                app, self._http(), running.gateways, now_s=lambda: running.clock_us() / 1_000_000, leaving=leaving
+            )
             _say("HTTP", await stack.enter_async_context(http))
-            yield
+
+            async def drain() -> None:
+                leaving.set()
+                if sharing is not None:
+                    await sharing.drained()
+
+            yield drain
 
     def _grpc(self) -> list[GrpcListener]:
         return [
@@ -93,11 +137,15 @@ class Listeners:
 
     def _http(self) -> list[HttpListener]:
         found = [
-            HttpListener(each.address, gateway, certificates)
+            HttpListener(each.address, gateway, certificates, listening=self._socket(each.address))
             for each, gateway, certificates in self._listeners
             if each.protocol == "http"
         ]
-        return [HttpListener(self._config.http.address, operations=True), *found]
+        address = self._config.http.address
+        return [HttpListener(address, operations=True, listening=self._socket(address)), *found]
+
+    def _socket(self, address: str) -> socket | None:
+        return None if self._sockets is None else self._sockets[address]
 
 
 def _gateway(listener: ListenerConfig, gateways: Gateways) -> Gateway | None:

@@ -26,6 +26,8 @@ path, a token or a caller is in any of them.
     portcullis_minted_total{outcome}         tokens that rules asked for: `new`, `kept` (handed out again), `failed`
     portcullis_minting_key_signs             1 while a key signs tokens, else 0
     portcullis_minting_key_seconds           for how long that key signs at least; no series while none does
+Where several workers serve, all of them are asked, and the sum is shown (pdp/metrics_sum.py), with
+    portcullis_workers, portcullis_workers_ready   how many there are to be, and how many decide and record now
 What is asked for when the metrics are read has no series before somebody says whom to ask.
 Design: contracts.md "Who decided".
 
@@ -37,10 +39,11 @@ a refused token says of its issuer is proved by nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Literal
 
+from msgspec import Struct
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -73,6 +76,38 @@ MINT_OUTCOMES: tuple[MintOutcome, ...] = ("new", "kept", "failed")
 BUCKETS_S = (5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 0.1, 0.25, 0.5, 1.0)
 
 
+class Sample(Struct, frozen=True):
+    """One line of the text format."""
+
+    name: str
+    labels: Mapping[str, str]
+    value: float
+
+
+class Family(Struct, frozen=True):
+    """What has one name, as counted by one process or by several."""
+
+    name: str
+    said: str
+    kind: str
+    samples: Sequence[Sample]
+
+
+class _Whole(Collector):
+    """Families that were counted elsewhere."""
+
+    def __init__(self, families: Sequence[Family]) -> None:
+        self._families = families
+
+    def collect(self) -> Iterator[Metric]:
+        """Them, as they are."""
+        for family in self._families:
+            metric = Metric(family.name, family.said, family.kind)
+            for sample in family.samples:
+                metric.add_sample(sample.name, dict(sample.labels), sample.value)
+            yield metric
+
+
 class _Asked(Collector):
     """Gauges whose values are asked for whenever the metrics are read."""
 
@@ -90,6 +125,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
+        self._whole: Sequence[Family] | None = None
         self._decisions = Counter(
             "portcullis_decisions", "answers of the service", ("outcome", "by"), registry=self._registry
         )
@@ -192,9 +228,27 @@ class Metrics:
         """
         self._signing.ask = partial(_of_signing, left_s)
 
+    def families(self) -> list[Family]:
+        """All of it, to be added to what other workers count."""
+        found = self._registry.collect()
+        return [Family(each.name, each.documentation, each.type, _samples_of(each)) for each in found]
+
+    def show(self, whole: Sequence[Family]) -> None:
+        """Let the next `exposition` be of `whole`, what all workers count."""
+        self._whole = whole
+
     def exposition(self) -> bytes:
         """All of it in the text format; `CONTENT_TYPE` is its type."""
-        return generate_latest(self._registry)
+        whole, self._whole = self._whole, None
+        if whole is None:
+            return generate_latest(self._registry)
+        registry = CollectorRegistry()
+        registry.register(_Whole(whole))
+        return generate_latest(registry)
+
+
+def _samples_of(metric: Metric) -> list[Sample]:
+    return [Sample(each.name, each.labels, float(each.value)) for each in metric.samples]
 
 
 def decided_by(decision: Decision) -> str:

@@ -11,6 +11,7 @@ import click
 
 from pdp.cli.options import config_option, configured, policies_option, settings_option, state_option
 from pdp.server import serve as run
+from pdp.supervisor import MOST_WORKERS, default_workers, supervise
 
 
 @click.command(short_help="Run the decision point until Ctrl-C.")
@@ -18,6 +19,11 @@ from pdp.server import serve as run
 @policies_option
 @state_option
 @settings_option
+@click.option(
+    "--workers",
+    type=click.IntRange(1, MOST_WORKERS),
+    help="How many processes answer; the cores of this host, or 1 where a gRPC listener is a Unix socket.",
+)
 @click.option("--dev", is_flag=True, help="For development: a file that vanishes from the policy counts at once.")
 @click.option("--quiet", is_flag=True, help="Print warnings and errors only.")
 def serve(
@@ -25,6 +31,7 @@ def serve(
     policies: Path | None,
     state: Path | None,
     settings: str | None,
+    workers: int | None,
     *,
     dev: bool,
     quiet: bool,
@@ -36,6 +43,8 @@ def serve(
 
     Refuses to start without a policy, a usable state folder and a log that can be written. Where the policy is refused
     and an earlier run left a good one, that one decides, and /readyz says so.
+
+    SIGHUP looks at the policy now. SIGUSR2 replaces several workers one by one, and no call waits for it.
     """
     logging.basicConfig(
         level=logging.WARNING if quiet else logging.INFO, format="%(asctime)s %(levelname)s %(message)s"
@@ -48,4 +57,8 @@ def serve(
         state=state or config.state,
         settings=settings or config.settings,
     )
-    asyncio.run(run(config, development=dev))
+    count = default_workers(config) if workers is None else workers
+    if count == 1:
+        asyncio.run(run(config, development=dev))
+    else:
+        asyncio.run(supervise(config, count, development=dev, quiet=quiet))

@@ -21,6 +21,9 @@ Decision: 2026-11-21. `[http] address` may be any, since probes and collectors s
 is known by the connection. A listener without TLS is of this host alone.
 Decision: 2026-11-21. Connections are accepted here and not by asyncio's server, which keeps one certificate for as long
 as it listens and counts no connection before its handshake is over.
+Decision: 2026-11-22. Workers that share an address accept from one socket that was handed down to them: a Unix socket
+can be shared so, and a connection that waits to be accepted is lost with no worker. Who leaves accepts no more, and
+ends each connection with its next answer.
 """
 
 from __future__ import annotations
@@ -37,7 +40,7 @@ import h11
 import uvicorn
 from msgspec import Struct
 from starlette.responses import JSONResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
@@ -66,12 +69,14 @@ Ends = Callable[[asyncio.BaseTransport], Connection]
 class HttpListener(Struct, frozen=True):
     """An address, and what is known of who asks there: `gateway` by the address, or by the certificates that
     `certificates` demands. `operations`: the address of probes, collectors and operators, which may be any.
+    `listening`: the socket that listens there already, where workers share it.
     """
 
     address: str
     gateway: Gateway | None = None
     certificates: Certificates | None = None
     operations: bool = False
+    listening: socket.socket | None = None
 
 
 class Patience(Struct, frozen=True):
@@ -94,17 +99,19 @@ async def serve_http(
     now_s: Callable[[], float],
     patience: Patience = PATIENCE,
     look_every_s: float = LOOK_EVERY_S,
+    leaving: asyncio.Event | None = None,
 ) -> AsyncIterator[tuple[str, ...]]:
     """Serve `app` at every listener for as long as the context lasts; it gives the bound addresses, in their order.
-    `now_s` gives Unix seconds.
+    `now_s` gives Unix seconds. Once `leaving` is set no connection is accepted, and each ends with its next answer.
 
     Errors: ConfigError N101 an address that cannot be bound, N102 one that others can reach, without TLS. None runs
     then.
     """
     async with contextlib.AsyncExitStack() as stack:
         bound = [stack.enter_context(_place(each)) for each in listeners]
+        left = asyncio.Event() if leaving is None else leaving
         servers = [
-            _Server(app, listener, listening, gateways, patience, now_s)
+            _Server(app, listener, listening, gateways, patience, now_s, left)
             for listener, listening in zip(listeners, bound, strict=True)
         ]
         for server in servers:
@@ -131,6 +138,7 @@ class _Server(uvicorn.Server):
         gateways: Gateways,
         patience: Patience,
         now_s: Callable[[], float],
+        leaving: asyncio.Event,
     ) -> None:
         config = uvicorn.Config(
             app,
@@ -151,6 +159,7 @@ class _Server(uvicorn.Server):
         self._gateways = gateways
         self._patience = patience
         self._now_s = now_s
+        self._leaving = leaving
         self._begun = asyncio.Event()
         self._greeting: set[asyncio.Task[None]] = set()
 
@@ -176,7 +185,8 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:  # noqa: ARG002  it has its own
         self._listening.settimeout(0)
         self.servers = []
-        self._greet(self._accept())
+        accepting = self._greet(self._accept())
+        self._greet(self._left(accepting))
         self.started = True
         self._begun.set()
 
@@ -189,10 +199,16 @@ class _Server(uvicorn.Server):
         for connection in list(self.server_state.connections):  # who has not ended by now is not waited for
             connection.transport.abort()
 
-    def _greet(self, work: Coroutine[Any, Any, None]) -> None:
+    def _greet(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.ensure_future(work)
         self._greeting.add(task)
         task.add_done_callback(self._greeting.discard)
+        return task
+
+    async def _left(self, accepting: asyncio.Task[None]) -> None:
+        """Accept nobody once this worker leaves."""
+        await self._leaving.wait()
+        accepting.cancel()
 
     async def _accept(self) -> None:
         """Take whoever connects, until cancelled."""
@@ -207,7 +223,7 @@ class _Server(uvicorn.Server):
                 await asyncio.sleep(ACCEPT_AGAIN_S)
                 continue
             told = False
-            if len(self._greeting) + len(self.server_state.connections) > MOST_CONNECTIONS:  # one greets: this task
+            if len(self._greeting) + len(self.server_state.connections) > MOST_CONNECTIONS + 1:  # two greet nobody
                 accepted.close()
             else:
                 self._greet(self._connect(accepted))
@@ -231,7 +247,12 @@ class _Server(uvicorn.Server):
 
     def _protocol(self) -> asyncio.Protocol:
         return _Protocol(
-            self.config, self.server_state, self._ends, self._patience, operations=self._listener.operations
+            self.config,
+            self.server_state,
+            self._ends,
+            self._patience,
+            self._leaving,
+            operations=self._listener.operations,
         )
 
     def _ends(self, transport: asyncio.BaseTransport) -> Connection:
@@ -262,10 +283,24 @@ class _Connected(Struct, frozen=True):
     app: ASGIApp
     connection: Connection
     operations: bool
+    leaving: asyncio.Event | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         app = _FAULTY if _is_faulty(scope) else self.app
+        if self.leaving is not None and self.leaving.is_set():
+            send = _last(send)
         await app({**scope, CONNECTION: self.connection, OPERATIONS: self.operations}, receive, send)
+
+
+def _last(send: Send) -> Send:
+    """What sends an answer, and says with it that its connection ends."""
+
+    async def closing(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": [*message.get("headers", ()), (b"connection", b"close")]}
+        await send(message)
+
+    return closing
 
 
 _FAULTY = JSONResponse({"title": "not possible"}, 400, {"connection": "close"})
@@ -293,6 +328,7 @@ class _Protocol(H11Protocol):
         state: ServerState,
         ends: Ends,
         patience: Patience,
+        leaving: asyncio.Event,
         *,
         operations: bool,
     ) -> None:
@@ -301,11 +337,12 @@ class _Protocol(H11Protocol):
         self._ends = ends
         self._patience = patience
         self._operations = operations
+        self._leaving = leaving
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self.app = _Connected(self.app, self._ends(transport), self._operations)
+        self.app = _Connected(self.app, self._ends(transport), self._operations, self._leaving)
         self._wait(self._patience.head_s)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -357,6 +394,13 @@ class _Protocol(H11Protocol):
 
 
 def _place(listener: HttpListener) -> contextlib.AbstractContextManager[socket.socket]:
+    if listener.listening is not None:
+        return listener.listening
+    return listening_of(listener)
+
+
+def listening_of(listener: HttpListener) -> contextlib.AbstractContextManager[socket.socket]:
+    """A socket that listens where `listener` says while the context lasts. Errors: ConfigError N101, N102."""
     key = "[http] address" if listener.operations else "the address of the listener"
     anywhere = listener.operations or listener.certificates is not None
     return listening_at(listener.address, anywhere=anywhere, key=key)

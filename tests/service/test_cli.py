@@ -28,7 +28,7 @@ def decide(pdp: Pdp) -> Pdp:
 
 def _serve(*arguments: str | Path, cwd: Path) -> Done:
     """`pdp serve` as a process that is expected to end by itself."""
-    command = [sys.executable, "-m", "pdp", "serve", *map(str, arguments)]
+    command = [sys.executable, "-m", "pdp", "serve", "--workers", "1", *map(str, arguments)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment, timeout=60, check=False)
     return Done(done.returncode, done.stdout, done.stderr)

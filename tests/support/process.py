@@ -47,10 +47,18 @@ class ServedPdp:
     """One state folder and configuration; start it, kill it, start it again."""
 
     def __init__(
-        self, folder: Path, policies: Path, issuers: list[TestIssuer], *, extra: str = "", gateway: str = ""
+        self,
+        folder: Path,
+        policies: Path,
+        issuers: list[TestIssuer],
+        *,
+        extra: str = "",
+        gateway: str = "",
+        workers: int = 1,
     ) -> None:
         """`extra` stands above all tables of the configuration, `gateway` in that of the gateway."""
         self.folder = folder
+        self.workers = workers
         self.state = folder / "state"
         self.grpc_port, self.http_port = free_port(), free_port()
         self.config = folder / "pdp.toml"
@@ -80,7 +88,7 @@ class ServedPdp:
         return self._process.pid
 
     def command(self) -> list[str]:
-        return [sys.executable, "-m", "pdp", "serve", "--config", str(self.config)]
+        return [sys.executable, "-m", "pdp", "serve", "--config", str(self.config), "--workers", str(self.workers)]
 
     def start(self, command: list[str] | None = None) -> None:
         """Start it and wait until it is ready; its output says why when it is not."""
