@@ -162,12 +162,16 @@ class Metrics:
         )
         for outcome in MINT_OUTCOMES:
             self._minted.labels(outcome)
+        self._counted: dict[tuple[str, str], Counter] = {}
         self._issuers, self._shared, self._signing = (_Asked(self._registry) for _ in range(3))
 
     def decided(self, decision: Decision, seconds: float) -> None:
         """Count one answer of the service and the time it took."""
         by = decided_by(decision)
-        self._decisions.labels(decision.outcome, by).inc()
+        counted = self._counted.get((decision.outcome, by))
+        if counted is None:
+            counted = self._counted[decision.outcome, by] = self._decisions.labels(decision.outcome, by)
+        counted.inc()
         self._seconds.observe(seconds)
         if by == "audit":
             self._unrecorded.inc()
@@ -177,8 +181,9 @@ class Metrics:
             self._observed.labels(_label(decision.observed.by)).inc()
         if decision.shadow:
             self._shadow.inc(len(decision.shadow))
-        for channel in {*decision.duties.alerts, *decision.advice.alerts}:
-            self._alerts.labels(channel).inc()
+        if decision.duties.alerts or decision.advice.alerts:
+            for channel in {*decision.duties.alerts, *decision.advice.alerts}:
+                self._alerts.labels(channel).inc()
         if decision.reason == DISAGREEMENT:
             self._disagreements.inc()
 
