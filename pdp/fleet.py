@@ -24,7 +24,7 @@ import contextlib
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from socket import socket, socketpair
 
 import msgspec
@@ -57,11 +57,44 @@ class WorkerError(PdpError):
         self.exit_code = exit_code
 
 
+class Started(Struct, frozen=True):
+    """A process that was started. `end` has it leave by itself; None: it is asked to over its channel."""
+
+    process: asyncio.subprocess.Process
+    end: Callable[[], None] | None = None
+
+
+Start = Callable[[int], contextlib.AbstractAsyncContextManager[Started]]
+"""Starts a process with the descriptor of its channel; what it raises (OSError, PdpError) says why there is none."""
+
+
 class Charge(Struct, frozen=True):
-    """What workers are to do: the order for each number, with what is known now, and the sockets that they inherit."""
+    """What workers are to do: the order for each number, with what is known now, and what starts their processes."""
 
     order: Callable[[int, Others], Order]
-    sockets: Sequence[socket]
+    start: Start
+
+
+def as_processes(sockets: Sequence[socket]) -> Start:
+    """Workers that are processes of this interpreter, and inherit these sockets."""
+
+    @contextlib.asynccontextmanager
+    async def start(channel: int) -> AsyncIterator[Started]:
+        yield Started(
+            await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-P",  # nothing is imported from the folder that the service was started in
+                "-m",
+                "pdp.worker_main",
+                "--channel",
+                str(channel),
+                pass_fds=(channel, *(each.fileno() for each in sockets)),
+                stdin=asyncio.subprocess.DEVNULL,
+                start_new_session=True,  # Ctrl-C at a terminal is the supervisor's to handle
+            )
+        )
+
+    return start
 
 
 class Member:
@@ -76,7 +109,7 @@ class Member:
         """Done once it takes calls for the first time, or with what kept it from that."""
         self._charge = charge
         self._fleet = fleet
-        self._process: asyncio.subprocess.Process | None = None
+        self._started: Started | None = None
         self.retired = False
         self._failure: PdpError | None = None
         self.keeping = asyncio.get_running_loop().create_task(self._keep())
@@ -88,7 +121,7 @@ class Member:
             began_s = time.monotonic()
             try:
                 ended = await self._run()
-            except OSError as error:
+            except (OSError, PdpError) as error:
                 ended = f"could not be started: {error}"
             self._fleet.totals.ended(self.number)
             if not self.begun.done():
@@ -102,26 +135,9 @@ class Member:
             await asyncio.sleep(pause_s)
 
     async def _run(self) -> str:
-        """One process, to its end; how it ended. Errors: OSError it cannot be started."""
+        """One process, to its end; how it ended. Errors: OSError, PdpError it cannot be started."""
         self._failure = None
         ours, theirs = socketpair()
-        with theirs:
-            handed = (theirs.fileno(), *(each.fileno() for each in self._charge.sockets))
-            try:
-                process = self._process = await asyncio.create_subprocess_exec(
-                    sys.executable,
-                    "-P",  # nothing is imported from the folder that the service was started in
-                    "-m",
-                    "pdp.worker_main",
-                    "--channel",
-                    str(theirs.fileno()),
-                    pass_fds=handed,
-                    stdin=asyncio.subprocess.DEVNULL,
-                    start_new_session=True,  # Ctrl-C at a terminal is the supervisor's to handle
-                )
-            except BaseException:
-                ours.close()
-                raise
         answers = {
             "begin": self._begin,
             "ready": self._ready,
@@ -132,21 +148,30 @@ class Member:
         channel = self.channel = await Channel.over(ours, answers)
         talking = asyncio.get_running_loop().create_task(channel.run())
         try:
-            return f"ended with {await process.wait()}"
+            async with contextlib.AsyncExitStack() as stack:
+                with theirs:
+                    started = await stack.enter_async_context(self._charge.start(theirs.fileno()))
+                self._started = started
+                self._look_begun()
+                return f"ended with {await started.process.wait()}"
         finally:
-            self.channel = self.own = None
+            self.channel = self.own = self._started = None
             talking.cancel()
             await asyncio.gather(talking, return_exceptions=True)
 
     async def retire(self, *, drain: bool) -> None:
         """End it for good; `drain`: once who is connected to it has gone elsewhere. On return it is gone."""
         self.retired = True
-        channel, process = self.channel, self._process
-        if channel is None or process is None:
+        channel, started = self.channel, self._started
+        if channel is None or started is None:
             self.keeping.cancel()
         else:
-            with contextlib.suppress(OSError, TimeoutError, PdpError):
-                await channel.ask("end", {"drain": drain}, LOOK_WITHIN_S)
+            process = started.process
+            if started.end is not None:
+                started.end()
+            else:
+                with contextlib.suppress(OSError, TimeoutError, PdpError):
+                    await channel.ask("end", {"drain": drain}, LOOK_WITHIN_S)
             await asyncio.wait({self.keeping}, timeout=DRAIN_WITHIN_S if drain else END_WITHIN_S)
             if process.returncode is None:
                 log.error("worker %d did not end in time, and is killed: its successor recovers its log", self.number)
@@ -177,9 +202,13 @@ class Member:
 
     async def _ready(self, _: Said) -> Said:
         self.own = Own(ready=True, warnings=())
-        if not self.begun.done():
-            self.begun.set_result(None)
+        self._look_begun()
         return {}
+
+    def _look_begun(self) -> None:
+        """It takes calls once it says so and its process stands."""
+        if self.own is not None and self._started is not None and not self.begun.done():
+            self.begun.set_result(None)
 
     async def _failed(self, said: Said) -> Said:
         self._failure = WorkerError(str(said["code"]), str(said["detail"]), int(str(said["exit"])))

@@ -23,7 +23,8 @@ from pdp.gateways import Gateway, Gateways
 from pdp.metrics import Metrics
 from pdp.model import Decider
 from pdp.transports.gathered import gathered
-from pdp.transports.grpc_server import GrpcListener, GrpcService, Sharing, claim_grpc, serve_grpc
+from pdp.transports.grpc_server import GrpcListener, GrpcService, Sharing, claim_grpc, claim_port, serve_grpc
+from pdp.transports.hosted_app import HostedApp, HostedListener, hosted_app
 from pdp.transports.http_app import HttpParts, http_app
 from pdp.transports.http_server import HttpListener, listening_of, serve_http
 from pdp.transports.limits import Rates, Strangers
@@ -128,6 +129,26 @@ class Listeners:
 
             yield drain
 
+    @contextlib.contextmanager
+    def ported(self, *, alone: bool) -> Iterator[Mapping[str, str]]:
+        """Keep every address with a port for workers inside Envoy, while the context lasts: what each came to, by what
+        the configuration says. Who is `alone` may have Unix sockets, too. Errors: ConfigError N202, N203.
+        """
+        with contextlib.ExitStack() as stack:
+            addresses = [self._config.http.address, *(each.address for each, _, _ in self._listeners)]
+            yield {each: stack.enter_context(claim_port(each, alone=alone)) for each in addresses}
+
+    def places(self) -> tuple[HostedListener, ...]:
+        """The listeners as Envoy opens them, by names that stand for their order."""
+        operations = HostedListener("operations", "http", self._config.http.address, operations=True)
+        found = [
+            HostedListener(
+                f"listener-{number}", "grpc" if each.protocol == "grpc" else "http", each.address, gateway, certificates
+            )
+            for number, (each, gateway, certificates) in enumerate(self._listeners)
+        ]
+        return (operations, *found)
+
     def _grpc(self) -> list[GrpcListener]:
         return [
             GrpcListener(each.address, gateway, certificates)
@@ -146,6 +167,46 @@ class Listeners:
 
     def _socket(self, address: str) -> socket | None:
         return None if self._sockets is None else self._sockets[address]
+
+
+class HostedListeners(Listeners):
+    """The same inside Envoy, which opens them: what answers there is handed over (`serve`)."""
+
+    def __init__(
+        self,
+        config: Config,
+        gateways: Gateways,
+        read: ReadFile,
+        serve: Callable[[HostedApp, tuple[HostedListener, ...]], None],
+    ) -> None:
+        """Errors: as `Listeners`."""
+        super().__init__(config, gateways, read)
+        self._serve = serve
+
+    @contextlib.asynccontextmanager
+    async def open(self, running: Running) -> AsyncIterator[Drain]:
+        """Answer whatever Envoy hands over while the context lasts; gateways have gone elsewhere before it ends."""
+        config, places = self._config, self.places()
+        rates, strangers = Rates(running.gateways.by_name.values(), running.monotonic), Strangers(running.monotonic)
+        app = hosted_app(
+            running.decider,
+            places,
+            gathered(http_app(_parts(config, running, rates, strangers)), running.gather),
+            clock_us=running.clock_us,
+            ready=running.ready,
+            metrics=running.metrics,
+            acr_values=config.challenges,
+            gateways=running.gateways,
+            services=[_native(config, running, rates, strangers)],
+            message_bytes=config.limits.message_bytes,
+        )
+        self._serve(app, places)
+        _say("inside Envoy", [each.address for each in places])
+
+        async def drained() -> None:
+            """Envoy has asked them to go."""
+
+        yield drained
 
 
 def _gateway(listener: ListenerConfig, gateways: Gateways) -> Gateway | None:

@@ -19,7 +19,7 @@ import contextlib
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from pdp.admin import ANSWER_WITHIN_S, Asker, Verb, admin_server
@@ -27,9 +27,11 @@ from pdp.admin_tls import AdminListener
 from pdp.channel import Said
 from pdp.config import Config
 from pdp.errors import AuditError
-from pdp.fleet import Charge, Fleet
+from pdp.fleet import Charge, Fleet, Start, as_processes
 from pdp.gateways import Gateways
-from pdp.listening import Claimed, Listeners
+from pdp.hosting.envoy_process import Installed
+from pdp.hosting.inside_envoy import inside_envoy
+from pdp.listening import Listeners
 from pdp.model import Json
 from pdp.running import background, unless_stopped
 from pdp.sequencing import SequencerProcess
@@ -51,17 +53,25 @@ def default_workers(config: Config) -> int:
     return min(len(os.sched_getaffinity(0)), MOST_WORKERS)
 
 
-async def supervise(config: Config, workers: int, *, development: bool, quiet: bool) -> None:
-    """Serve by so many workers until SIGINT or SIGTERM. Errors: PdpError for what keeps the service from starting."""
+async def supervise(
+    config: Config, workers: int, *, development: bool, quiet: bool, envoy: Installed | None = None
+) -> None:
+    """Serve by so many workers until SIGINT or SIGTERM; with `envoy` each stands inside an Envoy of its own.
+
+    Errors: PdpError for what keeps the service from starting.
+    """
     with held(config, Seams()) as folder:
-        await _Supervisor(config, folder, workers, development=development, quiet=quiet).run()
+        await _Supervisor(config, folder, workers, envoy, development=development, quiet=quiet).run()
 
 
 class _Supervisor:
     """The service of one configuration."""
 
-    def __init__(self, config: Config, folder: Held, workers: int, *, development: bool, quiet: bool) -> None:
+    def __init__(
+        self, config: Config, folder: Held, workers: int, envoy: Installed | None, *, development: bool, quiet: bool
+    ) -> None:
         self._config = config
+        self._envoy = envoy
         self._folder = folder
         self._workers = workers
         self._development = development
@@ -82,9 +92,9 @@ class _Supervisor:
         state, config = self._folder.state, self._config
         begin_log(state, config.log, self._folder.seams.entropy)
         async with contextlib.AsyncExitStack() as stack:
-            claimed = stack.enter_context(self._listeners.claimed())
+            charge = stack.enter_context(self._charged())
             await stack.enter_async_context(background(self._sequencer.run(), stop))
-            fleet = Fleet(self._charge(claimed), self._workers, FIRST_WRITER, self._told)
+            fleet = Fleet(charge, self._workers, FIRST_WRITER, self._told)
             stack.push_async_callback(fleet.end)
             if await unless_stopped(_done(fleet.begin()), stop) is None:
                 return
@@ -100,17 +110,32 @@ class _Supervisor:
             await stop.wait()
             log.info("ending")
 
-    def _charge(self, claimed: Claimed) -> Charge:
-        listeners = [
-            replace(each, address=claimed.grpc.get(each.address, each.address)) for each in self._config.listeners
-        ]
-        config = replace(self._config, listeners=tuple(listeners))
-        sockets = {address: each.fileno() for address, each in claimed.http.items()}
+    @contextlib.contextmanager
+    def _charged(self) -> Iterator[Charge]:
+        """What workers are to do, while their addresses are kept. Errors: ConfigError."""
+        if self._envoy is None:
+            with self._listeners.claimed() as claimed:
+                sockets = {address: each.fileno() for address, each in claimed.http.items()}
+                start = as_processes(list(claimed.http.values()))
+                yield self._charge(self._at(claimed.grpc), sockets, start)
+            return
+        with self._listeners.ported(alone=self._workers == 1) as ported:
+            config = self._at(ported)
+            listeners = Listeners(config, Gateways.of(config.gateways), self._folder.seams.read_certificate)
+            yield self._charge(config, {}, inside_envoy(listeners.places(), self._envoy))
 
+    def _at(self, addresses: Mapping[str, str]) -> Config:
+        """The configuration with what addresses came to."""
+        config = self._config
+        listeners = [replace(each, address=addresses.get(each.address, each.address)) for each in config.listeners]
+        http = replace(config.http, address=addresses.get(config.http.address, config.http.address))
+        return replace(config, listeners=tuple(listeners), http=http)
+
+    def _charge(self, config: Config, sockets: Mapping[str, int], start: Start) -> Charge:
         def order(number: int, others: Others) -> Order:
             return Order(config, number, sockets, self._development, self._quiet, self._told(others))
 
-        return Charge(order, list(claimed.http.values()))
+        return Charge(order, start)
 
     def _told(self, others: Others) -> Told:
         own = self._own_warnings()

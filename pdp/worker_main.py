@@ -19,7 +19,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from socket import socket
@@ -39,7 +39,8 @@ from pdp.metrics import Family, Metrics
 from pdp.model import Json
 from pdp.server import source_in
 from pdp.state import State
-from pdp.worker import Administration, Host, Others, Prepared, Seams, Worker
+from pdp.transports.tls import ReadFile
+from pdp.worker import Administration, Answering, Host, Others, Prepared, Seams, Worker
 
 ASKED_WITHIN_S = 30.0
 GATHERED_WITHIN_S = 5.0
@@ -110,11 +111,16 @@ def _special(kind: type, value: object) -> object:
     raise TypeError(f"no {kind.__name__}")
 
 
-class _Process:
-    """The worker of this process, as its supervisor sees it."""
+AnsweringOf = Callable[[Config, Gateways, ReadFile, Mapping[str, socket]], Answering]
+"""What makes the listeners of a worker; the sockets are those of HTTP that it shares, by address."""
 
-    def __init__(self) -> None:
+
+class Process:
+    """The worker of this process, as its supervisor sees it. What is asked of it is in the table above."""
+
+    def __init__(self, answering: AnsweringOf) -> None:
         self.stop = asyncio.Event()
+        self._answering = answering
         self._drains = False
         self._prepared: Prepared | None = None
         self._worker: Worker | None = None
@@ -153,7 +159,7 @@ class _Process:
         seams = replace(seams, clock_us=clock.now_us)
         gateways = Gateways.of(config.gateways)
         sockets = {address: socket(fileno=number) for address, number in order.sockets.items()}
-        listeners = Listeners(config, gateways, seams.read_certificate, sockets)
+        listeners = self._answering(config, gateways, seams.read_certificate, sockets)
         host = Host(
             config,
             source_in(config),
@@ -228,7 +234,7 @@ def _log_as(order: Order) -> None:
 
 
 async def _run(descriptor: int) -> int:
-    process = _Process()
+    process = Process(Listeners)
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, process.stop.set)
     return await process.run(socket(fileno=descriptor))

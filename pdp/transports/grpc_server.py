@@ -121,7 +121,7 @@ class Sharing:
         await asyncio.sleep(self._age_s * _JITTER)
 
 
-class _Checks:
+class Checks:
     """The checks of one listener: a `CheckCall` for each gateway that asks there."""
 
     def __init__(self, make: Callable[[Gateway], CheckCall], caller_of: CallerOf) -> None:
@@ -175,21 +175,21 @@ async def serve_grpc(
         )
 
     for listener in listeners:
-        _refuse_open(listener)
+        refuse_open_grpc(listener)
     known = Gateways() if gateways is None else gateways
-    running: list[tuple[grpc.aio.Server, _Checks]] = []
+    running: list[tuple[grpc.aio.Server, Checks]] = []
     addresses: list[str] = []
     try:
         for listener in listeners:
             caller_of = _caller_of(listener, known)
-            checks = _Checks(make, caller_of)
+            checks = Checks(make, caller_of)
             server = grpc.aio.server(options=_options(sharing))
             running.append((server, checks))
             others = [each.handler(caller_of) for each in services]
             names = (AUTHORIZATION, *(each.name for each in services))
-            server.add_generic_rpc_handlers((_authorization(checks), _health(ready, names), *others))
+            server.add_generic_rpc_handlers((_authorization(checks), health_handler(ready, names), *others))
             if reflection:
-                _reflect(server, names)
+                reflect(server, names)
             addresses.append(_bind(server, listener))
             if sharing is not None:
                 sharing.bound(addresses[-1])
@@ -208,7 +208,7 @@ def _options(sharing: Sharing | None) -> Sequence[tuple[str, int]]:
     return [*(each for each in OPTIONS if each[0] not in names), *shared]
 
 
-async def _stop(server: grpc.aio.Server, checks: _Checks, services: Sequence[GrpcService], grace_s: float) -> None:
+async def _stop(server: grpc.aio.Server, checks: Checks, services: Sequence[GrpcService], grace_s: float) -> None:
     """End one listener. Who still waits when most of the grace is over is refused, before the transport cuts it off."""
     ending = asyncio.ensure_future(server.stop(grace_s))
     await asyncio.wait({ending}, timeout=grace_s * 0.8)
@@ -229,7 +229,7 @@ def _caller_of(listener: GrpcListener, gateways: Gateways) -> CallerOf:
     return caller_of
 
 
-def _refuse_open(listener: GrpcListener) -> None:
+def refuse_open_grpc(listener: GrpcListener) -> None:
     """Errors: ConfigError N201 for a listener at which anybody could be the gateway."""
     by = "nobody" if listener.gateway is None else f"gateway {listener.gateway.name}"
     place = f"listener {listener.address} of {by}"
@@ -251,7 +251,7 @@ def _bind(server: grpc.aio.Server, listener: GrpcListener) -> str:
     """Bind the address of `listener`; the address it then has."""
     path = socket_path(listener.address)
     if path is not None and is_taken(path):
-        raise _unusable(listener, "something else is there")
+        raise _unusable(listener.address, _by(listener), "something else is there")
     try:
         if listener.certificates is None:
             port = server.add_insecure_port(listener.address)
@@ -260,7 +260,7 @@ def _bind(server: grpc.aio.Server, listener: GrpcListener) -> str:
         if path is not None:
             path.chmod(SOCKET_MODE)
     except (OSError, RuntimeError) as error:
-        raise _unusable(listener, _NOT_BOUND) from error
+        raise _unusable(listener.address, _by(listener), _NOT_BOUND) from error
     return listener.address if path is not None else f"{listener.address.rpartition(':')[0]}:{port}"
 
 
@@ -269,16 +269,30 @@ def claim_grpc(listener: GrpcListener) -> Iterator[str]:
     """Keep the address of a listener for workers that share it, while the context lasts; it gives the address, with its
     port. Errors: ConfigError N201, N202 as `serve_grpc`, N203 it is a Unix socket.
     """
-    _refuse_open(listener)
-    if socket_path(listener.address) is not None:
-        detail = f"several workers cannot share {listener.address}: give it a loopback address with a port"
-        raise ConfigError("N203", f"{detail}, or say `--workers 1`")
+    refuse_open_grpc(listener)
+    with claim_port(listener.address, alone=False, by=_by(listener)) as address:
+        yield address
+
+
+@contextlib.contextmanager
+def claim_port(address: str, *, alone: bool, by: str = "") -> Iterator[str]:
+    """Keep an address for workers that share it, while the context lasts; it gives the address, with its port. A Unix
+    socket is not kept, and is for who is `alone`; `by` says whose it is.
+
+    Errors: ConfigError N202 it cannot be had, N203 it is a Unix socket and would be shared.
+    """
+    if socket_path(address) is not None:
+        if not alone:
+            detail = f"several workers cannot share {address}: give it a loopback address with a port"
+            raise ConfigError("N203", f"{detail}, or say `--workers 1`")
+        yield address
+        return
     with contextlib.ExitStack() as stack:
         try:
-            address = stack.enter_context(claimed(listener.address))
+            kept = stack.enter_context(claimed(address))
         except (OSError, ValueError) as error:
-            raise _unusable(listener, _NOT_BOUND) from error
-        yield address
+            raise _unusable(address, by, _NOT_BOUND) from error
+        yield kept
 
 
 def _credentials(certificates: Certificates) -> grpc.ServerCredentials:
@@ -303,20 +317,23 @@ def _shown(material: Material) -> grpc.ServerCertificateConfiguration:
     return grpc.ssl_server_certificate_configuration([pair], material.client_ca)
 
 
-def _unusable(listener: GrpcListener, cause: str) -> ConfigError:
-    by = "" if listener.gateway is None else f" for gateway {listener.gateway.name}"
-    detail = f"cannot listen on {listener.address}{by}: {cause}"
+def _by(listener: GrpcListener) -> str:
+    return "" if listener.gateway is None else f" for gateway {listener.gateway.name}"
+
+
+def _unusable(address: str, by: str, cause: str) -> ConfigError:
+    detail = f"cannot listen on {address}{by}: {cause}"
     return ConfigError("N202", f"{detail}; free it or change the address of the listener")
 
 
-def _authorization(checks: _Checks) -> grpc.GenericRpcHandler[Any, Any]:
+def _authorization(checks: Checks) -> grpc.GenericRpcHandler[Any, Any]:
     async def check(data: bytes, context: Wire) -> bytes:
         return await checks.of(context).answer(data, context.invocation_metadata() or (), context.time_remaining())
 
     return grpc.method_handlers_generic_handler(AUTHORIZATION, {"Check": grpc.unary_unary_rpc_method_handler(check)})
 
 
-def _health(ready: Ready, names: Collection[str]) -> grpc.GenericRpcHandler[Any, Any]:
+def health_handler(ready: Ready, names: Collection[str]) -> grpc.GenericRpcHandler[Any, Any]:
     async def check(request: Wire, context: Wire) -> Wire:
         if request.service and request.service not in names:
             await context.abort(grpc.StatusCode.NOT_FOUND, "no such service")
@@ -331,7 +348,7 @@ def _health(ready: Ready, names: Collection[str]) -> grpc.GenericRpcHandler[Any,
     return grpc.method_handlers_generic_handler(HEALTH, {"Check": method})
 
 
-def _reflect(server: grpc.aio.Server, services: Sequence[str]) -> None:
+def reflect(server: grpc.aio.Server, services: Sequence[str]) -> None:
     files = (*descriptor_files(), health_pb2.DESCRIPTOR.serialized_pb, reflection_pb2.DESCRIPTOR.serialized_pb)
     names = (*services, HEALTH, grpc_reflection.SERVICE_NAME)
     grpc_reflection.enable_server_reflection(names, server, pool=new_pool(files))

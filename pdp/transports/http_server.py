@@ -277,7 +277,7 @@ def _is_of_this_host(end: object) -> bool:
     return isinstance(end, str | bytes) or (isinstance(end, tuple) and is_loopback(str(end[0])))
 
 
-class _Connected(Struct, frozen=True):
+class Connected(Struct, frozen=True):
     """The application as one connection reaches it."""
 
     app: ASGIApp
@@ -286,7 +286,7 @@ class _Connected(Struct, frozen=True):
     leaving: asyncio.Event | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        app = _FAULTY if _is_faulty(scope) else self.app
+        app = FAULTY if _is_faulty(scope) else self.app
         if self.leaving is not None and self.leaving.is_set():
             send = _last(send)
         await app({**scope, CONNECTION: self.connection, OPERATIONS: self.operations}, receive, send)
@@ -303,7 +303,7 @@ def _last(send: Send) -> Send:
     return closing
 
 
-_FAULTY = JSONResponse({"title": "not possible"}, 400, {"connection": "close"})
+FAULTY = JSONResponse({"title": "not possible"}, 400, {"connection": "close"})
 
 
 def _is_faulty(scope: Scope) -> bool:
@@ -342,7 +342,7 @@ class _Protocol(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self.app = _Connected(self.app, self._ends(transport), self._operations, self._leaving)
+        self.app = Connected(self.app, self._ends(transport), self._operations, self._leaving)
         self._wait(self._patience.head_s)
 
     def connection_lost(self, exc: Exception | None) -> None:

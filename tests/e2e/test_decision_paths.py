@@ -14,6 +14,7 @@ import pytest
 from msgspec.structs import replace
 
 from pdp.client import Client
+from pdp.hosting.envoy_process import installed
 from tests.support.cases import Case, PathName, cannot_carry, cases, check_record, check_want
 from tests.support.paths import (
     PATIENCE_S,
@@ -50,9 +51,13 @@ CARRIED = {
 AUTHZEN = [case for path, case in CARRIED.values() if path == "authzen"]
 
 
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with serving(tmp_path_factory.mktemp("paths")) as found:
+@pytest.fixture(scope="module", params=["grpcio", "envoy"])
+def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """The service behind each listener; inside Envoy, too, where that is for this machine."""
+    missing = installed()
+    if request.param == "envoy" and isinstance(missing, str):
+        pytest.skip(missing)
+    with serving(tmp_path_factory.mktemp("paths"), request.param) as found:
         yield found
 
 

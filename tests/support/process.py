@@ -58,7 +58,7 @@ class ServedPdp:
     ) -> None:
         """`extra` stands above all tables of the configuration, `gateway` in that of the gateway."""
         self.folder = folder
-        self.workers = workers
+        self.workers, self.listener = workers, "grpcio"
         self.state = folder / "state"
         self.grpc_port, self.http_port = free_port(), free_port()
         self.config = folder / "pdp.toml"
@@ -88,7 +88,8 @@ class ServedPdp:
         return self._process.pid
 
     def command(self) -> list[str]:
-        return [sys.executable, "-m", "pdp", "serve", "--config", str(self.config), "--workers", str(self.workers)]
+        served = [sys.executable, "-m", "pdp", "serve", "--config", str(self.config)]
+        return [*served, "--workers", str(self.workers), "--listener", self.listener]
 
     def start(self, command: list[str] | None = None) -> None:
         """Start it and wait until it is ready; its output says why when it is not."""

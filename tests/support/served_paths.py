@@ -101,9 +101,10 @@ class Served(Struct, frozen=True):
 
 
 @contextlib.contextmanager
-def serving(folder: Path) -> Iterator[Served]:
-    """The service with everything before and behind it."""
+def serving(folder: Path, listener: str = "grpcio") -> Iterator[Served]:
+    """The service with everything before and behind it; `listener` speaks the wire for it."""
     pdp = ServedPdp(folder, POLICY, list(issuers()), extra=CONFIG, gateway=EDGE_TABLE)
+    pdp.listener = listener
     authority, grpc_upstream = TestAuthority(), GrpcUpstream()
     ports, informed = {kind: free_port() for kind in PROGRAMS}, free_port()
     with contextlib.ExitStack() as stack:
