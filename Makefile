@@ -16,11 +16,14 @@ PART ?=
 SECONDS ?= 60
 SEED ?= 1
 
+# Few and short rounds of the benchmark.
+QUICK ?=
+
 # Compiled modules are kept: the tests start `pdp` more than a hundred times.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-nightly check lint format types proto grammar bench docs clean setup-serve setup-test
+.PHONY: help serve test test-nightly check lint format types proto grammar bench bench-parts docs clean setup-serve setup-test
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -63,7 +66,10 @@ grammar: setup-test ## write the parser's tables and the editor's grammar anew f
 	@$(BIN)/python -m tools.grammar_tables
 	@$(BIN)/python -m tools.editor_grammar
 
-bench: setup-test ## measure parsing, compiling, loading and deciding as policy grows, Casbin models beside Casbin, tokens, a check through Envoy
+bench: setup-test ## measure this service beside OPA, Cerbos and libraries, which it installs (more than an hour; QUICK=1 shows in minutes that it works)
+	@$(BIN)/python -m benchmarks.wire $(if $(QUICK),--quick)
+
+bench-parts: setup-test ## measure parsing, compiling, loading and deciding as policy grows, Casbin models, tokens, a check through Envoy
 	@$(BIN)/python -m benchmarks.parsing
 	@$(BIN)/python -m benchmarks.compiling
 	@$(BIN)/python -m benchmarks.plans

@@ -2,7 +2,9 @@
 
     OPA     built by `go install`; its decision log on the console, where whatever collects logs reads it, or sent to a
             service in batches, as often as it can be told to
+    OPA with its Envoy plugin, built from a module that requires it, since its own cannot be installed everywhere
     Cerbos  the binary of its npm package; its audit log in a file
+    pycasbin, cedarpy and OPA's library, in an environment of their own
 
 Nothing is installed that stands there already. What cannot be installed is `MissingError` with the reason; who compares
 leaves it out, by name.
@@ -13,11 +15,14 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
+import sys
 import threading
 import time
+from functools import cache
 from http.client import HTTPConnection, HTTPException
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -28,6 +33,10 @@ from tests.support.process import ROOT
 PEERS = ROOT / "build" / "peers"
 OPA_VERSION = "1.22.2"
 CERBOS_VERSION = "0.55.0"
+OPA_ENVOY = "github.com/open-policy-agent/opa-envoy-plugin/cmd/opa-envoy-plugin"
+OPA_ENVOY_VERSION = "latest"
+LIBRARIES = ("pycasbin==2.8.0", "cedarpy==4.12.2", "matplotlib==3.11.2", "msgspec>=0.22")
+OPA_LIBRARY = "opa-golib-python-bindings==0.4.4"
 GO_FOLDER = "/usr/local/go/bin"
 INSTALL_S = 1_800
 READY_S = 20.0
@@ -69,18 +78,38 @@ class MissingError(Exception):
     """A peer that is not to be had here, and why."""
 
 
+@cache
 def opa_binary() -> Path:
     """OPA, built where it is not there yet. Errors: MissingError."""
     binary = PEERS / f"opa-{OPA_VERSION}" / "opa"
     if not binary.exists():
-        go = shutil.which("go") or shutil.which("go", path=GO_FOLDER)
-        if go is None:
-            raise MissingError("it is built with Go, which is not here")
         module = f"github.com/open-policy-agent/opa@v{OPA_VERSION}"
-        _install([go, "install", module], os.environ | {"GOBIN": str(binary.parent)})
+        _install([_go(), "install", module], os.environ | {"GOBIN": str(binary.parent)})
     return binary
 
 
+def opa_envoy_binary() -> Path:
+    """OPA with its Envoy plugin, built where it is not there yet. Errors: MissingError."""
+    folder = PEERS / f"opa-envoy-plugin-{OPA_ENVOY_VERSION}"
+    binary = folder / "opa-envoy-plugin"
+    if not binary.exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        environment = os.environ | {"GOFLAGS": "-buildvcs=false"}
+        _install([_go(), "mod", "init", "peers"], environment, folder)
+        _install([_go(), "get", f"{OPA_ENVOY}@{OPA_ENVOY_VERSION}"], environment, folder)
+        _install([_go(), "build", "-o", str(binary), OPA_ENVOY], environment, folder)
+    return binary
+
+
+def _go() -> str:
+    go = shutil.which("go") or shutil.which("go", path=GO_FOLDER)
+    if go is None:
+        raise MissingError("it is built with Go, which is not here")
+    return go
+
+
+@cache
 def cerbos_binary() -> Path:
     """Cerbos, fetched where it is not there yet. Errors: MissingError."""
     folder = PEERS / f"cerbos-{CERBOS_VERSION}"
@@ -95,13 +124,51 @@ def cerbos_binary() -> Path:
     return binary
 
 
-def _install(command: list[str], environment: dict[str, str]) -> None:
+@cache
+def libraries_python() -> Path:
+    """A Python with the peers that are libraries, and what asks and draws. Errors: MissingError."""
+    folder = PEERS / "libraries"
+    stamp, wanted = folder / "packages", "\n".join((*LIBRARIES, OPA_LIBRARY))
+    python = folder / "bin" / "python"
+    if not stamp.exists() or stamp.read_text() != wanted:
+        install = [str(python), "-m", "pip", "install", "-q"]
+        _install([sys.executable, "-m", "venv", "--clear", str(folder)], dict(os.environ))
+        _install([*install, *LIBRARIES], dict(os.environ))
+        # It says that it needs a newer Python than it does.
+        _install([*install, "--ignore-requires-python", OPA_LIBRARY], dict(os.environ))
+        stamp.write_text(wanted)
+    return python
+
+
+@cache
+def h2load_binary() -> str:
+    """The load generator, installed from Debian where that can be and it is not there. Errors: MissingError."""
+    found = shutil.which("h2load")
+    apt = shutil.which("apt-get")
+    if found is None and apt is not None and os.geteuid() == 0:
+        _install([apt, "update", "-q"], dict(os.environ))
+        _install([apt, "install", "-q", "-y", "--no-install-recommends", "nghttp2-client"], dict(os.environ))
+        found = shutil.which("h2load")
+    if found is None:
+        raise MissingError("no `h2load`: install it, on Debian by `apt-get install nghttp2-client` as root")
+    return found
+
+
+def _install(command: list[str], environment: dict[str, str], folder: Path = ROOT) -> None:
     try:
-        subprocess.run(command, env=environment, check=True, capture_output=True, text=True, timeout=INSTALL_S)
+        subprocess.run(
+            command, env=environment, cwd=folder, check=True, capture_output=True, text=True, timeout=INSTALL_S
+        )
     except subprocess.CalledProcessError as error:
-        raise MissingError(f"`{' '.join(command)}` failed: {error.stderr.strip()[-300:]}") from error
+        said = re.sub(r"https?://\S+", "…", error.stderr.strip())[-300:]
+        raise MissingError(f"`{_shown(command)}` failed: {said}") from error
     except subprocess.TimeoutExpired as error:
-        raise MissingError(f"`{' '.join(command)}` took longer than {INSTALL_S} s") from error
+        raise MissingError(f"`{_shown(command)}` took longer than {INSTALL_S} s") from error
+
+
+def _shown(command: list[str]) -> str:
+    """A command for a report that others read: without the folders of this machine."""
+    return " ".join([Path(command[0]).name, *command[1:]]).replace(f"{ROOT}/", "")
 
 
 class JsonClient:

@@ -45,6 +45,11 @@ LOOK_WITHIN_S = 2.0
 END_WITHIN_S = 25.0
 """Longer than listeners and the writer together may take to end."""
 DRAIN_WITHIN_S = 45.0
+BEGIN_WITHIN_S = 180.0
+SILENT_S = 10.0
+"""So long a worker may say nothing to its supervisor."""
+DIFFER_S = 5.0
+"""So long workers may decide by different policies and count as ready."""
 
 log = logging.getLogger(__name__)
 
@@ -111,6 +116,7 @@ class Member:
         self._fleet = fleet
         self._started: Started | None = None
         self.retired = False
+        self._silent_since: float | None = None
         self._failure: PdpError | None = None
         self.keeping = asyncio.get_running_loop().create_task(self._keep())
 
@@ -192,10 +198,26 @@ class Member:
             return
         try:
             own = msgspec.convert(await channel.ask("state", said_of(told), LOOK_WITHIN_S), Own)
+            self._silent_since = None
         except (OSError, TimeoutError, PdpError, msgspec.ValidationError):
             own = Own(ready=False, warnings=(f"worker {self.number} does not answer its supervisor",))
+            self._end_silent()
         if self.own is not None and self.channel is channel:
             self.own = own
+
+    def _end_silent(self) -> None:
+        """Kill it where it has not answered for too long: it takes calls all the while, and answers none."""
+        now_s = time.monotonic()
+        self._silent_since = now_s if self._silent_since is None else self._silent_since
+        if now_s - self._silent_since >= SILENT_S and self._started is not None:
+            log.error(
+                "worker %d did not answer for %.0f s, and is killed: its successor recovers its log",
+                self.number,
+                SILENT_S,
+            )
+            self._silent_since = None
+            with contextlib.suppress(ProcessLookupError):
+                self._started.process.kill()
 
     async def _begin(self, _: Said) -> Said:
         return said_of(self._charge.order(self.number, self._fleet.others(self)))
@@ -236,6 +258,7 @@ class Fleet:
         self._numbers = range(first, first + count + 1)
         self._told = told
         self._rolling = asyncio.Lock()
+        self._differ_since: float | None = None
         self._begun = False
 
     async def begin(self) -> None:
@@ -263,11 +286,12 @@ class Fleet:
         async with self._rolling:
             for member in list(self.members):
                 successor = self._start()
-                try:
-                    await successor.begun
-                except PdpError as error:
+                await asyncio.wait({successor.begun}, timeout=BEGIN_WITHIN_S)
+                if not successor.begun.done() or successor.begun.exception() is not None:
+                    why = successor.begun.exception() if successor.begun.done() else "the new one does not begin"
+                    await successor.retire(drain=False)
                     self.members.remove(successor)
-                    log.error("the workers are not replaced: %s; those that run go on", error)
+                    log.error("the workers are not replaced: %s; those that run go on", why)
                     return
                 await member.retire(drain=True)
                 self.members.remove(member)
@@ -281,7 +305,18 @@ class Fleet:
         self._begun = True
         while True:
             await asyncio.gather(*(each.look(self._told(self.others(each))) for each in self.members))
+            self._note_policies()
             await asyncio.sleep(LOOK_EVERY_S)
+
+    def _note_policies(self) -> None:
+        """Note since when workers decide by different policies. For a moment they do whenever one is put in force."""
+        digests = {each.own.policy for each in self.members if each.own is not None and each.own.policy}
+        now_s = time.monotonic()
+        self._differ_since = None if len(digests) < 2 else now_s if self._differ_since is None else self._differ_since
+
+    def _differ(self) -> bool:
+        """Whether they have done so for too long: who asks again must not have another answer."""
+        return self._differ_since is not None and time.monotonic() - self._differ_since >= DIFFER_S
 
     def up(self) -> list[Member]:
         """The workers that take calls; those that decide them first."""
@@ -301,8 +336,9 @@ class Fleet:
             if each.own is None and each.begun.done() and not each.retired
         ]
         said = [warning for each in others if each.own is not None for warning in each.own.warnings]
-        ready = self._begun and all(each.own is None or each.own.ready for each in others)
-        return Others(ready, [*missing, *dict.fromkeys(said)])
+        ready = self._begun and not self._differ() and all(each.own is None or each.own.ready for each in others)
+        differ = ["the workers decide by different policies: see what those said that keep an older one"]
+        return Others(ready, [*missing, *(differ if self._differ() else ()), *dict.fromkeys(said)])
 
     async def ask(self, members: Iterable[Member], what: str, said: Said, within_s: float) -> list[Said | Exception]:
         """What each of `members` answers, in their order, or why it does not."""

@@ -99,7 +99,7 @@ class Listeners:
     @contextlib.asynccontextmanager
     async def open(self, running: Running) -> AsyncIterator[Drain]:
         """Answer at every listener while the context lasts; it gives what lets gateways go elsewhere."""
-        config, sharing = self._config, None if self._sockets is None else Sharing()
+        config, sharing = self._config, None if self._sockets is None else Sharing(list(self._sockets.values()))
         rates, strangers = Rates(running.gateways.by_name.values(), running.monotonic), Strangers(running.monotonic)
         async with contextlib.AsyncExitStack() as stack:
             serving = serve_grpc(

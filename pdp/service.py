@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
@@ -46,6 +46,9 @@ from pdp.model import Decision, Inquiry, Json, Minted
 from pdp.runtime.engine import Engine
 
 log = logging.getLogger(__name__)
+
+MOST_OWED = 16_384
+"""Leaves that the log could not take and that are stated later."""
 
 MOST_CONTEXTS = 20_000
 """Tokens (with their address) whose context leaf is remembered; a forgotten one gets another leaf."""
@@ -229,7 +232,7 @@ class DecisionService:
         self._tokens = tokens
         self._sessions = sessions
         self._contexts: OrderedDict[tuple[int, bytes, str | None], str] = OrderedDict()
-        self._owed: list[Mapping[str, Json]] = []
+        self._owed: deque[_Owed] = deque()
         self._counted = 0
         self._waking = False
         self._records = Records()
@@ -261,7 +264,7 @@ class DecisionService:
         strict = self._is_strict(evaluation)
         self._counted += 1  # no other step of the loop comes between here and the log
         if decision.reason == DISAGREEMENT and evaluation.engine is not None:
-            self._owed.append(_distrusted(decision, evaluation.engine, now_us))
+            self._owed.append(_Owed("policy.distrusted", _distrusted(decision, evaluation.engine, now_us), strict=True))
         try:
             receipt = None if strict else self._joined(evaluation, gateway, now_us)
             if receipt is None:
@@ -375,7 +378,10 @@ class DecisionService:
         try:
             self._writer.append("answer.changed", changed, None, strict=False, same_id=record_id)
         except AuditError as error:
-            log.warning("that another answer left is not stated in the log: %s", error.detail)
+            if len(self._owed) >= MOST_OWED:
+                log.warning("that another answer left is not stated in the log: %s", error.detail)
+            else:
+                self._owed.append(_Owed("answer.changed", changed, strict=False, same_id=record_id))
 
     def _entry(self, evaluation: Evaluation, gateway: str, now_us: int) -> Entry:
         decision, evidence = evaluation.decision, evaluation.evidence
@@ -413,14 +419,15 @@ class DecisionService:
         self._writer.wake()
 
     def _state_owed(self) -> None:
-        """State in the log what is distrusted; called when it has just taken a record."""
+        """State in the log what it could not take before; called when it has just taken a record."""
         while self._owed:
+            owed = self._owed[0]
             try:
-                self._writer.append("policy.distrusted", self._owed[0], None, strict=True)
+                self._writer.append(owed.kind, owed.clear, None, strict=owed.strict, same_id=owed.same_id)
             except AuditError as error:
-                log.error("that a policy is distrusted is not yet in the log: %s", error.detail)
+                log.error("a record of the kind %s is not yet in the log: %s", owed.kind, error.detail)
                 return
-            del self._owed[0]
+            self._owed.popleft()
 
     def _context(self, evidence: Evidence, now_us: int) -> str | None:
         """The id of the leaf that says who this caller is, appended first where it is not known yet."""
@@ -438,6 +445,15 @@ class DecisionService:
         if len(self._contexts) > MOST_CONTEXTS:
             self._contexts.popitem(last=False)
         return identifier
+
+
+class _Owed(Struct, frozen=True):
+    """A leaf that the log could not take yet."""
+
+    kind: str
+    clear: Mapping[str, Json]
+    strict: bool
+    same_id: str | None = None
 
 
 def _distrusted(decision: Decision, engine: Engine, now_us: int) -> Mapping[str, Json]:

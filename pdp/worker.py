@@ -167,6 +167,10 @@ class Prepared:
         """A sentence for everything of this worker that an operator should know."""
         return self._worker.warnings(self._parts)
 
+    def policy(self) -> str:
+        """The digest of the policy by which it decides; "" for none."""
+        return self._worker.policy()
+
     @contextlib.asynccontextmanager
     async def serving(self) -> AsyncIterator[Drain]:
         """Answer gateways while the context lasts; it gives what lets them go elsewhere before it ends."""
@@ -397,6 +401,11 @@ class Worker:
         """A sentence for everything of this worker that an operator should know."""
         certificates = dict.fromkeys(self._answering.misgivings(self._seams.clock_us()))
         return [*self._doubts(parts), *certificates, *self._observations(), *self._loose()]
+
+    def policy(self) -> str:
+        """The digest of the policy by which it decides; "" for none."""
+        engine = self._holder.current()
+        return "" if engine is None else engine.digest
 
     def administration(self, parts: _Parts) -> Administration:
         """What administrators may have done."""

@@ -69,10 +69,13 @@ class Order(Struct, frozen=True):
 
 
 class Own(Struct, frozen=True):
-    """What a worker says of itself: whether it decides and records, and what an operator should know."""
+    """What a worker says of itself: whether it decides and records, what an operator should know, and the digest of the
+    policy by which it decides.
+    """
 
     ready: bool
     warnings: Sequence[str]
+    policy: str = ""
 
 
 def written(value: object) -> Json:
@@ -190,7 +193,11 @@ class Process:
     async def _state(self, said: Said) -> Said:
         self._told = msgspec.convert(said, Told)
         prepared = self._prepared
-        own = Own(ready=False, warnings=()) if prepared is None else Own(prepared.ready(), prepared.warnings())
+        own = (
+            Own(ready=False, warnings=())
+            if prepared is None
+            else Own(prepared.ready(), prepared.warnings(), prepared.policy())
+        )
         return said_of(own)
 
     async def _metrics(self, _: Said) -> Said:

@@ -28,8 +28,11 @@ class Correction(Struct, frozen=True):
     reason: str
 
 
-def correction_of(log_dir: Path, wal_dir: Path, record_id: str) -> Correction | None:
-    """What corrects the record `record_id`. Errors: those of `pdp.audit.reader.entries`."""
+def correction_of(log_dir: Path, wal_dir: Path | None, record_id: str) -> Correction | None:
+    """What corrects the record `record_id`; `wal_dir` is None for a copy or a mirror, which is its tree.
+
+    Errors: those of `pdp.audit.reader.entries`.
+    """
     wanted = f'"of":"{record_id}"'.encode()
     for leaf in _leaves(log_dir, wal_dir):
         if wanted in leaf and (found := _named(leaf, record_id)) is not None:
@@ -37,10 +40,12 @@ def correction_of(log_dir: Path, wal_dir: Path, record_id: str) -> Correction | 
     return None
 
 
-def _leaves(log_dir: Path, wal_dir: Path) -> Iterator[bytes]:
+def _leaves(log_dir: Path, wal_dir: Path | None) -> Iterator[bytes]:
     """Every record of the tree, then every whole record of the write-ahead logs; some come twice."""
     for _, leaf in entries(log_dir):
         yield leaf
+    if wal_dir is None:
+        return
     files = Folder(wal_dir)
     for path in sorted(wal_dir.glob("*.wal")):
 

@@ -27,6 +27,7 @@ from msgspec import Struct
 
 from pdp.audit import frame as frames
 from pdp.audit import ids
+from pdp.audit.archive import SEGMENT_RECORDS, missing_archive
 from pdp.audit.checkpoint import Checkpoint, unproved_checkpoint
 from pdp.audit.cursor import MOST_BYTES, START, CursorEntry, Position, matching_entry
 from pdp.audit.disk import Files, MemberError
@@ -173,13 +174,28 @@ class Following:
         try:
             return list(enumerate(read_bundle(self._log, ref), ref.records[0]))
         except TileError as error:
-            self._note_hidden(ref.records, error.detail)
+            if not self._note_archived(ref, ref):
+                self._note_hidden(ref.records, error.detail)
             miss()
             return []
 
     def _hole(self, hole: Hole) -> list[Placed]:
-        self._note_hidden(hole.records, f"every bundle from {hole.first.path} to {hole.last.path} is missing")
+        if not self._note_archived(hole.first, hole.last):
+            self._note_hidden(hole.records, f"every bundle from {hole.first.path} to {hole.last.path} is missing")
         return []
+
+    def _note_archived(self, first: TileRef, last: TileRef) -> bool:
+        """Note an archive that is missing, always in the same words, where bundles up to `last` are all of it."""
+        try:
+            archives = [missing_archive(self._log, each.path) for each in (first, last)]
+        except MemberError:
+            return False
+        if archives[0] is None or archives[0] != archives[1]:
+            return False
+        begin = first.records[0] // SEGMENT_RECORDS * SEGMENT_RECORDS
+        why = f"they were archived in {archives[0]}, which is missing: bring it back"
+        self._note(f"the records {begin} to {begin + SEGMENT_RECORDS - 1} are not shown: {why}")
+        return True
 
     def _note_hidden(self, records: tuple[int, int], why: str) -> None:
         self._note(f"the records {records[0]} to {records[1] - 1} are not shown: {why}; run `pdp audit verify`")

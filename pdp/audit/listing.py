@@ -57,19 +57,66 @@ class Asked(Struct, frozen=True):
     limit: int | None = None
 
 
+MOST_WORDS = 20_000
+"""Words of one kind that are kept of what was looked at: whoever calls may make up shapes of paths."""
+
+
+class Looked:
+    """What a listing looked at: how many records, and of the filters by name that were given the words they have there.
+
+    `wanted` and `seen` have a word by the name of the filter: kind, service, endpoint, rule.
+    """
+
+    def __init__(self, selection: Selection) -> None:
+        given = {
+            "kind": frozenset(selection.kinds),
+            "service": selection.services,
+            "endpoint": selection.endpoints,
+            "rule": selection.rules,
+        }
+        self.records = 0
+        self.wanted = {name: words for name, words in given.items() if words}
+        self.seen: dict[str, set[str]] = {name: set() for name in self.wanted}
+
+    def take(self, row: Row) -> None:
+        """One more record."""
+        self.records += 1
+        for name, seen in self.seen.items():
+            if len(seen) < MOST_WORDS:
+                seen.update(word for word in _words(row, name) if word)
+
+
+def _words(row: Row, name: str) -> tuple[str, ...]:
+    """What a record has for a filter to take; of a service, an endpoint and a rule decisions alone."""
+    if name == "kind":
+        return (row.kind,)
+    if row.answer is None:
+        return ()
+    match name:
+        case "service":
+            return (row.service,)
+        case "endpoint":
+            return row.endpoint, row.shape
+        case _:
+            return row.answer.by
+
+
 Keyed = tuple[int, Row]
 """A row with its place in time: its instant, or that of an earlier row of its writer where that is later."""
 
 
-def listed(logs: Sequence[Following], asked: Asked, note: Note, progress: Progress) -> Iterator[Row]:
-    """The rows asked for, the newest last. Errors: those of `Following`."""
+def listed(
+    logs: Sequence[Following], asked: Asked, note: Note, progress: Progress, looked: Looked | None = None
+) -> Iterator[Row]:
+    """The rows asked for, the newest last; `looked` takes all that were looked at. Errors: those of `Following`."""
+    looked = looked or Looked(Selection())
     if asked.limit is None:
         read = _Read(2 * sum(log.size for log in logs), progress)
-        streams: list[Iterable[Keyed]] = [_whole(log, asked.selection, note, read) for log in logs]
+        streams: list[Iterable[Keyed]] = [_whole(log, asked.selection, note, read, looked) for log in logs]
         yield from (row for _, row in heapq.merge(*streams, key=_key))
         return
     read = _Read(sum(log.size for log in logs), progress)
-    newest = [_keyed(_newest(log, asked.selection, asked.limit, note, read)) for log in logs]
+    newest = [_keyed(_newest(log, asked.selection, asked.limit, note, read, looked)) for log in logs]
     ordered = list(heapq.merge(*newest, key=_key))
     yield from (row for _, row in ordered[max(0, len(ordered) - asked.limit) :])
 
@@ -140,7 +187,7 @@ class _Read:
         return placed
 
 
-def _whole(log: Following, selection: Selection, note: Note, read: _Read) -> Iterator[Keyed]:
+def _whole(log: Following, selection: Selection, note: Note, read: _Read, looked: Looked) -> Iterator[Keyed]:
     """Every row that is wanted, in the order of time."""
     beyond = list(log.news())
     corrections: dict[str, Correction] = {}
@@ -151,13 +198,14 @@ def _whole(log: Following, selection: Selection, note: Note, read: _Read) -> Ite
         for piece in chain(log.tree(), beyond):
             for row in rows_of(read.piece(piece), log.origin, note):
                 shown = corrected(row, corrections)
+                looked.take(shown)
                 if selection.takes(shown):
                     yield shown
 
     return _in_order(rows())
 
 
-def _newest(log: Following, selection: Selection, limit: int, note: Note, read: _Read) -> list[Row]:
+def _newest(log: Following, selection: Selection, limit: int, note: Note, read: _Read, looked: Looked) -> list[Row]:
     """The newest rows that are wanted, in the order of the log; corrections come before what they correct this way."""
     corrections: dict[str, Correction] = {}
     kept: list[tuple[int, int, Row]] = []
@@ -169,6 +217,7 @@ def _newest(log: Following, selection: Selection, limit: int, note: Note, read: 
         rows = rows_of(placed, log.origin, note)
         for row in reversed(rows):
             shown = corrected(row, corrections)
+            looked.take(shown)
             if limit and selection.takes(shown):
                 push = heapq.heappush if len(kept) < limit else heapq.heappushpop
                 push(kept, (row.at_us, next(back), shown))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pdp.audit.checkpoint import CheckpointError, parse_vkey
+from pdp.audit.checkpoint import CheckpointError, Verifier, parse_vkey, unproved_checkpoint
 from pdp.audit.leaf import LeafError, parse
 from pdp.audit.manifest import parse_manifest
 from pdp.audit.merkle import ProofError
@@ -27,12 +27,21 @@ def verify_proof(path: Path, vkey: str) -> Report:
         proved = open_proof(parse_proof(data), parse_manifest(None, anchor))
         record = parse(proved.record)
     except (ProofFileError, ProofError, CheckpointError, RotationError) as error:
-        return _report(anchor.name, findings=(Finding(INVALID, str(path), str(error)),))
+        return _report(anchor.name, findings=(Finding(INVALID, str(path), f"{error}{_of_another(data, anchor)}"),))
     except LeafError as error:
         return _report(anchor.name, findings=(Finding(INVALID, str(path), f"it proves no record of ours: {error}"),))
     checkpoint = proved.signed.checkpoint
     note = f"record {proved.index} (id {record.id}) stands in the log: {proved.record.decode()}"
     return _report(anchor.name, size=checkpoint.size, root=checkpoint.root.hex(), records=1, notes=(note,))
+
+
+def _of_another(data: bytes, anchor: Verifier) -> str:
+    """That a proof says it is of another log than the key is, where it does."""
+    try:
+        origin = unproved_checkpoint(parse_proof(data).checkpoint).origin
+    except (ProofFileError, CheckpointError):
+        return ""
+    return "" if origin == anchor.name else f"; it is of the log {origin}: give the key of that log with --key"
 
 
 def _report(

@@ -21,12 +21,13 @@ from pathlib import Path
 
 from pdp.audit.checkpoint import parse_vkey
 from pdp.audit.leaf import parse
+from pdp.audit.receipt import verifier
 from pdp.audit.replay import ReplayError, Undecidable, agrees, replay, undecided
 from pdp.audit.report import INVALID, SOUND, Finding, Report
 from pdp.audit.standalone import parts as of
 from pdp.audit.standalone.reading import read_json
 from pdp.audit.standalone.signed_log import read_key
-from pdp.audit.standalone.verify import examine
+from pdp.audit.standalone.verify import BELIEVED_OF_IR, examine
 from pdp.errors import PolicyError
 from pdp.runtime.bundle import bundle_of
 from pdp.runtime.engine import load_engine
@@ -49,7 +50,7 @@ def verify_receipt(path: Path, vkey: str) -> Report:
     `records` of the report counts the records that were proved, `notes` hold the steps and what has to be believed.
     Errors: CheckpointError A601 where `vkey` is no key; OSError where the file cannot be read.
     """
-    verifier = parse_vkey(vkey)
+    key = parse_vkey(vkey)
     with path.open("rb") as file:
         data = file.read(of.MOST_BYTES + 1)
     outcome = examine(data, read_key(vkey))
@@ -59,15 +60,17 @@ def verify_receipt(path: Path, vkey: str) -> Report:
     if outcome.code == SOUND:
         parts = of.read_parts(data)
         records = outcome.proved
-        told = _compiled_again(parts) if outcome.in_force else []
+        compiled, told = _compiled_again(parts) if outcome.in_force else (False, [])
+        told += _of_verifier(parts)
         if outcome.agrees is None and outcome.in_force and of.INPUTS in parts:
             same, note = _decided_again(parts)
             told.append(note)
             findings += [Finding(INVALID, str(path), note)] if same is False else []
-        notes += [*told, *(f"to be believed: {each}" for each in outcome.believed)]
+        believed = [each for each in outcome.believed if not (compiled and each == BELIEVED_OF_IR)]
+        notes += [*told, *(f"to be believed: {each}" for each in believed)]
     return Report(
         exit_code=max((each.code for each in findings), default=SOUND),
-        origin=verifier.name,
+        origin=key.name,
         size=None if outcome.signed is None else outcome.signed.size,
         root=None if outcome.signed is None else outcome.signed.root.hex(),
         records=records,
@@ -80,17 +83,27 @@ def verify_receipt(path: Path, vkey: str) -> Report:
     )
 
 
-def _compiled_again(parts: Mapping[str, bytes]) -> list[str]:
-    """Whether the policy files compile to the form that is here."""
+def _of_verifier(parts: Mapping[str, bytes]) -> list[str]:
+    """Whether the program in the receipt, which is not run here, is ours."""
+    if of.VERIFY not in parts:
+        return [f"-- there is no {of.VERIFY} in the receipt: whoever has no Portcullis takes one from a release"]
+    if parts[of.VERIFY] == verifier().encode():
+        return []
+    said = f"-- the {of.VERIFY} in the receipt is another program than that of this version, and was not run"
+    return [f"{said}: another version wrote it, or somebody changed it; a release has the right one"]
+
+
+def _compiled_again(parts: Mapping[str, bytes]) -> tuple[bool, list[str]]:
+    """Whether the policy files compile to the form that is here, and what is said of it."""
     files = {name.removeprefix(of.POLICY): data for name, data in parts.items() if name.startswith(of.POLICY)}
     stated = read_json(parts[of.BUNDLE], of.BUNDLE).get("settings")
     try:
         program = compile_policy(files, stated if isinstance(stated, str) and stated else None).program
     except CompileError:
-        return ["-- the policy files do not compile here: they are of another version"]
+        return False, ["-- the policy files do not compile here: they are of another version"]
     if hashlib.sha256(ir_codec.dump(program)).digest() == hashlib.sha256(parts[of.IR]).digest():
-        return ["ok the policy files compile to ir.json here, too"]
-    return ["-- the policy files compile to another form here: this is another version of the compiler"]
+        return True, ["ok the policy files compile to ir.json here, too"]
+    return False, ["-- the policy files compile to another form here: this is another version of the compiler"]
 
 
 def _decided_again(parts: Mapping[str, bytes]) -> tuple[bool | None, str]:

@@ -119,7 +119,7 @@ class Candidate:
         reason = str(leaf.clear.get("rc"))
         if reason.startswith(_ANYWAY) or self._is_unknown(reason, stated):
             return STANDS
-        raise UndecidableError("refused before its caller and what it reads were recorded")
+        raise UndecidableError("refused before it became a question: its record does not hold what the candidate asks")
 
     def _is_unknown(self, reason: str, stated: Stated) -> bool:
         """Whether the service of such a call is none of the candidate's either."""

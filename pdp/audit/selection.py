@@ -47,7 +47,7 @@ class Selection(Struct, frozen=True):
             return False
         if self.until_us is not None and row.first_us >= self.until_us:
             return False
-        if self.kinds and not any(_under(row.kind, kind) for kind in self.kinds):
+        if self.kinds and not any(is_under(row.kind, kind) for kind in self.kinds):
             return False
         return not self._of_decisions or self._takes_decision(row)
 
@@ -65,7 +65,7 @@ class Selection(Struct, frozen=True):
             and (not self.rules or not self.rules.isdisjoint(answer.by))
             and (not self.decisions or answer.outcome in self.decisions)
             and (not self.gateways or row.gateway in self.gateways)
-            and (not self.reasons or any(_under(answer.reason, reason) for reason in self.reasons))
+            and (not self.reasons or any(is_under(answer.reason, reason) for reason in self.reasons))
         )
 
 
@@ -142,5 +142,6 @@ def grouped_value(row: Row, by: GroupedBy) -> str:
     return value or UNSAID
 
 
-def _under(word: str, wanted: str) -> bool:
+def is_under(word: str, wanted: str) -> bool:
+    """Whether a word is the one wanted, or begins with it and a dot."""
     return word == wanted or word.startswith(f"{wanted}.")

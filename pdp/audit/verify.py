@@ -32,7 +32,7 @@ from pathlib import Path
 from msgspec import Struct, field
 
 from pdp.audit.alike import Frames, Run
-from pdp.audit.archive import missing_archive
+from pdp.audit.archive import SEGMENT_RECORDS, missing_archive
 from pdp.audit.checkpoint import Checkpoint, Verifier, parse_vkey
 from pdp.audit.disk import Files, Folder, MemberError
 from pdp.audit.holes import Bundles, Hole, bundle_count
@@ -66,6 +66,7 @@ class _Walk(Struct):
     """The walk through the tree: derived from the records and, from the first difference on, from level 0 as well.
 
     `lost` is the first record of which neither bytes nor hash are there; from it on nothing can be derived.
+    `archives` are those that are missing, each of which is reported once.
     `marks` are the sizes that are still to come, in order, at which the derived roots go into `roots`.
     """
 
@@ -80,6 +81,7 @@ class _Walk(Struct):
     records: int = 0
     doubts: list[_Doubt] = field(default_factory=list)
     roots: dict[int, list[bytes]] = field(default_factory=dict)
+    archives: set[str] = field(default_factory=set)
 
 
 def verify_log(
@@ -234,8 +236,13 @@ def _load(
         return None
     if fetched is None:
         archive = missing_archive(walk.log, ref.path)
-        text = "it is missing" if archive is None else f"it was archived in {archive}, which is missing: bring it back"
-        walk.findings.add(INCOMPLETE, ref.path, f"{text}, and covers {_range(ref)}")
+        if archive is None:
+            walk.findings.add(INCOMPLETE, ref.path, f"it is missing, and covers {_range(ref)}")
+        elif archive not in walk.archives:
+            walk.archives.add(archive)
+            first = ref.records[0] // SEGMENT_RECORDS * SEGMENT_RECORDS
+            text = f"it is missing, with the records {first} to {first + SEGMENT_RECORDS - 1}: bring it back"
+            walk.findings.add(INCOMPLETE, archive, text)
         return None
     try:
         return parse(fetched.data, ref.width, fetched.exact)

@@ -1,7 +1,7 @@
 """`pdp audit log`: what was decided, newest last, by the clear part of the records; no key is needed.
 
 Exit codes: 0 listed; 1 listed, but for what could not be read, which is named on standard error; 2 asked wrongly, or no
-log; 3 the disk failed.
+log; 3 the disk failed. Nothing is proved here: `pdp audit verify` does that.
 Design: contracts.md "Command line"; audit.md 4.8.
 
 Decision: 2026-11-21. What is damaged or missing does not end the listing: an investigation needs the rest. It is named,
@@ -18,10 +18,11 @@ from itertools import islice, starmap
 
 import click
 
-from pdp.audit.listing import Asked, Watch, listed
+from pdp.audit.listing import Asked, Looked, Watch, listed
 from pdp.audit.rows import Note, Row, full
 from pdp.audit.selection import GROUPED_BY, GroupedBy, Groups, Selection
 from pdp.cli.audit_log_lines import Table, group_json, group_lines, json_line
+from pdp.cli.audit_log_nothing import nothing_matched
 from pdp.cli.audit_log_options import Place, of_logs, opened, selecting
 from pdp.cli.options import json_option
 from pdp.cli.record_bar import RecordBar
@@ -91,30 +92,34 @@ def log(
     places: Sequence[Place],
     as_json: bool,
 ) -> None:
-    """List the records of the log, newest last, with the answers that left; no key is needed.
+    """List the records of the log, newest last, with the answers that left; no key is needed, and nothing is proved.
 
     A `*` marks an answer that was corrected after it was recorded. Several logs are merged by time. Ends 0, or 1 where
-    something could not be read.
+    something could not be read. Whether what is listed is what was signed, `pdp audit verify` says.
     """
     if follow and (grouped_by is not None or selection.until_us is not None):
         raise click.UsageError("--follow goes on with what comes: it goes with neither --by nor --until")
     notes, bar = Notes(), RecordBar(time.monotonic)
     try:
         logs = opened(places, notes.add)
-        rows = listed(logs, Asked(selection, None if grouped_by else limit), notes.add, bar.show)
+        looked, found = Looked(selection), False
+        rows = listed(logs, Asked(selection, None if grouped_by else limit), notes.add, bar.show, looked)
+        writer = _Writer(notes.add, several=len(logs) > 1, as_json=as_json)
+        watch = Watch(logs, selection, notes.add)
         if grouped_by is not None:
-            _count(rows, grouped_by, limit, bar, as_json=as_json)
+            found = _count(rows, grouped_by, limit, bar, as_json=as_json)
         else:
-            writer = _Writer(notes.add, several=len(logs) > 1, as_json=as_json)
-            watch = Watch(logs, selection, notes.add)
             for batch in _batches(rows, bar):
                 writer.write(batch)
+                found = found or bool(batch)
                 if follow:
                     watch.keep(batch)
-            while follow:
-                for came in watch.look():
-                    writer.write(came)
-                time.sleep(LOOK_S)
+        if not found and limit != 0:
+            click.echo(nothing_matched(looked), err=True)
+        while follow:
+            for came in watch.look():
+                writer.write(came)
+            time.sleep(LOOK_S)
     except BrokenPipeError:
         raise
     except OSError as error:
@@ -137,7 +142,8 @@ def _batches(rows: Iterable[Row], bar: RecordBar) -> Iterator[list[Row]]:
             return
 
 
-def _count(rows: Iterable[Row], by: GroupedBy, limit: int | None, bar: RecordBar, *, as_json: bool) -> None:
+def _count(rows: Iterable[Row], by: GroupedBy, limit: int | None, bar: RecordBar, *, as_json: bool) -> bool:
+    """Write how many rows there are by a word of theirs; whether there were any."""
     groups = Groups(by)
     for row in rows:
         groups.add(row)
@@ -150,3 +156,4 @@ def _count(rows: Iterable[Row], by: GroupedBy, limit: int | None, bar: RecordBar
         click.echo("\n".join(group_lines(shown, by)))
     if groups.others:
         click.echo(f"note: {groups.others:,} decisions are in none of these: there are too many groups", err=True)
+    return bool(shown)

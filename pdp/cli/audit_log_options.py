@@ -108,9 +108,9 @@ def of_logs(command: Callable[..., None]) -> Callable[..., None]:
     def called(
         *arguments: object, config_path: Path | None, state: Path | None, log_dirs: tuple[Path, ...], **others: object
     ) -> None:
-        places = [_mirror(folder) for folder in log_dirs]
+        places = [elsewhere(folder) for folder in log_dirs]
         if state is not None or not places:
-            places.insert(0, _own(State(state or configured(config_path).state)))
+            places.insert(0, own(State(state or configured(config_path).state)))
         command(*arguments, places=places, **others)
 
     return _with(_PLACES, called)
@@ -134,13 +134,15 @@ def _with(options: Sequence[Callable[..., Callable[..., None]]], command: Callab
     return command
 
 
-def _own(state: State) -> Place:
+def own(state: State) -> Place:
+    """The log of a state. Errors: StateError S120 where it has none."""
     if not state.log.is_dir():
         raise StateError("S120", f"there is no log in {state.root}: name the state folder with --state")
     return Place(state.log, state.wal)
 
 
-def _mirror(folder: Path) -> Place:
+def elsewhere(folder: Path) -> Place:
+    """A copy or a mirror that stands by itself. Errors: StateError S120 for a folder without a log."""
     if not (folder / CHECKPOINT).exists():
         inner = "the `log` folder in it" if (folder / "log" / CHECKPOINT).exists() else "the folder with a `checkpoint`"
         raise StateError("S120", f"there is no log in {folder}: name {inner} with --log")

@@ -15,11 +15,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from pdp.audit.replay_groups import Group
-from pdp.audit.replay_history import INPUTS, History
+from pdp.audit.replay_history import INPUTS, NOWHERE, History
 from pdp.audit.replaying import MOST_DIFFERING, Verified
 from pdp.cli.instants import instant_text
 from pdp.model import Json
 from policy_lang.diagnostics import printable
+
+NONE_THERE = "no decision lies in this span"
 
 _HEADS = ("COUNT", "FLIP", "DECIDED NOW BY", "ENDPOINT", "FIRST", "LAST", "EXAMPLES")
 
@@ -47,9 +49,9 @@ def verified_lines(verified: Verified) -> list[str]:
 
 def _result(verified: Verified) -> str:
     if not verified.decisions:
-        return "no decision lies in this span"
+        return NONE_THERE
     if not verified.is_sound:
-        return "NOT every past decision comes out as it was recorded"
+        return "NOT every past decision comes out as it was recorded: run `pdp audit verify`"
     return "every past decision that its record decides comes out the same"
 
 
@@ -77,8 +79,8 @@ def verified_json(verified: Verified) -> dict[str, Json]:
     }
 
 
-def history_lines(history: History, candidate: str) -> list[str]:
-    """What `--policy` came to."""
+def history_lines(history: History, candidate: str, *, undecidable_ok: bool) -> list[str]:
+    """What `--policy` came to. `undecidable_ok`: what no record can tell is passed over."""
     lines = [
         f"candidate    {candidate[:12]}",
         f"decisions    {history.decisions}",
@@ -90,9 +92,14 @@ def history_lines(history: History, candidate: str) -> list[str]:
     lines += [f"damaged      {_count(history.broken)}", *_reasons(history.broken)] if history.broken else []
     if history.assumed:
         lines.append(f"of {history.assumed} the record does not say what the gateway can do: as Envoy can was assumed")
-    if not history.flips:
-        return [*lines, _nothing_flips(history) if history.decisions else "no decision lies in this span"]
-    return [*lines, "", *_table([_HEADS, *map(_row, history.flips)])]
+    if history.flips:
+        return [*lines, "", *_table([_HEADS, *map(_row, history.flips)])]
+    if not history.decisions:
+        return [*lines, NONE_THERE]
+    lines.append(_nothing_flips(history))
+    if history.undecidable and not history.broken and not undecidable_ok:
+        lines.append("it ends 1 only for what cannot be told: with --undecidable-ok that ends 0")
+    return lines
 
 
 def history_json(history: History, candidate: str) -> dict[str, Json]:
@@ -121,7 +128,7 @@ def _reasons(groups: Iterable[Group]) -> Iterator[str]:
     for each in groups:
         why, *more = each.words
         told = ": ".join(part for part in (why, more[0] if more else "") if part)
-        place = f" at {more[1]}" if len(more) > 1 else ""
+        place = f" at {more[1]}" if len(more) > 1 and more[1] != NOWHERE else ""
         yield f"  {each.count:>9}  {printable(told + place)}  ({', '.join(each.examples)})"
 
 

@@ -1,11 +1,14 @@
-"""`pdp audit show`: one record, and why it was decided so."""
+"""`pdp audit show`: one record, and why it was decided so.
+
+Decision: 2026-11-22. Of a log elsewhere (`--log`) the clear part is shown alone: which keys and which policies are its
+own, nothing beside it could say. With the keys of a state, `--state` names that.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeGuard
 
@@ -22,7 +25,9 @@ from pdp.audit.leaf import Leaf, parse
 from pdp.audit.notice import write_durably
 from pdp.audit.reader import find, start_leaf
 from pdp.audit.replay import ReplayError, Undecidable, agrees, replay, undecided
-from pdp.cli.options import config_option, configured, json_option, state_option
+from pdp.cli.audit_log_options import elsewhere, own
+from pdp.cli.audit_show_record import escaped, record_lines
+from pdp.cli.options import config_option, configured, json_option, path_type, shown_path, state_option
 from pdp.cli.traces import HOW, NOTHING_TOLD, Told, rule_text
 from pdp.errors import PdpError, PolicyError, StateError
 from pdp.model import Json
@@ -34,10 +39,6 @@ from policy_lang.diagnostics import printable
 from policy_lang.meaning.background import NO_BACKGROUND, Background
 from policy_lang.meaning.explain import sentence, trace_json
 from policy_lang.verdict import Verdict
-
-CLOCK_US = 1_000_000
-LATEST_US = 253_402_300_800 * CLOCK_US
-"""The year 10000: what a calendar can show."""
 
 
 class Why(Struct, frozen=True):
@@ -63,6 +64,7 @@ class Why(Struct, frozen=True):
 @click.option("--values", is_flag=True, help="With --why: show the values too. This is itself recorded first.")
 @config_option
 @state_option
+@click.option("--log", "log_dir", type=path_type, help="A log or a mirror elsewhere: its clear part, without any key.")
 @json_option
 @click.pass_context
 def show(
@@ -70,6 +72,7 @@ def show(
     record_id: str,
     config_path: Path | None,
     state: Path | None,
+    log_dir: Path | None,
     *,
     why: bool,
     values: bool,
@@ -79,16 +82,28 @@ def show(
 
     With --why and the key in the state folder, the decision is made again by the policy that made it, and must come out
     the same. Ends 0, or 1 where there is no such record or it does not come out the same. Refusals that came while the
-    log could not keep up share a record, which says how many they are.
+    log could not keep up share a record, which says how many they are. Nothing is proved: `pdp audit verify` does that.
     """
     if values and not why:
         raise click.UsageError("--values goes with --why")
-    place = State(state or configured(config_path).state)
-    leaf = _leaf(place, record_id)
-    if leaf is None or not _is_ours(place, leaf, record_id):
-        click.echo(printable(f"no record {record_id} in {place.root}"), err=True)
+    if log_dir is not None and (values or state is not None):
+        raise click.UsageError(
+            "--log shows the clear part of a log elsewhere: it goes with neither --values nor --state"
+        )
+    if not ids.is_shaped(record_id):
+        raise StateError("S120", f"`{record_id}` is no decision id: it has 32 hex digits")
+    ours = None if log_dir is not None else State(state or configured(config_path).state)
+    place = elsewhere(log_dir or Path()) if ours is None else own(ours)
+    found = find(place.log, place.wal, record_id)
+    leaf = None if found is None else parse(found.leaf)
+    if leaf is None or not _is_ours(ours, leaf, record_id):
+        click.echo(
+            printable(f"no record {record_id} in {shown_path(place.log if ours is None else ours.root)}"), err=True
+        )
         ctx.exit(1)
-    reason = _with_held(place, leaf, _why(place, leaf, values=values)) if why else None
+    reason = None
+    if why:
+        reason = ELSEWHERE if ours is None else _with_held(ours, leaf, _why(ours, leaf, values=values))
     corrected = correction_of(place.log, place.wal, record_id)
     if as_json:
         stated = _json(leaf, reason, values=values)
@@ -97,27 +112,18 @@ def show(
     else:
         _print(leaf, reason, values=values)
         if leaf.id != record_id:
-            click.echo(f"{record_id} is one of the {_text(leaf.clear.get('ct'))} refusals that share this record")
+            click.echo(f"{record_id} is one of the {escaped(leaf.clear.get('ct'))} refusals that share this record")
         if corrected is not None:
             said = printable(f"a refusal by {corrected.by} ({corrected.reason}), record {corrected.id}")
             click.echo(f"the answer that left was another: {said}")
     ctx.exit(1 if reason is not None and reason.agrees is False else 0)
 
 
-def _leaf(place: State, record_id: str) -> Leaf | None:
-    if not ids.is_shaped(record_id):
-        raise StateError("S120", f"`{record_id}` is no decision id: it has 32 hex digits")
-    if not place.log.is_dir():
-        raise StateError("S120", f"there is no log in {place.root}: name the state folder with --state")
-    found = find(place.log, place.wal, record_id)
-    return None if found is None else parse(found.leaf)
-
-
-def _is_ours(place: State, leaf: Leaf, record_id: str) -> bool:
+def _is_ours(place: State | None, leaf: Leaf, record_id: str) -> bool:
     """Whether an id for which there is a record was given by this log. Of one that shares a record only the number was
     found; the rest of it is told by the key of ids, where that is at hand.
     """
-    if leaf.id == record_id:
+    if leaf.id == record_id or place is None:
         return True
     try:
         return ids.IdKey(load_record_keys(place.keys).id_key).check(record_id)
@@ -161,7 +167,7 @@ def _why(place: State, leaf: Leaf, *, values: bool) -> Why:
     if undecided(leaf):
         note = "it was refused since the evaluators differed; this is what the definition says"
         return Why(verdict, note, opened=opened, told=told, background=background)
-    note = "decided again by the policy of that record: the same" if same else "decided again: NOT the same"
+    note = "decided again by the policy of that record: the same" if same else NOT_THE_SAME
     return Why(verdict, note, agrees=same, opened=opened, told=told, background=background)
 
 
@@ -171,12 +177,14 @@ def _with_held(place: State, leaf: Leaf, reason: Why) -> Why:
     if rule is None or reason.verdict is not None:
         return reason
     try:
-        bundle = BundleStore(place.bundles).load(_text(leaf.clear.get("pb")))
+        bundle = BundleStore(place.bundles).load(escaped(leaf.clear.get("pb")))
         trace = trace_that_held(leaf, engine_of(bundle).program)
     except PolicyError as error:
-        lines = [f"every clause of {_text(rule)} was true; which these are is not known here: {_text(error.detail)}"]
+        lines = [
+            f"every clause of {escaped(rule)} was true; which these are is not known here: {escaped(error.detail)}"
+        ]
     else:
-        unknown = f"every clause of {_text(rule)} was true, it says; its policy has no such rule there"
+        unknown = f"every clause of {escaped(rule)} was true, it says; its policy has no such rule there"
         lines = [unknown] if trace is None else [rule_text(trace, values=False, private=NOTHING_PRIVATE)]
     return replace(reason, held=tuple(lines))
 
@@ -195,27 +203,16 @@ def _opened(place: State, keys: RecordKeys, leaf: Leaf) -> bytes:
     return open_box(keys.box_key, salt_of(parse(start.leaf)), keys.origin, leaf)
 
 
+NOT_THE_SAME = "decided again: NOT the same; run `pdp audit verify`, which says whether the record was changed"
+ELSEWHERE = Why(None, "the values are sealed, and neither key nor policy stands beside a log elsewhere")
+
 NOTHING_PRIVATE: frozenset[str] = frozenset()
 """With --values everything is shown, private claims too: that it was is on record before."""
 
-_NAMES = {
-    "d": "decision", "by": "by", "rc": "reason", "sj": "about", "sv": "service", "ep": "endpoint", "rt": "path shape",
-    "m": "method", "pk": "principal", "gw": "gateway", "ch": "challenges", "ll": "log level", "nr": "nearest rule",
-    "pp": "peer", "ob": "obligations", "ad": "advice", "al": "alerts", "st": "status", "sh": "shadow rules",
-    "pb": "policy", "cx": "context", "of": "corrects", "ct": "cut", "salt": "salt", "boot": "boot",
-    "software": "software", "gv": "gw verified", "bs": "body bytes", "bt": "body cut",
-}  # fmt: skip
-
 
 def _print(leaf: Leaf, reason: Why | None, *, values: bool) -> None:
-    lines = [("record", leaf.id), ("kind", leaf.kind)]
-    lines += [("at", _instant(leaf.clear["t"]))] if "t" in leaf.clear else []
-    lines += [(label, _text(leaf.clear[key])) for key, label in _NAMES.items() if key in leaf.clear]
-    observed = leaf.clear.get("os")
-    if isinstance(observed, dict):
-        lines.append(("observed", f"would be {_text(observed.get('d'))} by {_text(observed.get('by'))}"))
-    for label, text in lines:
-        click.echo(f"{label:<13} {text}")
+    for line in record_lines(leaf):
+        click.echo(line)
     if reason is None:
         return
     click.echo("")
@@ -240,35 +237,23 @@ def _recorded_rules(leaf: Leaf) -> list[str]:
     for rule in recorded if isinstance(recorded, list) else []:
         match rule:
             case [str(name), *clauses]:
-                shown.append(f"- {_text(name)}")
+                shown.append(f"- {escaped(name)}")
                 shown += [_clause(each) for each in clauses if _is_clause(each)]
     return shown
 
 
 def _clause(clause: list[Json]) -> str:
     label, letter, *failed = clause
-    return f"    {_how(letter):<8} {_text(label)}  {_text(failed[0]) if failed else ''}".rstrip()
+    return f"    {_how(letter):<8} {escaped(label)}  {escaped(failed[0]) if failed else ''}".rstrip()
 
 
 def _how(letter: Json) -> str:
     """How a clause came out, in the words of a trace, by the letter that a record has for it."""
-    return next((word for truth, word in HOW.items() if truth.value[0].upper() == letter), _text(letter))
+    return next((word for truth, word in HOW.items() if truth.value[0].upper() == letter), escaped(letter))
 
 
 def _is_clause(clause: Json) -> TypeGuard[list[Json]]:
     return isinstance(clause, list) and len(clause) in {2, 3}
-
-
-def _instant(value: Json) -> str:
-    if not isinstance(value, int) or not 0 <= value < LATEST_US:
-        return _text(value)
-    return datetime.fromtimestamp(value / CLOCK_US, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _text(value: Json) -> str:
-    """A value for a terminal: what is not printable stands as an escape, whoever wrote the record."""
-    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _json(leaf: Leaf, reason: Why | None, *, values: bool) -> dict[str, Json]:

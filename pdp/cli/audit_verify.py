@@ -19,26 +19,25 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from pdp.audit import heads as known
-from pdp.audit.checkpoint import CheckpointError, Verifier, format_vkey, parse_vkey, unproved_checkpoint
+from pdp.audit.checkpoint import CheckpointError, format_vkey, unproved_checkpoint
 from pdp.audit.disk import Folder, MemberError
 from pdp.audit.manifest import MANIFEST, MOST_MANIFEST_BYTES, ManifestError, parse_manifest
-from pdp.audit.policy import TrustPolicyError, read_policy, trusts
-from pdp.audit.proof_check import verify_proof
+from pdp.audit.mirror import EVIDENCE
+from pdp.audit.mirror_folder import MARK
+from pdp.audit.policy import Policy, TrustPolicyError, read_policy, trusts
 from pdp.audit.reader import read_checkpoint
-from pdp.audit.receipt_check import is_receipt, verify_receipt
-from pdp.audit.report import FORK, INCOMPLETE, INVALID, OUR_FAULT, SOUND, Finding, Report
+from pdp.audit.report import FORK, INCOMPLETE, INVALID, OUR_FAULT, SOUND, STALE, Finding, Report
 from pdp.audit.rotation import RotationError, open_signed
 from pdp.audit.verify import Progress, verify_log
 from pdp.audit.verify_trust import Wanted
+from pdp.cli.audit_verify_file import checked_file
 from pdp.cli.audit_verify_text import as_text, to_json
-from pdp.cli.log_keys import KEY_HELP, given_bytes, given_key, stands
-from pdp.cli.options import config_option, configured, json_option, path_type, state_option
+from pdp.cli.log_keys import KEY_HELP, GivenKey, claimed_name, given_bytes, given_key, other_key, stands
+from pdp.cli.options import config_option, configured, json_option, path_type, shown_path, state_option
 from pdp.cli.record_bar import RecordBar
 from pdp.errors import PolicyError
 from pdp.runtime.store import BundleStore
 from pdp.state import State
-
-_FIRST_BYTES = 4
 
 
 class _Log(Struct, frozen=True):
@@ -46,7 +45,15 @@ class _Log(Struct, frozen=True):
 
     folder: Path
     state: State | None
-    anchor: Verifier
+    key: GivenKey
+
+
+class _Asked(Struct, frozen=True):
+    """What a log is held to, and the files that were named for it: a checkpoint, and one of heads."""
+
+    wanted: Wanted
+    known_head: Path | None
+    heads: Path | None
 
 
 @click.command(short_help="Check that the log is what was signed.")
@@ -102,17 +109,19 @@ def verify(
         if record is not None:
             if folders or known_head or heads or witnesses or max_age is not None or len(keys) > 1:
                 raise click.UsageError("with FILE only --key and --state are asked for")
-            reports = [_checked_file(record, given_key(keys[0] if keys else None, own_key))]
+            reports = [checked_file(record, keys[0] if keys else None, own_key)]
         else:
             witnesses = witnesses or (None if folders else config.log.witness_policy)
             wanted = Wanted(
-                known_head=None if known_head is None else given_bytes(known_head, "--known-head"),
-                policy=None if witnesses is None else read_policy(witnesses),
+                known_head=None if known_head is None else _known_head(known_head),
+                policy=None if witnesses is None else _policy(witnesses),
                 max_age_s=max_age,
                 now_us=time.time_ns() // 1000,
             )
+            if heads is not None and stands(heads.is_dir):
+                raise click.UsageError(f"--heads: {shown_path(heads)} is a folder: name the file of heads")
             logs = _logs(place, folders, [given_key(key, own_key) for key in keys or (None,)])
-            reports = [_checked(log, wanted, heads, bar.show) for log in logs]
+            reports = [_checked(log, _Asked(wanted, known_head, heads), bar.show) for log in logs]
     except OSError as error:
         click.echo(f"error: the log cannot be read: {error}", err=True)
         ctx.exit(OUR_FAULT)
@@ -122,51 +131,93 @@ def verify(
     ctx.exit(max(report.exit_code for report in reports))
 
 
-def _logs(place: State, folders: Sequence[Path], vkeys: Sequence[str]) -> Iterator[_Log]:
+def _known_head(path: Path) -> bytes:
+    """The checkpoint in a file that was named. Errors: UsageError for what is none."""
+    data = given_bytes(path, "--known-head")
+    try:
+        unproved_checkpoint(data)
+    except CheckpointError as error:
+        detail = f"--known-head: {shown_path(path)} is no checkpoint: {error.detail}"
+        raise click.UsageError(f"{detail}; a file of heads is named with --heads") from error
+    return data
+
+
+def _policy(path: Path) -> Policy:
+    """The policy of witnesses in a file that was named. Errors: UsageError; TrustPolicyError A640."""
+    try:
+        return read_policy(path)
+    except TrustPolicyError as error:
+        raise TrustPolicyError(error.code, f"{shown_path(path)}: {error.detail}") from error
+    except OSError as error:
+        detail = f"the policy of witnesses {shown_path(path)} cannot be read: {error.strerror}"
+        raise click.UsageError(f"{detail}; name another with --witnesses") from error
+
+
+def _logs(place: State, folders: Sequence[Path], keys: Sequence[GivenKey]) -> Iterator[_Log]:
     """The logs that are asked for, each with the key that has its name; a single key is that of every one."""
-    anchors = [parse_vkey(vkey) for vkey in vkeys]
     for folder in folders or (place.log,):
         if not stands(folder.is_dir):
             raise click.UsageError(f"there is no log folder {folder}: name one with --state or --log")
-        anchor = anchors[0]
-        if len(anchors) > 1:
-            named = [each for each in anchors if each.name == _claimed_name(folder)]
+        key = keys[0]
+        if len(keys) > 1:
+            named = [each for each in keys if each.verifier.name == claimed_name(Folder(folder))]
             if len(named) != 1:
                 raise click.UsageError(f"not one of the keys is that of the log in {folder}: name one --key for each")
-            anchor = named[0]
-        yield _Log(folder, None if folders else place, anchor)
+            key = named[0]
+        yield _Log(folder, None if folders else place, key)
 
 
-def _claimed_name(folder: Path) -> str | None:
-    """What a log calls itself: enough to choose among keys that were given, and believed for nothing else."""
-    try:
-        data = read_checkpoint(Folder(folder))
-        return None if data is None else unproved_checkpoint(data).origin
-    except (MemberError, CheckpointError):
-        return None
-
-
-def _checked(log: _Log, wanted: Wanted, heads: Path | None, progress: Progress) -> Report:
-    """The report on one log; where `heads` is given, what it says of it counts, and what is sound is remembered."""
-    vkey = format_vkey(log.anchor.name, log.anchor.public)
-    if wanted.policy is not None and not trusts(wanted.policy, log.anchor):
-        raise TrustPolicyError("A640", f"--witnesses names other logs and not {log.anchor.name!a}: see its `log` lines")
+def _checked(log: _Log, asked: _Asked, progress: Progress) -> Report:
+    """The report on one log, with what there is to know besides; what is sound is remembered in the file of heads."""
+    anchor = log.key.verifier
+    vkey, wanted = format_vkey(anchor.name, anchor.public), asked.wanted
+    if wanted.policy is not None and not trusts(wanted.policy, anchor):
+        raise TrustPolicyError("A640", f"--witnesses names other logs and not {anchor.name!a}: see its `log` lines")
     if log.state is not None:
         wanted = replace(wanted, wrong_with=_Bundles(log.state).wrong_with)
-    if heads is not None:
-        wanted = replace(wanted, remembered=known.known_head(heads, log.anchor.name, vkey))
+    if asked.heads is not None:
+        wanted = replace(wanted, remembered=known.known_head(asked.heads, anchor.name, vkey))
+    asked = replace(asked, wanted=wanted)
     wal = None if log.state is None else log.state.wal
-    report = verify_log(log.folder, wal, vkey, progress, wanted)
-    if heads is None:
-        return report
-    seen = read_checkpoint(Folder(log.folder)) if report.exit_code in {SOUND, FORK} else None
+    try:
+        report = verify_log(log.folder, wal, vkey, progress, wanted)
+    except CheckpointError as error:
+        named = [shown_path(each) for each in (asked.known_head, asked.heads) if each is not None]
+        detail = f"of {' or '.join(named)}: {error.detail}" if named else error.detail
+        raise CheckpointError(error.code, detail) from error
+    if asked.heads is not None:
+        report = _remembered(log, report, asked.heads, vkey)
+    return replace(report, notes=(*report.notes, *_told(log, report, asked)))
+
+
+def _told(log: _Log, report: Report, asked: _Asked) -> Iterator[str]:
+    """What is no finding, and good to know: the heads it was held to, the key that was meant, what a mirror kept."""
+    if report.exit_code in {SOUND, STALE}:
+        for path, head in ((asked.known_head, asked.wanted.known_head), (asked.heads, asked.wanted.remembered)):
+            if path is not None and head is not None:
+                yield f"it continues the {unproved_checkpoint(head).size:,} records of the head in {shown_path(path)}"
+    if report.exit_code == SOUND and asked.heads is not None and asked.wanted.remembered is None:
+        anchor = log.key.verifier
+        began = known.known_head(asked.heads, anchor.name, format_vkey(anchor.name, anchor.public)) is not None
+        then = "begins with this one" if began else "does not begin yet, since the log went on meanwhile: ask again"
+        yield f"no head was known: {shown_path(asked.heads)} {then}"
+    if report.exit_code == INVALID and (meant := other_key(Folder(log.folder), log.key)) is not None:
+        yield meant
+    if stands((log.folder / MARK).is_file) and Folder(log.folder).names(EVIDENCE):
+        yield f"what contradicted this mirror is kept in {shown_path(log.folder / EVIDENCE)}"
+
+
+def _remembered(log: _Log, report: Report, heads: Path, vkey: str) -> Report:
+    """The report with what the file of heads makes of it."""
+    is_fork = any(each.code == FORK for each in report.findings)
+    seen = read_checkpoint(Folder(log.folder)) if report.exit_code == SOUND or is_fork else None
     if report.exit_code == SOUND and seen is not None and _is_verified(log, seen, report):
         try:
             known.remember(heads, vkey, seen)
         except known.ForkError as error:
             finding = Finding(FORK, "checkpoint", error.detail)
-            report = replace(report, exit_code=FORK, findings=(*report.findings, finding))
-    if report.exit_code == FORK and seen is not None:
+            report, is_fork = replace(report, exit_code=FORK, findings=(*report.findings, finding)), True
+    if is_fork and seen is not None:
         return _with_evidence(report, heads, vkey, seen)
     return report
 
@@ -175,7 +226,7 @@ def _is_verified(log: _Log, seen: bytes, report: Report) -> bool:
     """Whether a checkpoint, read again, is the one that was verified: a folder may change meanwhile."""
     try:
         manifest = Folder(log.folder).read(MANIFEST, MOST_MANIFEST_BYTES)
-        checkpoint = open_signed(seen, parse_manifest(manifest, log.anchor)).checkpoint
+        checkpoint = open_signed(seen, parse_manifest(manifest, log.key.verifier)).checkpoint
     except (CheckpointError, ManifestError, RotationError, MemberError):
         return False
     return (checkpoint.size, checkpoint.root.hex()) == (report.size, report.root)
@@ -205,10 +256,3 @@ class _Bundles:
         except PolicyError as error:
             return INCOMPLETE if error.code == "P106" else INVALID, error.detail
         return None
-
-
-def _checked_file(path: Path, vkey: str) -> Report:
-    """The report on a receipt or a proof."""
-    with path.open("rb") as file:
-        first = file.read(_FIRST_BYTES)
-    return verify_receipt(path, vkey) if is_receipt(first) else verify_proof(path, vkey)

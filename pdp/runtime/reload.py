@@ -46,6 +46,10 @@ from policy_lang.diagnostics import printable
 
 LOOK_EVERY_S = 1.0
 SETTLE_S = 0.2
+AGAIN_S = 10.0
+"""When a policy is tried again whose compiler failed, which says nothing of the policy."""
+
+COMPILER_FAILED = "P121"
 
 log = logging.getLogger(__name__)
 
@@ -86,6 +90,7 @@ class Reloader:
         self._refused = refused
         self._target = ""
         self._held: tuple[str, Outcome] | None = None
+        self._again_s: float | None = None
         self._busy = asyncio.Lock()
         self.last = Outcome("unchanged", "")
 
@@ -185,7 +190,7 @@ class Reloader:
                 log.info("the policy folder holds again what is in force")
                 self.last = in_force
             return in_force
-        if self._held is not None and self._held[0] == bundle.digest and not confirmed:
+        if self._held is not None and self._held[0] == bundle.digest and not (confirmed or self._is_due()):
             return self._held[1]
         await asyncio.sleep(SETTLE_S)
         if (await asyncio.to_thread(self._source.read)).digest != bundle.digest:
@@ -216,10 +221,17 @@ class Reloader:
         except (PdpError, OSError):
             return True
 
-    def _hold(self, bundle: Bundle, outcome: Outcome) -> Outcome:
-        """Remember what a bundle came to, so that it is compiled and reported once and not every second."""
+    def _hold(self, bundle: Bundle, outcome: Outcome, *, for_now: bool = False) -> Outcome:
+        """Remember what a bundle came to, so that it is compiled and reported once and not every second; `for_now`: it
+        says nothing of the policy, and is tried again.
+        """
         self._held = (bundle.digest, outcome)
+        self._again_s = asyncio.get_running_loop().time() + AGAIN_S if for_now else None
         return outcome
+
+    def _is_due(self) -> bool:
+        """Whether what came to nothing is to be tried again."""
+        return self._again_s is not None and asyncio.get_running_loop().time() >= self._again_s
 
     async def _activate(self, bundle: Bundle, last: InForce | None = None) -> Outcome:
         """Put a bundle in force; `last`: it is the one that the last run stored."""
@@ -230,7 +242,7 @@ class Reloader:
             log.error("policy refused%s: %s", stays, error.detail)
             self._refused()
             await self._note_refusal(bundle.digest, error.code)
-            return self._hold(bundle, Outcome("refused", error.detail))
+            return self._hold(bundle, Outcome("refused", error.detail), for_now=error.code == COMPILER_FAILED)
         if warnings:
             log.warning("%s", warnings)
         await asyncio.to_thread(self._store.keep, bundle)

@@ -39,6 +39,9 @@ LAST_S = 0.010
 """So long before the deadline the answer leaves, whatever is unfinished."""
 
 PATIENCE_S = 10.0
+LONGEST_S = 60.0
+"""A call with a longer deadline is answered within this time all the same."""
+
 LINGER_S = 1.0
 
 MESSAGE_BYTES = 1024 * 1024
@@ -87,8 +90,8 @@ class CheckCall:
 
         `metadata` is what came beside it; `remaining_s` the time until the caller's deadline, None where it set none.
         """
-        left = PATIENCE_S if remaining_s is None else remaining_s
-        if left <= MARGIN_S:
+        left = PATIENCE_S if remaining_s is None else min(remaining_s, LONGEST_S)
+        if not left > MARGIN_S:
             self._metrics.listener_refused("deadline")
             return LATE
         loop = asyncio.get_running_loop()
@@ -110,10 +113,11 @@ class CheckCall:
             await waiter
         finally:
             deadlines.forget(waiter, tick)
-            if not task.done():
+            is_late = loop.time() >= ends - LAST_S  # the loop was held, and the decision may have come meanwhile
+            if not task.done() or is_late:
                 task.add_done_callback(self._overtaken)
                 loop.call_later(LINGER_S, task.cancel)
-        return self._outcome(task)
+        return self._outcome(task, is_late=is_late)
 
     async def close(self) -> None:
         """Cancel what is still under way, and wait a moment for it to end."""
@@ -128,8 +132,8 @@ class CheckCall:
         if decision is not None:
             self._decider.overtaken(decision)
 
-    def _outcome(self, task: asyncio.Task[Answered]) -> bytes:
-        if not task.done():
+    def _outcome(self, task: asyncio.Task[Answered], *, is_late: bool) -> bytes:
+        if not task.done() or is_late:
             self._metrics.listener_refused("deadline")
             return LATE
         if task.cancelled():

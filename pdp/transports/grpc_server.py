@@ -31,6 +31,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -102,8 +103,11 @@ class GrpcService(Struct, frozen=True):
 class Sharing:
     """That addresses are shared with other workers, and how this one leaves them."""
 
-    def __init__(self, age_s: float = AGE_S) -> None:
-        """Units: a connection is asked to end after `age_s` seconds."""
+    def __init__(self, spared: Collection[socket.socket] = (), age_s: float = AGE_S) -> None:
+        """`spared` are the sockets for HTTP that others have as well. Units: a connection is asked to end after `age_s`
+        seconds.
+        """
+        self._spared = spared
         self._age_s = age_s
         self._ports: set[int] = set()
 
@@ -117,7 +121,7 @@ class Sharing:
 
     async def drained(self) -> None:
         """Take no connection any more; on return, every one that was there was asked to end, and others answer."""
-        close_listening(self._ports)
+        close_listening(self._ports, self._spared)
         await asyncio.sleep(self._age_s * _JITTER)
 
 

@@ -54,8 +54,8 @@ class Replies:
             kept = self._keep(key, decision, inquiry, until)
         if kept == b"":
             return write(decision, inquiry, self._acr_values)
-        reply = kept.replace(_ID_BYTES, decision.id.encode())  # type: ignore[union-attr]  # `_is_usual` has one
-        return reply.replace(_UNTIL_BYTES, until.encode()) if until else reply
+        reply = kept.replace(_UNTIL_BYTES, until.encode()) if until else kept  # first: an id may hold such digits
+        return reply.replace(_ID_BYTES, decision.id.encode())  # type: ignore[union-attr]  # `_is_usual` has one
 
     def _keep(self, key: _Key, decision: Decision, inquiry: Inquiry, until: str) -> bytes:
         """The reply with marks; empty where these are not the only ones of their kind in it."""

@@ -48,11 +48,15 @@ def _free_port(family: socket.AddressFamily, host: str) -> int:
         return int(free.getsockname()[1])
 
 
-def close_listening(ports: Collection[int]) -> None:
-    """Shut every TCP socket of this process that listens at one of `ports`, whoever made it."""
+def close_listening(ports: Collection[int], spared: Collection[socket.socket] = ()) -> None:
+    """Shut every TCP socket of this process that listens at one of `ports`, whoever made it, but those `spared`: they
+    are shared with others, who would lose them too.
+    """
+    inodes = {os.fstat(each.fileno()).st_ino for each in spared}
     for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 - names are what is wanted
         with contextlib.suppress(OSError):  # what was listed may be gone
-            if stat.S_ISSOCK(Path("/proc/self/fd", name).stat().st_mode):
+            about = Path("/proc/self/fd", name).stat()
+            if stat.S_ISSOCK(about.st_mode) and about.st_ino not in inodes:
                 _close_listening(int(name), ports)
 
 

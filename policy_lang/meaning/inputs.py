@@ -73,6 +73,9 @@ from policy_lang.verdict import (
     Row,
 )
 
+MOST_RECORDED = 32
+"""Cells for which is kept what their records hold of one caller: very many callers may be known at a time."""
+
 Place = tuple[int, str | None]
 """A cell: the index of its endpoint and the id of its kind."""
 
@@ -247,6 +250,8 @@ class Recorder:
             return _caller(caller, kind, names)
         found = known.recorded.get(place)
         if found is None or found.multi_audience != caller.multi_audience:
+            if len(known.recorded) >= MOST_RECORDED:
+                known.recorded.clear()
             found = known.recorded[place] = _caller(caller, kind, names)
         return found
 

@@ -25,7 +25,7 @@ from tests.support.asking import CHECK, Answer, check_request, read_answer
 from tests.support.issuing import TestIssuer
 from tests.support.killed_server import Load
 from tests.support.killed_writer import missing
-from tests.support.process import ROOT, ServedPdp, eventually
+from tests.support.process import ROOT, ServedPdp, compilers, eventually
 from tests.support.records import all_records
 
 POLICY = ROOT / "tests" / "golden" / "decisions" / "policy"
@@ -287,3 +287,31 @@ def test_workers_end_with_a_supervisor_that_is_killed_and_the_next_service_begin
     assert served.stop() == 0
     assert missing(served.state, told) == []
     _verified(served)
+
+
+@pytest.mark.timeout(120)
+def test_a_worker_that_hangs_is_killed_and_has_a_successor(served: ServedPdp) -> None:
+    hung = _workers(served)[0]
+    os.kill(hung, signal.SIGSTOP)
+    eventually(lambda: hung not in _workers(served) and len(_workers(served)) == 2, within_s=60)
+    eventually(served.ready, within_s=30)
+    assert {_fresh(served).code for _ in range(CONNECTIONS)} == {0}
+    assert "10 s, and is killed: its successor recovers its log" in served.output.read_text()
+    assert served.stop() == 0
+    _verified(served)
+
+
+@pytest.mark.timeout(120)
+def test_a_worker_whose_compiler_was_killed_decides_by_the_policy_of_the_others_soon(
+    served: ServedPdp, policies: Path
+) -> None:
+    text = (policies / "cases.pol").read_text()
+    (policies / "cases.pol").write_text(text.replace("on ledger.health, internal_only.ping", "on internal_only.ping"))
+    behind = _workers(served)[0]
+    eventually(lambda: compilers(behind) != [])
+    os.kill(compilers(behind)[0], signal.SIGKILL)
+    eventually(lambda: "the compiler ended with" in served.output.read_text())
+    eventually(lambda: {_fresh(served).code for _ in range(CONNECTIONS)} == {0, 16})
+    eventually(lambda: not served.ready(), within_s=30)
+    eventually(lambda: {_fresh(served).code for _ in range(CONNECTIONS)} == {16}, within_s=60)
+    eventually(served.ready, within_s=30)

@@ -10,7 +10,8 @@ import pytest
 from msgspec.structs import replace
 
 from policy_lang.meaning.admission import Admission, Refused
-from policy_lang.meaning.inputs import Inputs, Recorder
+from policy_lang.meaning.derived import Derived
+from policy_lang.meaning.inputs import MOST_RECORDED, Inputs, Recorder
 from policy_lang.verdict import KnownClaims, Question, Verdict
 from tests.support.generator.trial import Trial
 
@@ -49,6 +50,15 @@ def test_known_claims_are_decided_and_recorded_as_claims_that_come_once(seed: in
         assert again.caller.claims == before
         conforming += not isinstance(one.trial.plans.admission.admit(question), Refused)
     assert conforming
+
+
+def test_what_is_kept_of_a_caller_for_records_is_bounded() -> None:
+    asked = Asked("known 0")
+    claims = KnownClaims({})
+    for question in asked.trial.questions(40 * MOST_RECORDED):
+        asked.answer(replace(question, caller=replace(question.caller, claims=claims)))
+        kept = claims.derived
+        assert not isinstance(kept, Derived) or len(kept.recorded) <= MOST_RECORDED
 
 
 def test_what_is_kept_is_used() -> None:

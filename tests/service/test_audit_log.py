@@ -160,6 +160,29 @@ def test_filters(state: Path, arguments: tuple[str, ...]) -> None:
     assert [int(str(each["id"])[10:20], 16) for each in found] == FILTERS[arguments]
 
 
+NOTHING = {
+    ("--service", "order"): "--service `order` is in no record: did you mean `orders`?",
+    ("--kind", "decisions"): "--kind `decisions` is in no record: did you mean `decision`?",
+    ("--rule", "shop.onw"): "--rule `shop.onw` is in no record: did you mean `shop.own`?",
+    ("--endpoint", "zzz"): "--endpoint `zzz` is in no record: there are `/a/{int}`, `bank.pay`, `orders.list`",
+    ("--service", "nobody", "--limit", "3"): "--service `nobody` is in no record: there are `bank`, `orders`",
+    ("--service", "nobody", "--by", "rule"): "--service `nobody` is in no record: there are `bank`, `orders`",
+    ("--service", "bank", "--kind", "log"): "",
+    ("--since", "10m"): "",
+}
+
+
+@pytest.mark.parametrize("arguments", NOTHING, ids=" ".join)
+def test_where_nothing_is_what_was_asked_for_it_is_said_what_may_have_been_meant(
+    state: Path, arguments: tuple[str, ...]
+) -> None:
+    result = run("--state", state, *arguments)
+    assert result.exit_code == 0
+    hint = f"; {NOTHING[arguments]}" if NOTHING[arguments] else ""
+    assert result.stderr == f"note: 10 records were looked at, none is what was asked for{hint}\n"
+    assert run("--state", state, "--limit", "0").stderr == ""
+
+
 GROUPED = {
     "rule": [("default", 40), ("bank.strong", 1), ("deadline", 1), ("route", 1), ("shop.own", 1)],
     "endpoint": [("orders.list", 42), ("/a/{int}", 1), ("bank.pay", 1)],

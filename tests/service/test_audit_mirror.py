@@ -108,6 +108,32 @@ def test_another_key_ends_40_and_writes_nothing(source: Path, tmp_path: Path) ->
     assert not (tmp_path / "mirror/checkpoint").exists()
 
 
+def test_a_wrong_source_binds_no_folder(source: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "mirror"
+    (tmp_path / "nothing").mkdir()
+    assert run(tmp_path / "nothing", folder, "--key", VKEY).exit_code == 20
+    other = format_vkey(ORIGIN, OTHER_KEY.public_key().public_bytes_raw())
+    assert run(source, folder, "--key", other).exit_code == 40
+    assert not folder.exists()
+    assert run(source, folder, "--key", VKEY).exit_code == 0
+
+
+def test_the_key_of_another_log_is_named_with_both(source: Path, tmp_path: Path) -> None:
+    vkey = tmp_path / "other.vkey"
+    vkey.write_text(format_vkey("other.example/log", OTHER_KEY.public_key().public_bytes_raw()))
+    result = run(source, tmp_path / "mirror", "--key", vkey)
+    assert result.exit_code == 40
+    assert f"of the log {ORIGIN}, the key in {vkey} is of the log other.example/log" in result.stderr
+    run(source, tmp_path / "mirror", "--key", VKEY)
+    checkpoint = source / "checkpoint"
+    checkpoint.write_bytes(checkpoint.read_bytes().replace(ORIGIN.encode(), b"other.example/log"))
+    result = run(source, tmp_path / "mirror", "--key", VKEY)
+    assert (result.exit_code, "is of the log other.example/log, the key given with --key" in result.stderr) == (
+        40,
+        True,
+    )
+
+
 REFUSED = {
     "no key at all": (["SOURCE", "DIR", "--key", "x+y"], CheckpointError, "A601"),
     "a place that may not be asked": (["http://log.example/", "DIR", "--key", VKEY], SourceError, "A681"),

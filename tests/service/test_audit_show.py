@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from pdp.audit.disk import Folder
 from pdp.audit.files import open_log_file
 from pdp.audit.frame import GENESIS, encode_frame, scan
 from pdp.audit.ids import IdKey
@@ -18,6 +20,7 @@ from pdp.audit.keys import create_keys, load_keys
 from pdp.audit.leaf import Sealed, encode, parse
 from pdp.audit.reader import find
 from pdp.audit.record import decision_entry
+from pdp.audit.sequencer import Sequencer
 from pdp.audit.writer import LogWriter, Receipt
 from pdp.cli import main
 from pdp.evaluate import Evaluator
@@ -32,6 +35,8 @@ from policy_lang.meaning.admission import Call, Refused
 from policy_lang.plan.plans import Plans
 from policy_lang.verdict import Question, Verdict
 from tests.support.cases import NOW, POLICY, engine
+from tests.support.command import run_pdp
+from tests.support.logs import KEY, ORIGIN
 
 Claims = Mapping[str, Json]
 CLAIMS: Claims = {"sub": "canary-1", "accounts": ["canary-2"], "aud": "ledger"}
@@ -350,3 +355,85 @@ def test_a_refusal_that_shares_its_record_is_shown_with_it_and_a_forged_id_is_no
     assert show(made.make(7, 0, 2)[:-1] + "x")[0] == 2
     forged = made.make(7, 0, 2)[:20] + "0" * 12
     assert show(forged) == (1, f"no record {forged} in {state.root}\n")
+
+
+# ---------------------------------------------------------------- records that are no decisions, and logs elsewhere
+
+
+def _stated(state: State, *records: tuple[str, dict[str, Json]]) -> list[str]:
+    """Records of one run, of these kinds with these fields; their ids."""
+    made = IdKey(load_keys(state.keys).id_key)
+    leaves = [encode("log.start", made.make(7, 0, 0), {"t": NOW, "mono": 0}, None)]
+    leaves += [encode(kind, made.make(7, 0, at), clear, None) for at, (kind, clear) in enumerate(records, 1)]
+    (state.wal / "00-00000007.wal").write_bytes(encode_frame(0, 0, leaves, GENESIS))
+    return [parse(leaf).id for leaf in leaves[1:]]
+
+
+def test_every_field_of_a_record_is_shown_by_what_it_says_in_its_kind(state: State, show: Show) -> None:
+    instant = NOW * 1_000_000
+    beat: dict[str, Json] = {
+        "t": instant,
+        "answered": 7,
+        "recorded": 5,
+        "aggregated": 2,
+        "unrecorded": 0,
+        "run": [5, 2],
+    }
+    asked: dict[str, Json] = {"t": instant, "user": 1000, "mode": "policy", "since": instant, "sv": "ledger"}
+    shared: dict[str, Json] = {"t": instant, "d": "deny", "ct": 3, "t0": instant, "sq": [14, 16]}
+    opened, replayed, beaten, joined, gap = _stated(
+        state,
+        ("audit.reidentify", {"t": instant, "of": "ab" * 16, "user": 1000}),
+        ("audit.replay", asked),
+        ("log.heartbeat", beat),
+        ("decision.aggregate", shared),
+        ("log.gap", {"t": instant, "refused": 4, "failed": 0, "from": instant, "to": instant}),
+    )
+    at = "2027-01-15T08:00:00.000Z"
+    wanted = {
+        opened: [f"opened        {'ab' * 16}", "user          1000"],
+        replayed: ["mode          policy", f"since         {at}", "service       ledger", "user          1000"],
+        beaten: ["answered      7", "recorded      5", "aggregated    2", "unrecorded    0", "run           5, 2"],
+        joined: ["refusals      3", f"first         {at}", "numbers       14, 16"],
+        gap: ["refused       4", f"from          {at}", f"to            {at}"],
+    }
+    for record, lines in wanted.items():
+        code, text = show(record)
+        assert code == 0
+        assert not set(lines) - set(text.splitlines()), text
+        assert "corrects" not in text
+        assert "cut " not in text
+
+
+def test_of_a_log_elsewhere_the_clear_part_is_shown(
+    state: State, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (record,) = _record(state, ["/accounts/another"], changed=True)
+    sequencer = Sequencer(Folder(state.log), Folder(state.wal), ORIGIN, KEY, lambda: 0.0)
+    sequencer.start()
+    while sequencer.integrate():
+        pass
+    sequencer.publish()
+    mirror = shutil.copytree(state.log, tmp_path / "mirror")
+    done = run_pdp(capfd, "audit", "show", record, "--log", mirror, "--why")
+    assert done.code == 0, done
+    assert f"record        {record}\nkind          decision\n" in done.out
+    assert "    fails    when 1  shared_with(path.account, token.sub)" in done.out
+    assert "neither key nor policy stands beside a log elsewhere" in done.out
+    assert "the answer that left was another: a refusal by deadline" in done.out
+    done = run_pdp(capfd, "audit", "show", "0" * 32, "--log", mirror)
+    assert (done.code, f"no record {'0' * 32} in {mirror}" in done.err) == (1, True)
+    assert "name the folder with a `checkpoint`" in run_pdp(capfd, "audit", "show", record, "--log", tmp_path).err
+    for wrong in (("--state", state.root), ("--why", "--values")):
+        assert run_pdp(capfd, "audit", "show", record, "--log", mirror, *wrong).code == 2
+
+
+def test_what_does_not_come_out_the_same_says_what_to_run(state: State, show: Show) -> None:
+    (record,) = _record(state, ["/accounts/canary-2"])
+    found = find(state.log, state.wal, record)
+    assert found is not None
+    leaf = parse(found.leaf)
+    (wal,) = state.wal.glob("*.wal")
+    _rewrite(state, wal, record, encode(leaf.kind, leaf.id, {**leaf.clear, "d": "deny"}, leaf.sealed))
+    code, text = show(record, "--why")
+    assert (code, "decided again: NOT the same; run `pdp audit verify`" in text) == (1, True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from pdp.gateways import Gateway
 from pdp.metrics import Metrics
 from pdp.model import Decision
-from pdp.transports.check import INTERNAL, LATE, MARGIN_S, CheckCall
+from pdp.transports.check import INTERNAL, LATE, LONGEST_S, MARGIN_S, CheckCall
 from pdp.transports.messages import CheckResponse
 from tests.support.deciders import ALLOW, MemoryDecider, hang, raising, request
 
@@ -91,6 +92,29 @@ def test_a_decision_that_was_overtaken_is_told_so_that_its_record_is_corrected()
 
     assert asyncio.run(run()) == LATE
     assert decider.late == [ALLOW]
+
+
+def test_an_allow_that_came_while_the_loop_was_held_beyond_the_deadline_leaves_as_a_refusal() -> None:
+    async def holding() -> Decision:
+        time.sleep(0.1)  # noqa: ASYNC251 - the loop is held on purpose
+        return ALLOW
+
+    decider = MemoryDecider(holding)
+
+    async def run() -> bytes:
+        answer = await calling(decider).answer(request(), (), 0.05)
+        await asyncio.sleep(0.01)
+        return answer
+
+    assert asyncio.run(run()) == LATE
+    assert decider.late == [ALLOW]
+
+
+@pytest.mark.parametrize("left_s", [float("nan"), float("inf"), 1e9])
+def test_no_deadline_is_so_far_that_somebody_waits_for_it(left_s: float) -> None:
+    decider = MemoryDecider()
+    answer = asyncio.run(calling(decider).answer(request(), (), left_s))
+    assert answer == LATE or 0.0 < (decider.asked[0][2] or 0.0) <= LONGEST_S
 
 
 def test_a_late_decision_may_bring_its_record_in_order() -> None:

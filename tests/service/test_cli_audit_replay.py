@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -308,3 +309,71 @@ def test_without_a_log_it_says_where_to_look(past: Past, run: Run) -> None:
     past.state.log.rmdir()
     done = run("--verify")
     assert (done.code, "name the state folder with --state" in done.err) == (2, True)
+
+
+# ---------------------------------------------------------------- what cannot be told, and what is not there
+
+
+def test_a_call_that_became_no_question_ends_1_unless_that_is_passed_over(past: Past, run: Run, tmp_path: Path) -> None:
+    thing: dict[str, Json] = {"type": "thing", "id": "1"}
+    stray = replace(asks(), service=None, method=None, path=None, host=None, action="nosuch", resource=thing)
+    (first, _) = past.write([recorded(stray, engine()), recorded(asks(), engine())])
+    place = write_folder(tmp_path / "same", POLICY)
+    why = "refused before it became a question: its record does not hold what the candidate asks"
+    done = run("--policy", place)
+    assert (done.code, f"1  {why}  ({first})\n" in done.out) == (1, True), done
+    assert run("--policy", place, "--undecidable-ok").code == 0
+
+
+def test_undecidable_ok_passes_over_what_cannot_be_told_and_nothing_else(
+    past: Past, run: Run, tmp_path: Path, folder: Path
+) -> None:
+    past.write([recorded(asks(tenant=CANARY), engine())])
+    tenants = POLICY.replace("when owns(token.sub, path.id)", 'when token has tenant and token.tenant == "t"')
+    place = write_folder(tmp_path / "tenants", tenants)
+    done = run("--policy", place)
+    assert (done.code, "with --undecidable-ok that ends 0" in done.out) == (1, True)
+    done = run("--policy", place, "--undecidable-ok")
+    assert (done.code, "undecidable  1" in done.out, "--undecidable-ok" in done.out) == (0, True, False)
+    flips = run("--policy", folder, "--undecidable-ok")
+    assert (flips.code, "flipped      1" in flips.out) == (1, True)
+    assert run("--verify", "--undecidable-ok").code == 2
+
+
+def test_what_is_damaged_ends_1_with_undecidable_ok_too(past: Past, run: Run, tmp_path: Path) -> None:
+    past.write([recorded(asks(), engine())])
+    past.rewrite(lambda leaf: replace(leaf, clear={**leaf.clear, "pb": "0" * 64}))
+    done = run("--policy", write_folder(tmp_path / "same", POLICY), "--undecidable-ok")
+    assert (done.code, "damaged      1" in done.out) == (1, True)
+
+
+def test_a_span_without_decisions_says_what_was_looked_at(past: Past, run: Run) -> None:
+    past.write([recorded(asks(), engine())])
+    done = run("--verify", "--service", "ordes")
+    assert done.code == 0
+    assert re.match(r"note: [0-9]+ records were looked at, none is what was asked for; ", done.err), done
+    assert "--service `ordes` is in no record: did you mean `orders`?" in done.err
+    assert run("--verify").err == ""
+
+
+def test_verify_that_differs_says_what_to_run(past: Past, run: Run) -> None:
+    past.write([recorded(asks(), engine())])
+    past.rewrite(lambda leaf: replace(leaf, clear={**leaf.clear, "d": "deny"}))
+    assert "comes out as it was recorded: run `pdp audit verify`" in run("--verify").out
+
+
+def test_a_built_policy_without_its_digest_says_what_works(
+    past: Past, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    past.write([recorded(asks(), engine())])
+    files = bundle(STRICTER).files
+    write_built(tmp_path / "shop.pdp", bundle_of(files), compile_policy(files).program, None)
+    monkeypatch.chdir(tmp_path)
+    config = tmp_path / "other.toml"
+    config.write_text(f'bundle_digest = "{"0" * 64}"\n')
+    for arguments in ((), ("--config", config)):
+        done = run("--policy", "shop.pdp", *arguments)
+        assert done.code == 2
+        assert "name the folder it was built from, or with --config a pdp.toml whose `bundle_digest`" in done.err
+    done = run("--policy", "nowhere")
+    assert (done.code, "name one with --policy (" in done.err, "--policies" in done.err) == (2, True, False)

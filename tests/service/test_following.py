@@ -189,6 +189,10 @@ def test_archived_records_are_read_too(noted: Noted) -> None:
     first, *_, last = log.tree()
     assert [leaves([first])[7], leaves([last])] == [b"7", [b"beyond"]]
     assert noted == []
+    disk.remove("archive/000.zip")
+    assert everything(Following(Archived(disk), None, noted)) == [b"beyond"]
+    why = "they were archived in archive/000.zip, which is missing: bring it back"
+    assert set(noted) == {f"the records 0 to {SEGMENT_RECORDS - 1} are not shown: {why}"}
 
 
 def test_a_long_write_ahead_log_is_read_again_and_not_held(tmp_path: Path, noted: Noted) -> None:

@@ -115,6 +115,11 @@ def test_verify_py_needs_python_alone(disclosed: bytes, logged: CaseLog, tmp_pat
     assert run("r.zip").returncode == 2
     assert run("r.zip", "--key", "no key").returncode == 2
     assert run("missing.zip", "--key", "key").returncode == 2
+    folder = run(".", "--key", "key")
+    assert (folder.returncode, ". is a folder: name the receipt as it came, a ZIP file" in folder.stderr) == (2, True)
+    usage = run("--help")
+    assert (usage.returncode, "verify.py RECEIPT.zip --key KEY" in usage.stdout) == (0, True)
+    assert "NO this is no receipt: it is no ZIP file" in run("key", "--key", "key").stdout
     assert sorted(path.name for path in tmp_path.iterdir()) == ["key", "r.zip", "verify.py"]
 
 
@@ -123,13 +128,34 @@ def test_the_same_log_gives_the_same_bytes(logged: CaseLog, disclosed: bytes) ->
     assert is_receipt(disclosed)
 
 
-def test_the_package_reads_it_and_compiles_the_policy_again(disclosed: bytes, logged: CaseLog, tmp_path: Path) -> None:
+def test_the_package_reads_it_and_compiles_the_policy_again(
+    disclosed: bytes, logged: CaseLog, key: Key, tmp_path: Path
+) -> None:
     path = tmp_path / "r.zip"
     path.write_bytes(disclosed)
     report = verify_receipt(path, load_keys(logged.place.keys).vkey)
     assert (report.exit_code, report.findings, report.records) == (0, (), 2)
     assert "ok the policy files compile to ir.json here, too" in report.notes
-    assert any(note.startswith("to be believed: that ir.json says") for note in report.notes)
+    believed = [note for note in report.notes if note.startswith("to be believed: ")]
+    assert believed
+    assert not any("that ir.json says" in note for note in believed)
+    compiled = "that ir.json says what the policy files say: the compiler is not run here"
+    assert compiled in examine(disclosed, key).believed
+    assert not any("verify.py" in note for note in report.notes)
+
+
+def test_a_program_in_it_that_is_not_ours_is_said_to_be_another(
+    disclosed: bytes, logged: CaseLog, tmp_path: Path
+) -> None:
+    path = tmp_path / "r.zip"
+    rest = {name: data for name, data in members_of(disclosed).items() if name != "receipt.json"}
+    vkey = load_keys(logged.place.keys).vkey
+    path.write_bytes(pack_receipt(rest | {"verify.py": b"print('result: sound')"}, logged.ids[ALLOWED]))
+    report = verify_receipt(path, vkey)
+    assert report.exit_code == 0
+    assert any("verify.py in the receipt is another program" in note for note in report.notes)
+    path.write_bytes(pack_receipt({name: rest[name] for name in rest if name != "verify.py"}, logged.ids[ALLOWED]))
+    assert any("there is no verify.py in the receipt" in note for note in verify_receipt(path, vkey).notes)
 
 
 # ---------------------------------------------------------------- what is shown
@@ -387,7 +413,10 @@ def test_the_parts_of_another_record_do_not_fit(logged: CaseLog, disclosed: byte
 
 def test_a_receipt_under_the_key_of_another_log_is_refused(disclosed: bytes, key: Key) -> None:
     other = read_key(format_vkey(key.name, OTHER_KEY.public_key().public_bytes_raw()))
-    assert examine(disclosed, other).code == 40
+    outcome = examine(disclosed, other)
+    assert outcome.code == 40
+    named = f"{key.name}+{key.id.hex()}, another key than the one you gave, {other.name}+{other.id.hex()}"
+    assert outcome.lines[-1] == f"NO log.vkey of the receipt is {named}"
     members = members_of(disclosed)
     record = str(json.loads(members.pop("receipt.json"))["id"])
     del members["log.vkey"]
@@ -463,6 +492,7 @@ HOSTILE: dict[str, tuple[Callable[[bytes], bytes], int]] = {
     "a list with something besides": (_listed(more=1), 40),
     "a list that is no list": (_with("receipt.json", b"[[[["), 40),
     "a list that nests without end": (_with("receipt.json", b"[" * 100_000), 40),
+    "without its list": (_without("receipt.json"), 20),
     "without its record": (_without("leaf.json"), 20),
     "without its proof": (_without("proof.tlog-proof"), 20),
     "without the checkpoint": (_without("checkpoint"), 20),

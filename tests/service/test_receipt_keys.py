@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pdp.audit.checkpoint import format_vkey, sign_checkpoint
+from pdp.audit.checkpoint import format_vkey, sign_checkpoint, split_note
 from pdp.audit.ids import parse as parse_id
 from pdp.audit.leaf import Leaf, encode, parse
 from pdp.audit.manifest import MANIFEST, seal_notes
@@ -75,6 +75,10 @@ def test_a_record_is_proved_by_the_key_of_its_time(log: ChangingLog, index: int)
     note = members[of.PROOF].partition(b"\n\n")[2]
     seals = seal_notes(log.disk.read(MANIFEST, 1 << 24))
     assert note == (seals[0] if index < 2 else seals[1] if index < 6 else members[of.CHECKPOINT])
+    size = 2 if index < 2 else 6 if index < 6 else 7
+    signer = split_note(note).signatures[0].key_id.hex()
+    lines = examined(log, members, index).lines
+    assert f"       proved under its checkpoint of {size} records, signed by {signer}" in lines
 
 
 @pytest.mark.parametrize("index", range(6))

@@ -61,6 +61,14 @@ def test_a_reply_is_the_same_whether_it_was_kept_or_not(
         assert kept_throughout.write(each, inquiry) == write(each, inquiry, {})
 
 
+def test_an_id_that_holds_the_digits_of_the_mark_stands_as_it_is() -> None:
+    writer = Replies({})
+    inquiry = Inquiry(None, "GET", "/", "a.example", (), "edge", capabilities=EXT_AUTHZ)
+    for id_ in ("7" * 32, "0" * 32):
+        decision = Decision("allow", ("m.r",), "rule", id=id_, valid_until_ms=1_800_000_000_000)
+        assert writer.write(decision, inquiry) == write(decision, inquiry, {})
+
+
 def test_usual_allows_are_kept_and_no_more_than_a_bound() -> None:
     writer = Replies({})
     inquiry = Inquiry(None, "GET", "/", "a.example", (), "edge", capabilities=EXT_AUTHZ)

@@ -244,6 +244,26 @@ def test_a_decision_that_was_overtaken_gets_its_correction() -> None:
     assert (log.leaves[-1].kind, log.leaves[-1].clear["of"]) == ("answer.changed", decision.id)
 
 
+def test_a_correction_that_the_log_cannot_take_is_stated_once_it_can() -> None:
+    """When the log is full is when answers leave otherwise than recorded."""
+    holder: list[MemoryLog] = []
+
+    async def ask(service: DecisionService) -> list[Decision]:
+        first = [await service.decide(HEALTH, NOW * 1_000_000, 1.0) for _ in range(3)]
+        holder[0].refuses = True
+        for decision in first:
+            service.overtaken(decision)
+        await service.decide(HEALTH, NOW * 1_000_000, 1.0)
+        assert [leaf.kind for leaf in holder[0].leaves] == ["decision"] * 3
+        holder[0].refuses = False
+        return [*first, await service.decide(HEALTH, NOW * 1_000_000, 1.0)]
+
+    decisions, log = _run(ask, prepare=holder.append)
+    assert isinstance(decisions, list)
+    corrected = [leaf.clear["of"] for leaf in log.leaves if leaf.kind == "answer.changed"]
+    assert corrected == [decision.id for decision in decisions[:3]]
+
+
 def test_a_decision_that_nobody_waits_for_any_more_gets_its_correction() -> None:
     async def ask(service: DecisionService) -> None:
         task = asyncio.ensure_future(service.decide(HEALTH, NOW * 1_000_000, None))

@@ -43,6 +43,8 @@ def is_too_large(part: zipfile.ZipInfo) -> bool:
 
 def read_parts(data: bytes) -> dict[str, bytes]:
     """The parts of a receipt, which must be those that receipt.json lists. Errors: ReceiptError."""
+    if not data.startswith(b"PK"):
+        raise ReceiptError("this is no receipt: it is no ZIP file")
     broken = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError, NotImplementedError)
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
@@ -56,7 +58,9 @@ def read_parts(data: bytes) -> dict[str, bytes]:
         raise ReceiptError(f"the receipt cannot be read: {shown(error.__class__.__name__)}: {shown(error)}") from error
     if len(parts) != len(listed):
         raise ReceiptError("a part of the receipt stands twice")
-    stated = read_json(parts.get(STATED, b"null"), STATED)
+    if STATED not in parts:
+        raise ReceiptError(f"{STATED} is missing: it was taken out, or this is a ZIP file and no receipt", INCOMPLETE)
+    stated = read_json(parts[STATED], STATED)
     members = stated.get("members")
     known = stated.get("format") == FORMAT and stated.keys() == {"format", "id", "members"}
     if not known or not isinstance(members, dict) or canonical_json(stated) != parts[STATED]:

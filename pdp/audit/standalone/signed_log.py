@@ -142,16 +142,27 @@ def signed_by(note: bytes, periods: Sequence[Period]) -> tuple[Checkpoint, Key]:
     return found, period.key
 
 
+def read_proof(proof: bytes) -> re.Match[bytes]:
+    """The record, its index, the hashes and the checkpoint of a .tlog-proof, as they stand. Errors: ReceiptError."""
+    form = rb"c2sp\.org/tlog-proof@v1\n(?:extra (\S*)\n)?index (0|[1-9][0-9]{0,17})\n((?:[A-Za-z0-9+/]{43}=\n)*)\n(.*)"
+    read = re.fullmatch(form, proof, re.DOTALL)
+    if read is None:
+        raise ReceiptError("a proof is no C2SP tlog-proof, version 1")
+    return read
+
+
+def proved_under(proof: bytes, periods: Sequence[Period]) -> tuple[Checkpoint, Key]:
+    """The checkpoint in a proof, and the key that signed it. Errors: ReceiptError."""
+    return signed_by(read_proof(proof)[4], periods)
+
+
 def index_of(leaf: bytes, proof: bytes, checkpoint: bytes, periods: Sequence[Period]) -> int:
     """The place of a record in the log, as its .tlog-proof proves it: under `checkpoint`, or under a seal.
 
     A record from before the key that signed `checkpoint` must stand under the seal of its own key: whoever has the
     later one could have written it anew. Errors: ReceiptError.
     """
-    form = rb"c2sp\.org/tlog-proof@v1\n(?:extra (\S*)\n)?index (0|[1-9][0-9]{0,17})\n((?:[A-Za-z0-9+/]{43}=\n)*)\n(.*)"
-    read = re.fullmatch(form, proof, re.DOTALL)
-    if read is None:
-        raise ReceiptError("a proof is no C2SP tlog-proof, version 1")
+    read = read_proof(proof)
     signed, key = signed_by(read[4], periods)
     if read[4] != checkpoint and signed not in [each.ends for each in periods]:
         raise ReceiptError("a proof holds another checkpoint than the receipt, and no seal of a key of the log")

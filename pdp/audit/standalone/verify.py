@@ -66,12 +66,15 @@ from pdp.audit.standalone.signed_log import (
     Period,
     index_of,
     periods_of,
+    proved_under,
     read_key,
     read_leaf,
     signed_by,
 )
 
 DECISION = "decision"
+BELIEVED_OF_IR = f"that {IR} says what the policy files say: the compiler is not run here"
+"""What is believed of the compiled form, unless whoever asks compiles the files."""
 
 
 class Outcome(NamedTuple):
@@ -148,6 +151,9 @@ class Examination:
         """Step 3."""
         index = self.place(parts, LEAF, PROOF)
         self.lines.append(f"ok (3) record {index} of that log is this {shown(leaf.get('k'))}: {shown(leaf['id'])}")
+        if len(self.periods) > 1:
+            under, key = proved_under(parts[PROOF], self.periods)
+            self.lines.append(f"       proved under its checkpoint of {under.size} records, signed by {key.id.hex()}")
         if leaf.get("k") == DECISION:
             by, reason = ", ".join(map(shown, items(leaf.get("by")))), shown(leaf.get("rc"))
             self.lines.append(f"       {shown(leaf.get('d'))} by {by} ({reason}), {instant(leaf.get('t'))}")
@@ -202,7 +208,7 @@ class Examination:
         self.in_force = True
         self.lines.append(f"ok (7) record {place} of that log put the policy in force, compiled to {IR}")
         self.believed += [
-            f"that {IR} says what the policy files say: the compiler is not run here",
+            BELIEVED_OF_IR,
             "that no other compiled form of the same policy was in force when the record was written",
         ]
         try:
@@ -236,7 +242,8 @@ def check_own_key(parts: Mapping[str, bytes], key: Key) -> None:
     except KeyTextError as error:
         raise ReceiptError(f"{VKEY} of the receipt is no key") from error
     if own != key:
-        raise ReceiptError(f"{VKEY} of the receipt is another key than the one you gave")
+        named = f"{VKEY} of the receipt is {shown(own.name)}+{own.id.hex()}"
+        raise ReceiptError(f"{named}, another key than the one you gave, {shown(key.name)}+{key.id.hex()}")
 
 
 def instant(given: Json) -> str:
@@ -251,9 +258,15 @@ def main(arguments: Sequence[str]) -> int:
     match arguments:
         case [receipt, "--key", key_text] | ["--key", key_text, receipt]:
             pass
+        case ["--help" | "-h"]:
+            print(__doc__)
+            return SOUND
         case _:
             print("usage: verify.py RECEIPT.zip --key KEY", file=sys.stderr)
             return USAGE
+    if Path(receipt).is_dir():
+        print(f"error: {shown(receipt)} is a folder: name the receipt as it came, a ZIP file", file=sys.stderr)
+        return USAGE
     try:
         text = Path(key_text).read_text() if "+" not in key_text and Path(key_text).is_file() else key_text
         key, data = read_key(text), Path(receipt).read_bytes()
