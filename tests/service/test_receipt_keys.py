@@ -14,10 +14,13 @@ from pdp.audit.manifest import MANIFEST, seal_notes
 from pdp.audit.merkle import inclusion_proof, leaf_hash, subtree_root
 from pdp.audit.proof import TlogProof, encode_proof
 from pdp.audit.receipt import make_receipt, pack_receipt
+from pdp.audit.rotation import SKEW_S
 from pdp.audit.standalone import parts as of
 from pdp.audit.standalone.signed_log import read_key
 from pdp.audit.standalone.verify import Outcome, examine
-from tests.support.key_changes import ChangingLog
+from pdp.audit.succession import DAY_S
+from pdp.errors import StateError
+from tests.support.key_changes import ROOT_VKEY, T0_S, ChangingLog
 from tests.support.logs import ORIGIN
 from tests.support.receipts import members_of
 
@@ -108,6 +111,21 @@ def test_a_record_written_anew_is_not_proved_under_the_seal(log: ChangingLog) ->
     proof = encode_proof(TlogProof(0, tuple(inclusion_proof(hashes, 0)), note, forged[0]))
     outcome = examined(log, members | {of.LEAF: forged[0], of.PROOF: proof}, 0)
     assert "leads to another root" in outcome.lines[-1]
+
+
+def test_a_key_that_a_root_gave_an_end_proves_no_record_of_a_later_day(tmp_path: Path) -> None:
+    """Who keeps the private half of a key that ran out can date what it signs, and is found by that."""
+    log = ChangingLog(tmp_path, ROOT_VKEY)
+    log.endorse(0, log.keys.signer, T0_S - 10, T0_S + DAY_S)
+    log.begin()
+    log.now_s += DAY_S + SKEW_S - 1
+    log.grow()
+    log.now_s += 1
+    log.grow()
+    made = [make_receipt(log.state / "log", log.state / "wal", ROOT_VKEY, id_of(log, index)) for index in range(2)]
+    assert [each.outcome.code for each in made if each is not None] == [0, 0]
+    with pytest.raises(StateError, match="a later day than the key that signed it was good for"):
+        make_receipt(log.state / "log", log.state / "wal", ROOT_VKEY, id_of(log, 2))
 
 
 def test_another_checkpoint_of_an_old_key_is_no_seal(log: ChangingLog) -> None:

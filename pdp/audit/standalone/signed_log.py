@@ -15,6 +15,8 @@ from pdp.audit.standalone.reading import Json, ReceiptError, canonical_json, ite
 from pdp.audit.standalone.signature import is_signed
 
 MOST_LEAF_BYTES, MOST_LEAF_DEPTH = 60_000, 16
+SKEW_S = 300
+"""So much may clocks differ."""
 
 
 class KeyTextError(Exception):
@@ -51,11 +53,14 @@ def read_key(text: str) -> Key:
 
 
 class Period(NamedTuple):
-    """A key of the log, and the checkpoints with which it began and ended to sign."""
+    """A key of the log, the checkpoints with which it began and ended to sign, and until when the root said that it is
+    good, in Unix seconds.
+    """
 
     key: Key
     begins: Checkpoint | None = None
     ends: Checkpoint | None = None
+    until_s: int | None = None
 
 
 def is_by(note: bytes, key: Key) -> bool:
@@ -107,7 +112,7 @@ def periods_of(manifest: bytes | None, anchor: Key) -> list[Period]:
     """
     if manifest is None:
         return [Period(anchor)]
-    form = r"portcullis log key/v1\nlog (\S+)\nnumber ([0-9]+)\nkey (\S+)\nfrom [0-9]+\nuntil \S+\n"
+    form = r"portcullis log key/v1\nlog (\S+)\nnumber ([0-9]+)\nkey (\S+)\nfrom [0-9]+\nuntil (open|[0-9]{1,12})\n"
     found: list[Period] = []
     for number, entry in enumerate(items(read_json(manifest, "the manifest of keys").get("keys"))):
         one = entry if isinstance(entry, dict) else {}
@@ -123,8 +128,16 @@ def periods_of(manifest: bytes | None, anchor: Key) -> list[Period]:
             raise ReceiptError("the manifest states the key of another log")
         begins = open_checkpoint(str(one.get("seal")).encode(), found[-1].key) if found else None
         found = [*found[:-1], found[-1]._replace(ends=begins)] if found else []
-        found.append(Period(key, begins))
+        found.append(Period(key, begins, until_s=None if stated[4] == "open" else int(stated[4])))
     return found
+
+
+def check_time(leaf: dict[str, Json], index: int, periods: Sequence[Period]) -> None:
+    """Check that a record is of no later day than the key of its time was good for. Errors: ReceiptError."""
+    period = [each for each in periods if each.begins is None or each.begins.size <= index][-1]
+    at_us = leaf.get("t")
+    if period.until_s is not None and isinstance(at_us, int) and at_us >= (period.until_s + SKEW_S) * 1_000_000:
+        raise ReceiptError("a record is of a later day than the key that signed it was good for")
 
 
 def signed_by(note: bytes, periods: Sequence[Period]) -> tuple[Checkpoint, Key]:

@@ -64,6 +64,7 @@ from pdp.audit.standalone.signed_log import (
     Key,
     KeyTextError,
     Period,
+    check_time,
     index_of,
     periods_of,
     proved_under,
@@ -161,6 +162,7 @@ class Examination:
     def place(self, parts: Mapping[str, bytes], leaf: str, proof: str) -> int:
         """The index of a record, proved; both under the names of their parts."""
         index = index_of(parts[leaf], parts.get(proof, b""), parts[CHECKPOINT], self.periods)
+        check_time(read_leaf(parts[leaf]), index, self.periods)
         self.proved += 1
         return index
 
