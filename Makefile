@@ -75,6 +75,9 @@ bench-parts: setup-test ## measure parsing, compiling, loading and deciding as p
 	@$(BIN)/python -m benchmarks.plans
 	@$(BIN)/python -m benchmarks.casbin
 	@$(BIN)/python -m benchmarks.identity
+	@$(BIN)/python -m benchmarks.check_path
+	@$(BIN)/python -m benchmarks.log_cost
+	@$(BIN)/python -m benchmarks.audit
 	@PORTCULLIS_ENVOY="$$(cat build/envoy/path)" $(BIN)/python -m benchmarks.gateway
 
 docs: setup-test ## write docs/configuration.md anew from the code
