@@ -17,7 +17,7 @@ import pytest
 from msgspec import Struct
 from msgspec.structs import replace
 
-from pdp.gateway_files.envoy import bootstrap, render
+from pdp.gateway_files.envoy import CHECK_TIMEOUT, bootstrap, render
 from pdp.gateway_files.setting import Behind, Mutual, Setting, Tcp, Unix, Way
 from tests.support.certificates import TestAuthority
 from tests.support.gateways import Edge, binary, running, sent, two_services
@@ -28,11 +28,15 @@ PROGRAM = binary("PORTCULLIS_ENVOY", "envoy")
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="no Envoy: make test installs it where there is one")
 CHECK = "/envoy.service.auth.v3.Authorization/Check"
 ORIGIN = "https://shop.example"
+PATIENT = "5s"
 QUIET = ("--concurrency", "1", "--use-dynamic-base-id", "--log-level", "warning")
 
 
 def configured(setting: Setting, folder: Path) -> list[str]:
-    (folder / "envoy.json").write_text(render(bootstrap(setting, str(folder / "access.log"))))
+    """The shipped file, with time for a check: a busy machine is none of the cases."""
+    shipped = render(bootstrap(setting, str(folder / "access.log")))
+    assert CHECK_TIMEOUT in shipped
+    (folder / "envoy.json").write_text(shipped.replace(CHECK_TIMEOUT, PATIENT))
     return [str(PROGRAM), "-c", "envoy.json", *QUIET]
 
 
