@@ -2,8 +2,8 @@
 
     build/venv/bin/python -m benchmarks.constant PORT
 
-The same library and the same options as our listener; it reads the message as we must, decides nothing and records
-nothing. It ends when its standard input does.
+The same library, event loop and options as our listener, in a process that is run as ours; it reads the message as we
+must, decides nothing and records nothing. It ends when its standard input does.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import sys
 import grpc
 
 from pdp.model import Decision
+from pdp.process import in_turn, run_loop
 from pdp.transports.ext_authz import write
 from pdp.transports.grpc_server import OPTIONS
 from pdp.transports.messages import AUTHORIZATION, CheckRequest, Wire
@@ -39,4 +40,5 @@ async def serve(port: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(int(sys.argv[1])))
+    in_turn()
+    run_loop(serve(int(sys.argv[1])))

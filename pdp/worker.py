@@ -45,6 +45,7 @@ from pdp.issuing import Issuing
 from pdp.listening import Drain, Gather, Running
 from pdp.metrics import Metrics
 from pdp.model import AUTHORIZATION, Decider, Json
+from pdp.process import seldom_collected
 from pdp.rehearsal import rehearse
 from pdp.running import background, unless_stopped
 from pdp.runtime.acceptance import loose_headers, misgivings, observations
@@ -230,6 +231,7 @@ class Worker:
             issuing = self._issuing(stack)
             parts = _Parts(writer, receipts, reloader, evaluator, trust, standing, issuing)
             self._measure(parts)
+            seldom_collected()
             yield Prepared(self, parts, stop)
 
     @contextlib.asynccontextmanager

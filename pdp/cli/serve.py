@@ -11,6 +11,7 @@ import click
 
 from pdp.cli.options import config_option, configured, policies_option, settings_option, state_option
 from pdp.hosting.envoy_process import installed
+from pdp.process import in_turn, run_loop
 from pdp.server import serve as run
 from pdp.supervisor import MOST_WORKERS, default_workers, supervise
 
@@ -71,7 +72,8 @@ def serve(
     if isinstance(envoy, str):
         logging.getLogger(__name__).warning("%s: grpcio answers instead of Envoy", envoy)
         envoy = None
+    in_turn()
     if count == 1 and envoy is None:
-        asyncio.run(run(config, development=dev))
+        run_loop(run(config, development=dev))
     else:
         asyncio.run(supervise(config, count, development=dev, quiet=quiet, envoy=envoy))

@@ -28,6 +28,7 @@ from pdp.deadlines import Deadlines
 from pdp.gateways import Gateway
 from pdp.metrics import Metrics
 from pdp.model import Decider, Decision
+from pdp.transports.coalescing import Coalescing
 from pdp.transports.ext_authz import read, write
 from pdp.transports.messages import CheckRequest
 from pdp.transports.replies import Replies
@@ -72,13 +73,16 @@ class CheckCall:
         metrics: Metrics,
         acr_values: Mapping[str, str],
         message_bytes: int = MESSAGE_BYTES,
+        turns: Coalescing | None = None,
     ) -> None:
+        """`turns` are the calls that go on together, None: each goes on by itself."""
         self._decider = decider
         self._gateway = gateway
         self._clock_us = clock_us
         self._metrics = metrics
         self._replies = Replies(acr_values)
         self._message_bytes = message_bytes
+        self._turns = turns
         self._running: set[asyncio.Task[Answered]] = set()
         self._deadlines: Deadlines | None = None
         self._told: set[str] = set()
@@ -156,6 +160,9 @@ class CheckCall:
             return Answered(INTERNAL, None)
 
     async def _answered(self, data: bytes, metadata: Iterable[tuple[str, str | bytes]], ends: float) -> Answered:
+        turn = None if self._turns is None else self._turns.turn()
+        if turn is not None:
+            await turn
         now_us = self._clock_us()
         if len(data) > self._message_bytes or sum(len(k) + len(v) for k, v in metadata) > METADATA_BYTES:
             return await self._refused("request.too_large", now_us, ends)

@@ -33,6 +33,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import grpc
@@ -46,6 +47,7 @@ from pdp.gateways import UNKNOWN, Gateway, Gateways
 from pdp.metrics import Metrics
 from pdp.model import Decider
 from pdp.transports.check import MESSAGE_BYTES, CheckCall
+from pdp.transports.coalescing import Coalescing
 from pdp.transports.messages import AUTHORIZATION, Wire, descriptor_files, new_pool
 from pdp.transports.native_calls import CallerOf
 from pdp.transports.places import SOCKET_MODE, is_loopback, is_taken, socket_path, split_address
@@ -173,11 +175,15 @@ async def serve_grpc(
     who asks, N202 an address that cannot be bound. None runs then.
     """
 
-    def make(gateway: Gateway) -> CheckCall:
-        return CheckCall(
-            decider, gateway, clock_us=clock_us, metrics=metrics, acr_values=acr_values, message_bytes=message_bytes
-        )
-
+    make = partial(
+        CheckCall,
+        decider,
+        clock_us=clock_us,
+        metrics=metrics,
+        acr_values=acr_values,
+        message_bytes=message_bytes,
+        turns=Coalescing(asyncio.get_running_loop()),
+    )
     for listener in listeners:
         refuse_open_grpc(listener)
     known = Gateways() if gateways is None else gateways

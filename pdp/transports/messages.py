@@ -10,11 +10,12 @@ Design: architecture.md "Why these dependencies".
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from google.protobuf import any_pb2, descriptor_pool, struct_pb2, timestamp_pb2, wrappers_pb2
-from google.protobuf.descriptor_pb2 import FileDescriptorSet
+from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 from google.protobuf.message_factory import GetMessageClass
 
 AUTHORIZATION = "envoy.service.auth.v3.Authorization"
@@ -44,6 +45,20 @@ def new_pool(files: tuple[bytes, ...]) -> descriptor_pool.DescriptorPool:
 
 
 POOL = new_pool(descriptor_files())
+
+
+def _classes() -> Iterator[Wire]:
+    """The class of every message, and of every message within."""
+    files = [POOL.FindFileByName(FileDescriptorProto.FromString(each).name) for each in descriptor_files()]
+    waiting = [each for file in files for each in file.message_types_by_name.values()]
+    while waiting:
+        descriptor = waiting.pop()
+        waiting.extend(descriptor.nested_types)
+        yield GetMessageClass(descriptor)
+
+
+_KEPT = tuple(_classes())
+"""A class that nobody holds is made anew by the next message that holds one of its messages."""
 
 
 def _message(name: str) -> Wire:

@@ -1,0 +1,44 @@
+"""How a process that answers is run: its event loop, its turn on the processor, its collector.
+
+`run_loop` is `asyncio.run` on uvloop. `in_turn` is for a process before it starts threads or others, which have it from
+there. `seldom_collected` is for a process that answers, once what it decides by is loaded.
+Design: architecture.md "Speed"; measured by `benchmarks.wire` and written down in benchmarks/README.md.
+
+Decision: 2026-11-22. A thread that is woken does not interrupt the one that runs (SCHED_BATCH, sched(7)): a listener's
+threads, the loop and the log's writer hand calls to each other, and on one core each handing over interrupted who had
+just begun. A quarter more checks a second inside Envoy. Who runs us under another policy than the usual one, or forbids
+the call, has that. Other programs on the same core interrupt us as before, and are not interrupted.
+Decision: 2026-11-22. The collector looks after 50,000 new values and not after 700, which a burst of calls makes: next
+to nothing of a call is in cycles.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+import uvloop
+
+_THRESHOLDS = (50_000, 20, 100)
+
+T = TypeVar("T")
+
+
+def run_loop(main: Coroutine[Any, Any, T]) -> T:
+    """What `main` comes to."""
+    return uvloop.run(main)
+
+
+def in_turn() -> None:
+    """Let the threads of this process, and of those it starts, end their turn before others of them begin."""
+    if hasattr(os, "SCHED_BATCH") and os.sched_getscheduler(0) == os.SCHED_OTHER:
+        with contextlib.suppress(OSError):
+            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+
+
+def seldom_collected() -> None:
+    """Let the collector look seldom."""
+    gc.set_threshold(*_THRESHOLDS)
