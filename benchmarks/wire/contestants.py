@@ -35,7 +35,7 @@ from tests.support.process import ROOT, ServedPdp
 
 SEQUENCER = "pdp.audit.sequencer_main"
 IN_TURN = ("chrt", "--batch", "0")
-"""As workers of ours are run (pdp/process.py)."""
+"""As `--own-cores` runs workers of ours (pdp/process.py)."""
 
 BUILT = re.compile(r'^bundle_digest = "([0-9a-f]{64})"$', re.MULTILINE)
 DECISIONS = re.compile(r"^portcullis_decisions_total\{[^}]*\} ([0-9.e+]+)$", re.MULTILINE)
@@ -89,7 +89,7 @@ def work_of(folder: Path, rules: int) -> Work:
 
 
 def _ours(folder: Path, work: Work, listener: str, log: str) -> Server:
-    flags = _flags(listener)
+    flags = ["--own-cores", *_flags(listener)]
     strict = '\n[log]\nstrict_by_default = ["GET"]' if log == "strict" else ""
     served = ServedPdp(folder, work.built, [work.asking.issuer], extra=f'bundle_digest = "{work.digest}"{strict}')
     counted = partial(_decisions, served.http_port)

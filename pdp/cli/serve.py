@@ -33,6 +33,11 @@ from pdp.supervisor import MOST_WORKERS, default_workers, supervise
     show_default=True,
     help="What speaks the wire: grpcio, or an Envoy that each worker stands in (the extra `envoy`).",
 )
+@click.option(
+    "--own-cores",
+    is_flag=True,
+    help="Nothing else keeps the cores of the workers busy: their threads need not interrupt each other.",
+)
 @click.option("--dev", is_flag=True, help="For development: a file that vanishes from the policy counts at once.")
 @click.option("--quiet", is_flag=True, help="Print warnings and errors only.")
 def serve(
@@ -43,6 +48,7 @@ def serve(
     workers: int | None,
     listener: str,
     *,
+    own_cores: bool,
     dev: bool,
     quiet: bool,
 ) -> None:
@@ -72,7 +78,8 @@ def serve(
     if isinstance(envoy, str):
         logging.getLogger(__name__).warning("%s: grpcio answers instead of Envoy", envoy)
         envoy = None
-    in_turn()
+    if own_cores:
+        in_turn()
     if count == 1 and envoy is None:
         run_loop(run(config, development=dev))
     else:

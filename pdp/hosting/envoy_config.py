@@ -35,6 +35,7 @@ from msgspec import Struct
 
 from pdp.errors import ConfigError
 from pdp.transports.hosted_app import CONNECTION_HEADER, PROTO_HEADER, HostedListener
+from pdp.transports.hosted_grpc import ARRIVED_HEADER
 from pdp.transports.http_server import HEAD_S, IDLE_S, MOST_CONNECTIONS
 from pdp.transports.places import SOCKET_MODE, socket_path, split_address
 from pdp.transports.tls import Material
@@ -277,8 +278,10 @@ def _headers() -> dict[str, Any]:
     mutations: list[dict[str, Any]] = [
         {"remove": CONNECTION_HEADER},
         {"remove": PROTO_HEADER},
+        {"remove": ARRIVED_HEADER},
         _set(CONNECTION_HEADER, f"%FILTER_STATE({_STATE}:PLAIN)%"),
         _set(PROTO_HEADER, "%REQ(x-forwarded-proto)%"),
+        _set(ARRIVED_HEADER, "%START_TIME(%s.%6f)%"),
         _set("te", "trailers"),
     ]
     config = {"mutations": mutations}

@@ -4,8 +4,9 @@ The canonical values of `authorization` come in; nobody (None), `Proven`, or `To
 is present and not good is refused, never treated as absent.
 
 INVARIANT: for the same texts and the same instant, a remembered token and a fresh one get the same answer. What is
-remembered is keyed by the exact text of the header's value, holds only tokens that verified, is asked for its time at
-each use, and is forgotten with the very issuer (pins and key set object) that verified it.
+remembered is keyed by the exact text of the header's value but for the case of its scheme, holds only tokens that
+verified, is asked for its time at each use, and is forgotten with the very issuer (pins and key set object) that
+verified it.
 Sources: RFC 6750 2.1; RFC 9110 11.2. Design: contracts.md "Who decided", row `token`; architecture.md station (2).
 
 INVARIANT: a token with `cnf` is proven only together with the certificate that it names, and none that is revoked, or
@@ -43,7 +44,7 @@ MOST_REMEMBERED_CHARACTERS = 32 * 1024 * 1024
 """Of all texts that are remembered."""
 
 _TOKEN68 = re.compile(r"[A-Za-z0-9._~+/-]+=*")
-_SCHEME = "bearer"
+_SCHEME, _USUAL = "bearer", "Bearer "
 
 
 class Proven(Struct, frozen=True):
@@ -120,6 +121,9 @@ class Identity:
             return TokenRefusal("token.repeated") if authorization else None
         text = authorization[0]
         known = self._remembered.get(text)
+        if known is None and not text.startswith(_USUAL):
+            text = _usual(text)
+            known = self._remembered.get(text)
         if known is not None:
             if known.begins <= now < known.ends:
                 self._remembered.move_to_end(text)
@@ -161,6 +165,12 @@ class Identity:
     def _forget(self, text: str) -> None:
         del self._remembered[text]
         self._characters -= len(text)
+
+
+def _usual(value: str) -> str:
+    """The same with the scheme in its usual spelling: however it is spelt, a token is remembered once."""
+    scheme, space, token = value.partition(" ")
+    return f"{_USUAL}{token}" if space and scheme.lower() == _SCHEME else value
 
 
 def _token(value: str) -> str | TokenRefusal:

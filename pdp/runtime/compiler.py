@@ -9,6 +9,7 @@ JSON would have to be read there twice.
 from __future__ import annotations
 
 import json
+import os
 import resource
 import sys
 
@@ -39,4 +40,6 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    # A child of uvloop has what its parent may pass on to others: a listening socket, a supervisor's channel.
+    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
     sys.exit(main())

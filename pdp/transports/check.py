@@ -36,7 +36,7 @@ from pdp.transports.replies import Replies
 MARGIN_S = 0.020
 """The service must have answered so long before the caller's deadline; with no more than that left it is not asked."""
 
-LAST_S = 0.010
+LAST_S = 0.015
 """So long before the deadline the answer leaves, whatever is unfinished."""
 
 PATIENCE_S = 10.0
@@ -160,7 +160,7 @@ class CheckCall:
             return Answered(INTERNAL, None)
 
     async def _answered(self, data: bytes, metadata: Iterable[tuple[str, str | bytes]], ends: float) -> Answered:
-        turn = None if self._turns is None else self._turns.turn()
+        turn = None if self._turns is None else self._turns.turn(ends)
         if turn is not None:
             await turn
         now_us = self._clock_us()

@@ -3,7 +3,8 @@
 What carries a call, from the kernel to the listener, and what decides it are each of them more code than a processor
 keeps at hand. Taken in turns for each call, either is slow; many calls carried, and then as many decided, take less
 than half of the time (benchmarks/README.md). So while the loop is busy, a call waits a moment for others.
-INVARIANT: a call waits `WINDOW_S` at most, as far as the loop is free, and not at all while the loop is not busy.
+INVARIANT: a call waits `WINDOW_S` at most, as far as the loop is free, and not at all while the loop is not busy or
+where little time is left to it.
 Design: architecture.md "Speed"; contracts.md "The time of one check".
 """
 
@@ -25,6 +26,9 @@ BUSY, IDLE = 0.6, 0.3
 Calls that go on together take less, so that there is much between the two.
 """
 
+LEAST_LEFT_S = 0.05
+"""Who has less time than this does not wait."""
+
 
 class Coalescing:
     """The calls of one event loop. `cpu_s` says for how many seconds its thread has run."""
@@ -37,12 +41,12 @@ class Coalescing:
         self._waiting: list[asyncio.Future[None]] = []
         self._ending: asyncio.TimerHandle | None = None
 
-    def turn(self) -> asyncio.Future[None] | None:
-        """What a call has to await before it goes on; None: nothing."""
+    def turn(self, ends_s: float) -> asyncio.Future[None] | None:
+        """What a call has to await before it goes on, which has until `ends_s` on the loop's clock; None: nothing."""
         now_s = self._loop.time()
         if now_s - self._looked_s >= LOOK_S:
             self._look(now_s)
-        if not self._busy:
+        if not self._busy or ends_s - now_s < LEAST_LEFT_S:
             return None
         turn = self._loop.create_future()
         self._waiting.append(turn)

@@ -29,7 +29,7 @@ from pdp.metrics import Metrics
 from pdp.model import Decider
 from pdp.transports.check import MESSAGE_BYTES, CheckCall
 from pdp.transports.grpc_server import Checks, GrpcService, health_handler, reflect
-from pdp.transports.hosted_grpc import CHECK_PATH, Handlers, HostedCalls, HostedContext, noting
+from pdp.transports.hosted_grpc import ARRIVED_HEADER, CHECK_PATH, Handlers, HostedCalls, HostedContext, noting
 from pdp.transports.http_server import FAULTY, Connected
 from pdp.transports.messages import AUTHORIZATION
 from pdp.transports.places import is_loopback, socket_path
@@ -41,7 +41,7 @@ PROTO_HEADER = "x-portcullis-forwarded-proto"
 """What a client said in `x-forwarded-proto`, which the host does not pass on under its own name."""
 
 _CONNECTION, _PROTO = CONNECTION_HEADER.encode("ascii"), PROTO_HEADER.encode("ascii")
-_OF_THE_HOST = frozenset({_CONNECTION, b"te"})
+_OF_THE_HOST = frozenset({_CONNECTION, ARRIVED_HEADER.encode("ascii"), b"te"})
 """What the host wrote into a request, or may have."""
 
 _FAILED = JSONResponse({"title": "failed"}, 500)

@@ -10,6 +10,8 @@ Decision: 2026-11-22. A compressed message is refused, inside the message at `Ch
 Envoy sends none, and what expands to anything is not worth the risk.
 Decision: 2026-11-22. A deadline beyond MOST_S counts as MOST_S: the host ends a stream on which nothing moves for
 longer, and its end would be an allow.
+Decision: 2026-11-22. A caller's time counts from when its call came to the host, whose stamp says so: calls may wait
+their turn of the loop before anything of ours runs. A clock of the host that was set ahead meanwhile refuses the call.
 Decision: 2026-11-22. Who has gone is not told to the service: pyvoy says so only to who asks it for more, which costs a
 turn of two threads for each call. Such a decision has its record, and no correction.
 """
@@ -18,6 +20,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
+import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
@@ -27,7 +31,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from pdp.deadlines import Deadlines
 from pdp.gateways import Gateway
-from pdp.transports.check import INTERNAL, PATIENCE_S, CheckCall
+from pdp.transports.check import INTERNAL, LAST_S, PATIENCE_S, CheckCall
 from pdp.transports.grpc_frames import (
     HEAD_BYTES,
     FrameError,
@@ -39,6 +43,11 @@ from pdp.transports.grpc_frames import (
     unframed,
 )
 from pdp.transports.messages import AUTHORIZATION, Wire
+
+ARRIVED_HEADER = "x-portcullis-arrived"
+"""When the host has read the head of a call, in Unix seconds, as the host says it and nobody else."""
+
+_ARRIVED = ARRIVED_HEADER.encode("ascii")
 
 CHECK_PATH = f"/{AUTHORIZATION}/Check".encode("ascii")
 MOST_S = 50.0
@@ -113,8 +122,10 @@ class _Details(Struct, frozen=True):
 class HostedCalls:
     """The calls of every gRPC listener. The resource it holds: the timers of those that wait."""
 
-    def __init__(self, handlers: Handlers, *, message_bytes: int) -> None:
+    def __init__(self, handlers: Handlers, *, message_bytes: int, host_s: Callable[[], float] = time.time) -> None:
+        """`host_s` is the clock of the host, in Unix seconds."""
         self._handlers = handlers
+        self._host_s = host_s
         self._message_bytes = message_bytes
         self._deadlines: Deadlines | None = None
         self._told: set[str] = set()
@@ -138,7 +149,7 @@ class HostedCalls:
             await _ended(send, grpc.StatusCode.UNIMPLEMENTED, "no such method", begun=False)
             return
         headers = scope["headers"]
-        context = HostedContext(gateway, headers, asyncio.get_running_loop().time() + _left(headers))
+        context = HostedContext(gateway, headers, asyncio.get_running_loop().time() + self._left(headers))
         answering = self._streamed if handler.request_streaming else self._unary
         begun: list[bool] = []
         code, detail = grpc.StatusCode.INTERNAL, "the call failed"
@@ -163,9 +174,9 @@ class HostedCalls:
 
     async def _checked(self, call: CheckCall, headers: RawHeaders, receive: Receive) -> bytes:
         loop = asyncio.get_running_loop()
-        ends = loop.time() + _left(headers)
+        ends = loop.time() + self._left(headers)
         try:
-            data = await self._message(receive, ends)
+            data = await self._message(receive, ends - LAST_S)
         except FrameError:
             data = NO_MESSAGE
         except TimeoutError:
@@ -229,6 +240,17 @@ class HostedCalls:
             raise TimeoutError
         return coming.result()
 
+    def _left(self, headers: RawHeaders) -> float:
+        """How long the caller waits yet, no longer than MOST_S; it has waited since its call came to the host."""
+        said, waited = None, 0.0
+        for name, value in headers:
+            if name == b"grpc-timeout":
+                said = timeout_s(value)
+            elif name == _ARRIVED:
+                waited = self._host_s() - _instant_s(value)
+        left = PATIENCE_S if said is None else min(said, MOST_S)
+        return left if waited <= 0.0 else left - waited  # what is no number leaves no time
+
     def tell(self, error: BaseException) -> None:
         """Each kind of failure is logged once, with its trace: a flood of them must not fill the disk."""
         kind = type(error).__qualname__
@@ -237,13 +259,12 @@ class HostedCalls:
             log.error("a hosted call failed; further %s are not logged", kind, exc_info=error)
 
 
-def _left(headers: RawHeaders) -> float:
-    """How long the caller waits, no longer than MOST_S."""
-    for name, value in headers:
-        if name == b"grpc-timeout":
-            said = timeout_s(value)
-            return PATIENCE_S if said is None else min(said, MOST_S)
-    return PATIENCE_S
+def _instant_s(value: bytes) -> float:
+    """What the host's stamp says; what says nothing is as long ago as anything."""
+    try:
+        return float(value)
+    except ValueError:
+        return -math.inf
 
 
 def _part(event: Message) -> bytes:

@@ -52,7 +52,7 @@ from pdp.transports.native import NotRead, read, write, write_explanation
 MARGIN_S = 0.020
 """The service must have answered so long before the caller's deadline; with no more than that left it is not asked."""
 
-LAST_S = 0.010
+LAST_S = 0.015
 """So long before the deadline the reply leaves, whatever is unfinished."""
 
 PATIENCE_S = 10.0

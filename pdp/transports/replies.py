@@ -3,8 +3,9 @@
 An allow that sets no header of a rule's and carries no token differs from the last one by the same rule in two places
 alone: the id of the decision, and until when it holds. Their bytes have one length, so that they can be put into what
 was written before, where marks of that length stood.
-INVARIANT: whatever a reply hangs on but these two is in its key; what is not usual is written anew.
-State: at most `MOST_KEPT` replies; there are as many as rules that allow and sets of headers that clients forge.
+INVARIANT: whatever a reply hangs on but these two is in its key; what is not usual is written anew, and so is what
+hangs on words of the client: names of ours among its headers.
+State: at most `MOST_KEPT` replies; there are as many as rules that allow.
 Design: contracts.md "The time of one check".
 """
 
@@ -37,7 +38,7 @@ class Replies:
 
     def write(self, decision: Decision, inquiry: Inquiry | None) -> bytes:
         """The serialised CheckResponse of `decision`, as `ext_authz.write` has it."""
-        if inquiry is None or not _is_usual(decision):
+        if inquiry is None or not _is_usual(decision) or forged(inquiry):
             return write(decision, inquiry, self._acr_values)
         until = "" if decision.valid_until_ms is None else str(decision.valid_until_ms)
         key = (
@@ -46,7 +47,6 @@ class Replies:
             decision.policy,
             decision.identity_headers,
             inquiry.capabilities,
-            *forged(inquiry),
             len(until),
         )
         kept = self._kept.get(key)

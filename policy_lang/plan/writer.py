@@ -152,7 +152,7 @@ def _function(expression: ast.expr) -> Test:
     module = ast.fix_missing_locations(ast.Module([function], []))
     namespace: dict[str, object] = dict(NAMES)
     exec(compile(module, "<plan>", "exec"), namespace)  # noqa: S102 - nodes of ours, no text of a policy
-    return cast("Test", namespace["test"])
+    return cast("Test", namespace.pop("test"))  # it holds them: left in there, it would be in a cycle
 
 
 def _compare(left: ast.expr, op: ast.cmpop, right: ast.expr) -> ast.expr:

@@ -9,6 +9,7 @@ import signal
 import socket
 import ssl
 import stat
+import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -161,6 +162,30 @@ def test_a_body_that_never_comes_is_late_inside_the_message(hosted: HostedServic
     frames = frames_of_a_call(PLAIN, CHECK, None, ("grpc-timeout", "300m"))
     assert code_in(frames) == 13
     assert (frames[-1].kind, frames[-1].ends) == (HEADERS, True)
+
+
+def test_when_a_call_came_nobody_says_but_the_host(hosted: HostedService) -> None:
+    for said in ("1", "99999999999", "-", ""):
+        frames = frames_of_a_call(PLAIN, CHECK, framed(request()), ("x-portcullis-arrived", said))
+        assert code_in(frames) == 0
+    began = time.monotonic()
+    forged = ("x-portcullis-arrived", "99999999999")
+    assert code_in(frames_of_a_call(PLAIN, CHECK, framed(request("/hang")), ("grpc-timeout", "300m"), forged)) == 13
+    assert time.monotonic() - began < 5.0
+
+
+def test_a_call_that_waits_while_the_loop_is_held_is_answered_inside_its_deadline(hosted: HostedService) -> None:
+    """The loop is held for 0.3 s; a call of 0.4 s that comes then has 0.1 s left, and not 0.4."""
+
+    async def once() -> tuple[int, int]:
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{PLAIN}") as opened:
+            await checked(opened)
+            holding = asyncio.ensure_future(checked(opened, "/hold"))
+            await asyncio.sleep(0.05)
+            late = await checked(opened, "/hang", timeout=0.4)
+            return (await holding).status.code, late.status.code
+
+    assert asyncio.run(once()) == (0, 13)
 
 
 def test_a_body_that_is_cut_is_refused_inside_the_message(hosted: HostedService) -> None:

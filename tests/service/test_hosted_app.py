@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -201,6 +202,35 @@ def test_the_deadline_is_what_the_caller_says_within_reason(said: bytes | None, 
     budget = decider.asked[0][2]
     assert budget is not None
     assert most - 0.5 < budget < most
+
+
+def stamped(ago_s: float) -> list[tuple[bytes, bytes]]:
+    """A call with a second to be answered, as if it had come to the host so long ago."""
+    return [(b"grpc-timeout", b"1S"), (b"x-portcullis-arrived", f"{time.time() - ago_s:.6f}".encode())]
+
+
+def test_the_time_that_a_call_waited_for_its_turn_is_no_time_of_its_caller() -> None:
+    decider = MemoryDecider()
+    assert ask(decider, CHECK, [framed(request())], headers=stamped(0.6)).code == 0
+    budget = decider.asked[0][2]
+    assert budget is not None
+    assert 0.0 < budget < 0.4
+
+
+@pytest.mark.parametrize("stamp", [b"1", b"-", b"", b"nan"], ids=repr)
+def test_a_call_that_waited_too_long_or_for_nobody_knows_how_long_is_late(stamp: bytes) -> None:
+    decider = MemoryDecider()
+    headers = [(b"grpc-timeout", b"1S"), (b"x-portcullis-arrived", stamp)]
+    assert ask(decider, CHECK, [framed(request())], headers=headers).code == 13
+    assert decider.asked == []
+
+
+def test_a_clock_that_was_set_back_gives_nobody_more_time() -> None:
+    decider = MemoryDecider()
+    assert ask(decider, CHECK, [framed(request())], headers=stamped(-100.0)).code == 0
+    budget = decider.asked[0][2]
+    assert budget is not None
+    assert budget < 1.0
 
 
 def test_nothing_is_sent_to_who_has_gone() -> None:

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
+import subprocess
+import sys
 import threading
+import weakref
 from collections.abc import Iterator, Mapping
 
 import pytest
 
 from pdp.errors import PolicyError
 from pdp.runtime.acceptance import UNCONDITIONAL
-from pdp.runtime.bundle import Bundle, bundle_of
+from pdp.runtime.bundle import Bundle, bundle_of, pack
+from pdp.runtime.engine import load_engine
 from pdp.runtime.loading import load_beside
 from policy_lang.compile import compile_policy
 from policy_lang.ir import codec as ir_codec
@@ -34,6 +39,35 @@ def test_a_compiled_policy_is_loaded_and_the_collector_goes_on() -> None:
         assert gc.isenabled()
     finally:
         gc.unfreeze()
+
+
+def test_what_a_policy_was_compiled_to_is_freed_with_it() -> None:
+    """By reference counts alone: the collector does not look at what a policy in force holds."""
+    engine = load_engine(BUNDLE, compile_policy(FILES).program)
+    assert engine.plans is not None
+    plans = engine.plans._plans
+    tests = [weakref.ref(test) for plan in plans for part in plan.allow.entries for _, test, _ in part]
+    assert tests
+    gc.disable()
+    try:
+        del engine, plans
+        assert [each() for each in tests] == [None] * len(tests)
+    finally:
+        gc.enable()
+
+
+def test_the_compiler_keeps_nothing_open_that_its_parent_might_have_passed_on() -> None:
+    reading, writing = os.pipe()
+    command = [sys.executable, "-P", "-m", "pdp.runtime.compiler", BUNDLE.digest, "0"]
+    with os.fdopen(reading, "rb") as end:
+        child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=(writing,))
+        try:
+            os.close(writing)
+            assert end.read() == b""  # the child still waits for its bundle
+            assert child.poll() is None
+        finally:
+            out, _ = child.communicate(pack(BUNDLE), timeout=60)
+    assert out.startswith(b'{"warnings"')
 
 
 def test_what_is_wrong_with_a_policy_is_raised_where_it_is_waited_for() -> None:

@@ -76,3 +76,13 @@ def test_usual_allows_are_kept_and_no_more_than_a_bound() -> None:
         decision = Decision("allow", (f"m.r{number}",), "rule", id=f"{number:032x}", policy="b" * 64)
         assert writer.write(decision, inquiry) == write(decision, inquiry, {})
     assert 0 < len(writer._kept) <= MOST_KEPT
+
+
+def test_words_of_a_client_are_kept_nowhere() -> None:
+    writer = Replies({})
+    decision = Decision("allow", ("m.r",), "rule", id="0" * 32, policy="b" * 64)
+    for number in range(10):
+        sent = ((f"x-portcullis-{number}", "1"), ("accept", "*/*"))
+        inquiry = Inquiry(None, "GET", "/", "a.example", sent, "edge", capabilities=EXT_AUTHZ)
+        assert writer.write(decision, inquiry) == write(decision, inquiry, {})
+    assert writer._kept == {}

@@ -86,6 +86,8 @@ class WritingDecider:
                 raise SystemExit(3)
             case "/hang":
                 await asyncio.Event().wait()
+            case "/hold":
+                time.sleep(0.3)  # noqa: ASYNC251 - the loop is held on purpose
             case "/slow":
                 await asyncio.sleep(1.0)
             case "/budget":
