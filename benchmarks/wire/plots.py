@@ -53,7 +53,7 @@ def main(run: str, folder: str) -> None:
             if paced["rate"] == rate and paced["is_kept"]:
                 late[each["rules"]][place] = paced["p99"]
     draw("checks a second on one core", names, speeds, Path(folder) / "checks.png")
-    title = f"p99 at {rate:,} checks a second, milliseconds; none: the rate was not kept"
+    title = f"p99 at {rate:,} checks a second, ms (no bar: not kept)"
     draw(title, names, late, Path(folder) / "p99.png", logarithmic=True)
 
 
