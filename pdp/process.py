@@ -8,8 +8,8 @@ Decision: 2026-11-22. Where its cores are its own (`pdp serve --own-cores`), a t
 the one that runs (SCHED_BATCH, sched(7)): a listener's threads, the loop and the log's writer hand calls to each other,
 and on one core each handing over interrupted who had just begun. A quarter more checks a second inside Envoy. Beside
 other programs that keep the same core busy it is not for us: they are not interrupted either, and with three of them
-some calls that nobody decides in time (2 of 400, and else none) are refused after their deadline, where a gateway may
-allow them. Who runs us under another policy than the usual one, or forbids the call, has that.
+some calls that nobody decides in time (1 to 7 of 400, and else 0 or 1) are refused after their deadline, where a
+gateway may allow them. Who runs us under another policy than the usual one, or forbids the call, has that.
 Decision: 2026-11-22. The collector looks after 10,000 new values and not after 700, which a burst of calls makes: next
 to nothing of a call is in cycles.
 """

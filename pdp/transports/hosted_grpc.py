@@ -174,7 +174,10 @@ class HostedCalls:
 
     async def _checked(self, call: CheckCall, headers: RawHeaders, receive: Receive) -> bytes:
         loop = asyncio.get_running_loop()
-        ends = loop.time() + self._left(headers)
+        left = self._left(headers)
+        if not left > LAST_S:
+            return await call.answer(b"", (), left)
+        ends = loop.time() + left
         try:
             data = await self._message(receive, ends - LAST_S)
         except FrameError:
