@@ -18,6 +18,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Literal
 
 from msgspec import Struct
@@ -189,12 +190,9 @@ def hosted_app(
     reflection: bool = True,
 ) -> HostedApp:
     """The application of these listeners; the parts are those of `serve_grpc`, `http` is what `serve_http` serves."""
-
-    def make(gateway: Gateway) -> CheckCall:
-        return CheckCall(
-            decider, gateway, clock_us=clock_us, metrics=metrics, acr_values=acr_values, message_bytes=message_bytes
-        )
-
+    make = partial(
+        CheckCall, decider, clock_us=clock_us, metrics=metrics, acr_values=acr_values, message_bytes=message_bytes
+    )
     handlers = Handlers()
     names = (AUTHORIZATION, *(each.name for each in services))
     handlers.add_generic_rpc_handlers((health_handler(ready, names), *(each.handler(_caller_of) for each in services)))

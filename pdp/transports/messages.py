@@ -44,12 +44,13 @@ def new_pool(files: tuple[bytes, ...]) -> descriptor_pool.DescriptorPool:
     return pool
 
 
-POOL = new_pool(descriptor_files())
+_FILES = descriptor_files()
+POOL = new_pool(_FILES)
 
 
 def _classes() -> Iterator[Wire]:
     """The class of every message, and of every message within."""
-    files = [POOL.FindFileByName(FileDescriptorProto.FromString(each).name) for each in descriptor_files()]
+    files = [POOL.FindFileByName(FileDescriptorProto.FromString(each).name) for each in _FILES]
     waiting = [each for file in files for each in file.message_types_by_name.values()]
     while waiting:
         descriptor = waiting.pop()
