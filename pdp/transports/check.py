@@ -40,10 +40,13 @@ LAST_S = 0.015
 """So long before the deadline the answer leaves, whatever is unfinished."""
 
 PATIENCE_S = 10.0
+"""The deadline of a call that has none."""
+
 LONGEST_S = 60.0
 """A call with a longer deadline is answered within this time all the same."""
 
 LINGER_S = 1.0
+"""What is left to a decision that nobody waits for any more, to bring its record in order."""
 
 MESSAGE_BYTES = 1024 * 1024
 METADATA_BYTES = 64 * 1024

@@ -36,6 +36,7 @@ from msgspec import Struct, field
 from pdp.gateways import UNKNOWN, Gateway
 from pdp.metrics import Metrics
 from pdp.model import Decider, Decision, Inquiry
+from pdp.transports.check import LAST_S, LINGER_S, MARGIN_S, PATIENCE_S
 from pdp.transports.limits import MayAsk, MayRecord
 from pdp.transports.messages import (
     DECISIONS,
@@ -48,18 +49,6 @@ from pdp.transports.messages import (
     Wire,
 )
 from pdp.transports.native import NotRead, read, write, write_explanation
-
-MARGIN_S = 0.020
-"""The service must have answered so long before the caller's deadline; with no more than that left it is not asked."""
-
-LAST_S = 0.015
-"""So long before the deadline the reply leaves, whatever is unfinished."""
-
-PATIENCE_S = 10.0
-"""The deadline of a call that has none."""
-
-LINGER_S = 1.0
-"""What is left to a decision that nobody waits for any more, to bring its record in order."""
 
 MESSAGE_BYTES = 1024 * 1024
 MOST_ITEMS = 100

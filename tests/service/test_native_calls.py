@@ -18,8 +18,9 @@ from pdp.client.wire import batch_request, request
 from pdp.gateways import UNKNOWN, Gateway
 from pdp.metrics import Metrics
 from pdp.model import Decision, Inquiry
+from pdp.transports.check import MARGIN_S, PATIENCE_S
 from pdp.transports.messages import DecideBatchResponse, DecideResponse, ExplainResponse
-from pdp.transports.native_calls import MARGIN_S, MOST_ITEMS, PATIENCE_S, CallError
+from pdp.transports.native_calls import MOST_ITEMS, CallError
 from policy_lang.verdict import ClauseTrace, RuleTrace, Truth3
 from tests.support.deciders import (
     ALLOW,
